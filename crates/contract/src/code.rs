@@ -1,0 +1,180 @@
+//! The error catalogue: every `HUSK-NNNN` that a user can meet, in one file.
+//!
+//! 1xxx values, charts and the command line; 2xxx one node (20xx host-check, 21xx artifacts, 22xx cri, 23xx labels,
+//! ledger and the host itself); 3xxx the fleet; 4xxx releases and the cluster; 5xxx the sandbox. A number is never used
+//! again for something else.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// The number of an entry of the catalogue; it prints as `HUSK-2102`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code(pub u16);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HUSK-{:04}", self.0)
+    }
+}
+
+impl std::str::FromStr for Code {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("HUSK-").or_else(|| text.strip_prefix("husk-")).unwrap_or(text);
+        match digits.parse() {
+            Ok(number) if digits.len() == 4 => Ok(Code(number)),
+            _ => Err(format!("`{text}` is not of the form HUSK-2102")),
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One entry of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The number.
+    pub code: Code,
+    /// A name for it, a few words.
+    pub title: &'static str,
+    /// What it means and how it comes about.
+    pub meaning: &'static str,
+    /// What Husk did about it.
+    pub done: &'static str,
+    /// What to do next.
+    pub next: &'static str,
+}
+
+/// Returns the entry of a code.
+pub fn entry(code: Code) -> Option<&'static Entry> {
+    CATALOGUE.binary_search_by_key(&code, |entry| entry.code).ok().map(|index| &CATALOGUE[index])
+}
+
+macro_rules! catalogue {
+    ($($number:literal $name:ident { $title:literal $meaning:literal $done:literal $next:literal })*) => {
+        impl Code {
+            $(#[doc = $title] pub const $name: Code = Code($number);)*
+        }
+        /// Every entry, by number.
+        pub static CATALOGUE: &[Entry] = &[
+            $(Entry { code: Code($number), title: $title, meaning: $meaning, done: $done, next: $next }),*
+        ];
+    };
+}
+
+// number, name, then: title; meaning; what was done; what to do next
+catalogue! {
+    1001 UNKNOWN_VALUE {
+        "unknown values key"
+        "A values file or --set names a key that the chart does not have; most often a typing error."
+        "Nothing was changed: values are checked before anything else."
+        "Correct the key (the message names the nearest one), or set `global.lenient: true` to accept unknown keys."
+    }
+    1002 UNKNOWN_SHIM {
+        "unknown shim"
+        "The values enable or configure a shim that neither the chart nor the payload knows."
+        "Nothing was changed."
+        "Use one of the shims that the message lists; a runtime of your own belongs under `customRuntimes`."
+    }
+    1003 BAD_VALUES {
+        "values not accepted"
+        "A value has the wrong type, or two values contradict each other."
+        "Nothing was changed."
+        "Correct the value that the message names."
+    }
+    1004 BAD_CHART {
+        "chart cannot be rendered"
+        "The chart could not be loaded or one of its templates failed."
+        "Nothing was changed."
+        "Read the template position in the message; for Husk's own charts this is a bug worth reporting."
+    }
+    1005 UNREADABLE_FILE {
+        "file cannot be read"
+        "A file named on the command line does not exist or is not readable YAML."
+        "Nothing was changed."
+        "Check the path and the line that the message names."
+    }
+    2001 DISTRIBUTION_MISMATCH {
+        "declared distribution contradicts the host"
+        "`k8sDistribution` names one distribution and the host shows evidence of another; configuration written for the declared one would never be read."
+        "The node was left untouched."
+        "Set `k8sDistribution` to what the message shows, or to `auto` to detect it on every node."
+    }
+    2002 SHIM_NOT_FOR_ARCHITECTURE {
+        "shim not available for this architecture"
+        "The payload has no components for an enabled shim on this node's architecture."
+        "The node was left untouched."
+        "Disable the shim, narrow its `supportedArches`, or exclude nodes of this architecture."
+    }
+    2101 PAYLOAD_MISSING {
+        "payload archive missing"
+        "An archive that an enabled shim needs is not in the payload."
+        "The node was left untouched."
+        "Check `image.reference` and `image.tag`: the payload image must hold /opt/kata-artifacts of the wanted version."
+    }
+    2102 PAYLOAD_CORRUPT {
+        "payload archive damaged"
+        "An archive is truncated, fails its checksum or is not a Zstandard tar archive."
+        "The unpacked pieces were removed; the node's old version, if any, is still in use."
+        "Fetch the payload again; compare its digest with the one published."
+    }
+    2201 RUNTIME_CONFIG_UNREADABLE {
+        "container runtime configuration unreadable"
+        "The runtime's configuration file on the host is not valid TOML or has a schema version that Husk does not know."
+        "The node was left untouched."
+        "Repair the file at the line that the message names; the runtime itself would refuse it at its next restart."
+    }
+    2202 RUNTIME_REFUSED {
+        "container runtime refused the new configuration"
+        "The runtime did not come back after its restart, or came back without the new handlers."
+        "The old configuration was put back, byte for byte, and the runtime restarted with it."
+        "Read the runtime's own message (`journalctl -u containerd` or `-u crio` on the node), then run the command again."
+    }
+    3001 NO_NODE_SELECTED {
+        "no node selected"
+        "The selection rules leave no node to install on."
+        "Nothing was changed."
+        "The message lists each node with the rule that left it out; change `nodeSelector`, `affinity` or the tolerations."
+    }
+    3002 NODES_FAILED {
+        "some nodes failed"
+        "At least one selected node did not converge; the others are done."
+        "Failed nodes were returned to their old state by their own installer."
+        "`husk status` shows each node's error; run the command again when the cause is gone."
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_sorted_and_complete() {
+        assert!(CATALOGUE.windows(2).all(|pair| pair[0].code < pair[1].code));
+        for entry in CATALOGUE {
+            assert!((1000..6000).contains(&entry.code.0));
+            for text in [entry.title, entry.meaning, entry.done, entry.next] {
+                assert!(!text.trim().is_empty(), "{} has an empty text", entry.code);
+            }
+            assert_eq!(super::entry(entry.code), Some(entry));
+        }
+    }
+
+    #[test]
+    fn codes_are_read_as_they_are_printed() {
+        assert_eq!("HUSK-2102".parse(), Ok(Code::PAYLOAD_CORRUPT));
+        assert_eq!(Code::PAYLOAD_CORRUPT.to_string(), "HUSK-2102");
+        assert!("HUSK-21".parse::<Code>().is_err());
+    }
+}
