@@ -12,5 +12,5 @@ pub mod report;
 pub mod stage;
 
 pub use code::Code;
-pub use report::{NodeRecord, StageReport, State};
+pub use report::{FleetReport, NodeFailure, NodeRecord, StageReport, State};
 pub use stage::Stage;

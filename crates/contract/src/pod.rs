@@ -21,3 +21,6 @@ pub const CUSTOM_CONFIGS: &str = "/custom-configs";
 pub const JOB_TEMPLATES: &str = "/etc/kata-job";
 /// Where Kubernetes mounts a ServiceAccount's token, CA and namespace.
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Exit status of a stage whose failure another attempt cannot cure (sysexits' `EX_CONFIG`). The Job's `podFailurePolicy`
+/// ends the Job on it instead of spending the backoff limit.
+pub const EXIT_PERMANENT: u8 = 78;

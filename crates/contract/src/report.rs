@@ -209,9 +209,103 @@ impl NodeRecord {
     }
 }
 
+/// The schema of [`FleetReport`].
+pub const FLEET_REPORT_SCHEMA: &str = "husk.fleet-report/v1";
+
+/// The termination message of a dispatcher: what became of the nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetReport {
+    /// Always [`FLEET_REPORT_SCHEMA`].
+    pub schema: String,
+    /// How many nodes were selected.
+    pub selected: usize,
+    /// How many of them converged.
+    pub done: usize,
+    /// Nodes that did not, at most as many as fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<NodeFailure>,
+    /// How many did not, also when `failed` was cut.
+    #[serde(default)]
+    pub failures: usize,
+    /// The error that ended the run before or beside single nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// One or more sentences about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// One node that did not converge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFailure {
+    /// The Node's name.
+    pub node: String,
+    /// The installer's own code, when it left one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl FleetReport {
+    /// Returns a report with nothing in it.
+    pub fn new() -> Self {
+        FleetReport {
+            schema: FLEET_REPORT_SCHEMA.to_owned(),
+            selected: 0,
+            done: 0,
+            failed: Vec::new(),
+            failures: 0,
+            code: None,
+            message: String::new(),
+        }
+    }
+
+    /// Returns one line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes; single nodes give way first.
+    pub fn to_termination_message(&self) -> String {
+        let mut report = self.clone();
+        loop {
+            let text = serde_json::to_string(&report).unwrap_or_default();
+            if text.len() <= TERMINATION_MESSAGE_LIMIT {
+                return text;
+            }
+            if report.failed.pop().is_none() {
+                report.message = report.message.chars().take(report.message.chars().count() / 2).collect::<String>() + "…";
+            }
+        }
+    }
+
+    /// Reads a termination message; `None` when it is not one of ours.
+    pub fn from_termination_message(text: &str) -> Option<Self> {
+        let report: FleetReport = serde_json::from_str(text.trim()).ok()?;
+        (report.schema == FLEET_REPORT_SCHEMA).then_some(report)
+    }
+}
+
+impl Default for FleetReport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fleet_report_fits_a_termination_message_and_keeps_its_count() {
+        let mut report = FleetReport::new();
+        report.failed = (0..500)
+            .map(|n| NodeFailure { node: format!("node-{n}"), code: Some(Code::RUNTIME_REFUSED), message: "x".repeat(90) })
+            .collect();
+        report.failures = 500;
+        let text = report.to_termination_message();
+        assert!(text.len() <= TERMINATION_MESSAGE_LIMIT);
+        let read = FleetReport::from_termination_message(&text).unwrap();
+        assert_eq!(read.failures, 500);
+        assert!(!read.failed.is_empty() && read.failed.len() < 500);
+    }
 
     #[test]
     fn a_termination_message_fits_and_reads_back() {
