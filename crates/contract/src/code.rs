@@ -153,6 +153,54 @@ catalogue! {
         "Failed nodes were returned to their old state by their own installer."
         "`husk status` shows each node's error; run the command again when the cause is gone."
     }
+    3003 JOB_NAME_TAKEN {
+        "per-node Job belongs to somebody else"
+        "A Job of the name that a node's Job would get exists and is labelled as another owner's."
+        "That Job was left alone; nothing was done on the node."
+        "Find its owner by the label that the message shows; delete it or install with another `multiInstallSuffix`."
+    }
+    3004 CONTAINER_CANNOT_START {
+        "container cannot start"
+        "A container of the per-node pod waits for something that does not heal by itself, most often its image."
+        "The node was left as it was."
+        "Read the kubelet's words in the message; check `image`, `node.image`, `imagePullSecrets` and the registry."
+    }
+    3005 NODE_JOB_FAILED {
+        "per-node Job failed"
+        "The Job of a node ended without a report of our own: it was evicted, killed or ran out of time."
+        "What the installer had begun is finished or undone by its next run."
+        "Run the command again; `husk status` shows the last lines of the pod."
+    }
+    3006 NODE_JOB_LOST {
+        "node or its Job went away"
+        "While a node's Job was at work the Job was deleted, or the node was removed or replaced."
+        "The other nodes were carried on."
+        "Run the command again when the node is back."
+    }
+    3007 NODE_NOT_READY {
+        "node not Ready"
+        "The node did not become Ready in time after its container runtime was restarted."
+        "The installation stays on the node; its runtime had proven that it serves the handlers."
+        "Look at the kubelet (`journalctl -u kubelet` on the node), then run the command again."
+    }
+    3008 HANDLERS_NOT_SEEN {
+        "kubelet does not report the handlers"
+        "The runtime serves the new handlers but the kubelet did not report them in the Node's status in time."
+        "The installation stays on the node."
+        "Restart the kubelet, then run the command again."
+    }
+    3009 DISPATCHER_FAILED {
+        "dispatcher failed"
+        "The dispatcher could not read its template, or the API server refused what it needs."
+        "Nodes that were through stay as they are; no further node was begun."
+        "Read the cause in the message; run the command again to go on where it ended."
+    }
+    3010 VERIFICATION_FAILED {
+        "verification pod did not succeed"
+        "The rollout did not finish in time, or the pod of `verification.pod` did not run to success."
+        "The pod was deleted; the installation stays."
+        "The log of the verification Job has the pod's Events and last lines."
+    }
 }
 
 #[cfg(test)]

@@ -271,7 +271,8 @@ impl FleetReport {
                 return text;
             }
             if report.failed.pop().is_none() {
-                report.message = report.message.chars().take(report.message.chars().count() / 2).collect::<String>() + "…";
+                report.message =
+                    report.message.chars().take(report.message.chars().count() / 2).collect::<String>() + "…";
             }
         }
     }
@@ -297,7 +298,11 @@ mod tests {
     fn a_fleet_report_fits_a_termination_message_and_keeps_its_count() {
         let mut report = FleetReport::new();
         report.failed = (0..500)
-            .map(|n| NodeFailure { node: format!("node-{n}"), code: Some(Code::RUNTIME_REFUSED), message: "x".repeat(90) })
+            .map(|n| NodeFailure {
+                node: format!("node-{n}"),
+                code: Some(Code::RUNTIME_REFUSED),
+                message: "x".repeat(90),
+            })
             .collect();
         report.failures = 500;
         let text = report.to_termination_message();

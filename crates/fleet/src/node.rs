@@ -1,0 +1,147 @@
+//! What the dispatcher needs to know of a Node, and nothing more: ten thousand of these fit in a few megabytes.
+
+use futures::{Stream, TryStreamExt};
+use kube::api::{ApiResource, ListParams, ObjectMeta};
+use kube::{Api, Client};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Nodes asked for in one request.
+const PAGE: u32 = 500;
+
+/// The part of a Node's `spec` that is read.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// Taints, as the API has them.
+    pub taints: Vec<Taint>,
+}
+
+/// One taint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// The part of a Node's `status` that is read.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Conditions; `Ready` is the one that matters.
+    pub conditions: Vec<Condition>,
+    /// Versions and identity.
+    pub node_info: NodeInfo,
+    /// The handlers that the kubelet has heard of from the runtime. Kubernetes 1.30 and newer.
+    pub runtime_handlers: Vec<RuntimeHandler>,
+}
+
+/// One condition.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Condition {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+/// Versions and identity of a node.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeInfo {
+    /// Such as `containerd://1.7.24`.
+    pub container_runtime_version: String,
+    /// The host's machine id.
+    #[serde(rename = "machineID")]
+    pub machine_id: String,
+    /// Such as `amd64`.
+    pub architecture: String,
+}
+
+/// One handler of a node's runtime.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct RuntimeHandler {
+    /// Its name; empty for the default one.
+    pub name: String,
+}
+
+/// A Node as the API serves it, read only as far as needed.
+pub type ApiNode = kube::core::Object<NodeSpec, NodeStatus>;
+
+/// A Node as plain data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its identity: a node that was replaced under the same name has another one.
+    pub uid: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// Whether its `Ready` condition is `True`.
+    pub ready: bool,
+    /// Its container runtime, such as `containerd://1.7.24`.
+    pub runtime_version: String,
+    /// Its machine id.
+    pub machine_id: String,
+    /// The handlers that it serves; `None` when its kubelet does not tell.
+    pub handlers: Option<Vec<String>>,
+    /// When it was made or somebody last wrote its labels or spec, in seconds since 1970.
+    pub changed: i64,
+}
+
+impl From<ApiNode> for Node {
+    fn from(node: ApiNode) -> Self {
+        let status = node.status.unwrap_or_default();
+        let changed = last_change(&node.metadata);
+        let handlers: Vec<String> = status.runtime_handlers.into_iter().map(|handler| handler.name).collect();
+        Node {
+            name: node.metadata.name.unwrap_or_default(),
+            uid: node.metadata.uid.unwrap_or_default(),
+            labels: node.metadata.labels.unwrap_or_default(),
+            taints: node.spec.taints,
+            ready: status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"),
+            runtime_version: status.node_info.container_runtime_version,
+            machine_id: status.node_info.machine_id,
+            handlers: (!handlers.is_empty()).then_some(handlers),
+            changed,
+        }
+    }
+}
+
+/// Reads the time of the last change off the metadata; heartbeats, which write the status, do not count.
+fn last_change(metadata: &ObjectMeta) -> i64 {
+    let writes = metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
+    let times = writes.filter_map(|entry| entry.time.as_ref()).chain(&metadata.creation_timestamp);
+    times.map(|time| time.0.as_second()).max().unwrap_or(0)
+}
+
+/// Lists the Nodes that match a label selector, page by page.
+pub fn list(client: &Client, selector: &str) -> impl Stream<Item = kube::Result<Node>> + use<> {
+    let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
+    let api: Api<ApiNode> = Api::all_with(client.clone(), &resource);
+    let first = Some(ListParams::default().labels(selector).limit(PAGE));
+    let pages = futures::stream::try_unfold(first, move |parameters| {
+        let api = api.clone();
+        async move {
+            let Some(parameters) = parameters else { return Ok(None) };
+            let page = api.list(&parameters).await?;
+            let next = page.metadata.continue_.filter(|token| !token.is_empty());
+            let next = next.map(|token| parameters.continue_token(&token));
+            Ok::<_, kube::Error>(Some((
+                futures::stream::iter(page.items.into_iter().map(|node| Ok(Node::from(node)))),
+                next,
+            )))
+        }
+    });
+    pages.try_flatten()
+}

@@ -1,0 +1,68 @@
+//! Node records and Events: what outlives the Jobs and their pods.
+
+use contract::{NodeRecord, State, label};
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+/// The field manager of everything that the dispatcher applies.
+pub(crate) const FIELD_MANAGER: &str = "husk-dispatcher";
+
+/// Writes a node's record into its ConfigMap.
+pub(crate) async fn write(client: &Client, namespace: &str, mut record: NodeRecord) -> kube::Result<()> {
+    record.updated_at = Some(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let name = label::node_record_name(&record.install, &record.node);
+    let text = serde_json::to_string(&record).map_err(kube::Error::SerdeError)?;
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": name, "namespace": namespace,
+            "labels": {label::NODE_RECORD: "true", label::INSTALL: record.install,
+                       label::JOB_NODE: crate::job_name::node_label(&record.node)},
+            "annotations": {label::NODE_NAME_ANNOTATION: record.node},
+        },
+        "data": {label::NODE_RECORD_KEY: text},
+    });
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(map)).await.map(drop)
+}
+
+/// Deletes a node's record; one that is not there is fine.
+pub(crate) async fn forget(client: &Client, namespace: &str, install: &str, node: &str) -> kube::Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    match api.delete(&label::node_record_name(install, node), &DeleteParams::background()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Leaves an Event on a Node about how its part of the run ended.
+pub(crate) async fn announce(client: &Client, record: &NodeRecord, uid: &str, removal: bool) -> kube::Result<()> {
+    let now = jiff::Timestamp::now();
+    let failed = record.state == State::Failed;
+    let reason = match (failed, removal) {
+        (true, false) => "HuskInstallFailed",
+        (true, true) => "HuskRemovalFailed",
+        (false, false) => "HuskInstalled",
+        (false, true) => "HuskRemoved",
+    };
+    let message = match record.code {
+        Some(code) => format!("{code} at stage {}: {}", record.stage, record.message),
+        None if removal => "every trace was removed".to_owned(),
+        None => format!("handlers served: {}", record.handlers.join(", ")),
+    };
+    let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event",
+        // Events about objects without a namespace belong into `default`; the API server insists.
+        "metadata": {"namespace": "default", "name": format!("{}.{:x}", record.node, now.as_nanosecond())},
+        "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": record.node, "uid": uid},
+        "type": if failed { "Warning" } else { "Normal" },
+        "reason": reason, "message": message.chars().take(1024).collect::<String>(),
+        "source": {"component": FIELD_MANAGER},
+        "firstTimestamp": time, "lastTimestamp": time, "count": 1,
+    });
+    let event: Event = serde_json::from_value(event).map_err(kube::Error::SerdeError)?;
+    Api::namespaced(client.clone(), "default").create(&PostParams::default(), &event).await.map(drop)
+}
