@@ -117,6 +117,36 @@ catalogue! {
         "The node was left untouched."
         "Disable the shim, narrow its `supportedArches`, or exclude nodes of this architecture."
     }
+    2003 BAD_SETTINGS {
+        "installer settings not accepted"
+        "An environment variable of the installer has a value that cannot be meant."
+        "The node was left untouched."
+        "Correct the value that the message names; with the charts this is a key of the values file."
+    }
+    2004 HOST_UNFIT {
+        "host check failed"
+        "The host cannot do what the values ask: the report lists each failed check with its evidence."
+        "The node was left untouched."
+        "Repair what the checks name, or leave this node out of the selection."
+    }
+    2005 NOT_WRITABLE {
+        "host path not writable"
+        "A directory that the installation writes to is on a read-only file system or missing."
+        "The node was left untouched, or returned to its old state."
+        "Choose a writable place with `installationPrefix`, or use the operating system's own extension for Kata."
+    }
+    2006 NODE_IDENTITY {
+        "another machine answers for this node"
+        "The host's machine id is not the one that the Node object showed: the node was replaced while its Job was on the way."
+        "The node was left untouched."
+        "Run the command again; the new machine gets a Job of its own."
+    }
+    2007 RUNTIME_UNKNOWN {
+        "container runtime not recognised"
+        "The node runs a container runtime, or a version of one, that Husk does not configure."
+        "The node was left untouched."
+        "Use containerd 1.6 or later, or CRI-O; leave other nodes out of the selection."
+    }
     2101 PAYLOAD_MISSING {
         "payload archive missing"
         "An archive that an enabled shim needs is not in the payload."
@@ -129,6 +159,24 @@ catalogue! {
         "The unpacked pieces were removed; the node's old version, if any, is still in use."
         "Fetch the payload again; compare its digest with the one published."
     }
+    2103 DISK_FULL {
+        "not enough disk space"
+        "The file system of the installation has too little room for the payload."
+        "What had been unpacked was removed; the node's old version, if any, is still in use."
+        "Free the space that the message names, or choose another place with `installationPrefix`."
+    }
+    2104 PAYLOAD_INCOMPLETE {
+        "payload lacks a file"
+        "The payload was unpacked or listed, and a program or configuration that an enabled shim or snapshotter needs is not in it."
+        "What had been unpacked was removed; the node's old version, if any, is still in use."
+        "Use a payload of the version that the shim belongs to, or disable the shim or snapshotter."
+    }
+    2105 PATH_OCCUPIED {
+        "installation path belongs to somebody else"
+        "Where the installation's link should be there is a directory or file that Husk did not make."
+        "The node was left untouched."
+        "Remove the other installation with its own tool, or install beside it with `multiInstallSuffix`."
+    }
     2201 RUNTIME_CONFIG_UNREADABLE {
         "container runtime configuration unreadable"
         "The runtime's configuration file on the host is not valid TOML or has a schema version that Husk does not know."
@@ -140,6 +188,66 @@ catalogue! {
         "The runtime did not come back after its restart, or came back without the new handlers."
         "The old configuration was put back, byte for byte, and the runtime restarted with it."
         "Read the runtime's own message (`journalctl -u containerd` or `-u crio` on the node), then run the command again."
+    }
+    2203 RUNTIME_CONFIG_CONFLICT {
+        "merged runtime configuration would be refused"
+        "The runtime's configuration together with ours breaks one of the runtime's own rules, such as an import of a missing file or a disabled CRI plugin."
+        "The node was left untouched: this is checked before anything is written."
+        "Repair the file that the message names."
+    }
+    2204 DROP_IN_NOT_READ {
+        "the distribution would not read our configuration"
+        "The runtime's configuration is rendered from a template that neither imports our drop-in nor can take our lines."
+        "The node was left untouched."
+        "Add the lines that the message shows to the template, or remove the template to use the distribution's own."
+    }
+    2205 SNAPSHOTTER_UNAVAILABLE {
+        "snapshotter cannot be set up"
+        "A snapshotter that the values ask for needs another runtime version, kernel feature or program than this host has."
+        "The node was left untouched."
+        "Take the snapshotter out of `snapshotter.setup` for this node, or upgrade what the message names."
+    }
+    2206 CHANGED_MEANWHILE {
+        "file changed during the installation"
+        "Somebody else changed a file between the moment it was read and the moment it was to be written."
+        "Nothing of theirs was overwritten; the edits made so far were taken back."
+        "Run the command again; if it happens again, find out which tool manages the file."
+    }
+    2301 LABEL_FAILED {
+        "Node object not updated"
+        "The Kubernetes API refused or did not answer a change of the node's labels or taints."
+        "The host is installed; only the mark on the Node is missing."
+        "Check the installer's ServiceAccount and the API server, then run the command again."
+    }
+    2302 LEDGER_UNREADABLE {
+        "ledger unreadable"
+        "The record of what Husk owns on this host cannot be read, or is of a newer version."
+        "The node was left untouched."
+        "Use the version that wrote it, or repair the file that the message names."
+    }
+    2303 HOST_IO {
+        "input/output error on the host"
+        "Reading or writing a file of the host failed."
+        "The stage stopped; running it again goes on where it stopped, removal undoes it."
+        "Read the cause in the message and look at the node's disk and kernel log."
+    }
+    2304 SYSTEMD_UNREACHABLE {
+        "systemd not reachable"
+        "The host's systemd did not answer on its private socket, or refused a request."
+        "Edits of the running stage were taken back."
+        "Check that /run is mounted into the installer and that the host runs systemd."
+    }
+    2305 NODE_BUSY {
+        "another installer is at work"
+        "A second installer, perhaps of another installation, holds the lock of this node."
+        "The node was left to the other one."
+        "Wait for it to finish; Husk tries again by itself when run from a Job."
+    }
+    2306 NOTHING_TO_UNDO {
+        "nothing to undo"
+        "There is no unfinished change of the runtime's configuration on this host."
+        "The node was left untouched."
+        "Nothing; this is the normal answer when the installer had finished its work itself."
     }
     3001 NO_NODE_SELECTED {
         "no node selected"
