@@ -1,0 +1,70 @@
+{{/* What the schema cannot say: values that are well formed and still cannot work. Each refusal names its key. */}}
+
+{{- define "kata-deploy.checks" -}}
+{{- $mode := include "kata-deploy.mode" . -}}
+{{- if not (has $mode (list "daemonset" "job")) -}}
+  {{- fail (printf "deploymentMode must be one of daemonset or job, got %q" $mode) -}}
+{{- end -}}
+{{- with .Values.env.multiInstallSuffix | default "" | toString -}}
+  {{- if not (regexMatch "^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$" .) -}}
+    {{- fail (printf "env.multiInstallSuffix must be lower-case letters, digits and dashes, at most 20 characters: it becomes part of object, label and handler names (got %q)" .) -}}
+  {{- end -}}
+{{- end -}}
+{{- $image := .Values.job.dispatcherImage -}}
+{{- if not (or $image.tag (contains "@" $image.reference)) -}}
+  {{- fail "job.dispatcherImage.tag is required when job.dispatcherImage.reference is not a digest" -}}
+{{- end -}}
+{{- if hasSuffix "/k8s-job-dispatcher" $image.reference -}}
+  {{- fail (printf "job.dispatcherImage.reference is upstream's dispatcher (%s), which does not know this chart's command line: remove the key" $image.reference) -}}
+{{- end -}}
+{{- if eq $mode "job" -}}
+  {{- $ttl := .Values.job.ttlSecondsAfterFinished | int64 -}}
+  {{- if lt $ttl 60 -}}
+    {{- fail (printf "job.ttlSecondsAfterFinished is %d, which is too short for the dispatcher to see how a node's Job ended: use 60 or more" $ttl) -}}
+  {{- end -}}
+{{- end -}}
+{{- $level := .Values.logLevel | default "" | trim -}}
+{{- if not (has $level (list "" "error" "warn" "info" "debug" "trace")) -}}
+  {{- fail (printf "logLevel must be one of error, warn, info, debug, trace (got %q)" $level) -}}
+{{- end -}}
+{{- with .Values.verification.pod -}}
+  {{- $pod := fromYaml . -}}
+  {{- if $pod.Error -}}
+    {{- fail (printf "verification.pod is not YAML: %s" $pod.Error) -}}
+  {{- else if ne ($pod.kind | default "Pod") "Pod" -}}
+    {{- fail (printf "verification.pod must be a Pod (got kind %s)" $pod.kind) -}}
+  {{- end -}}
+{{- end -}}
+{{- if include "kata-deploy.nfd.installed" . -}}
+  {{- with include "kata-deploy.nfd.foreign" . -}}
+    {{- fail (printf "Node Feature Discovery is already installed in namespace %s: set node-feature-discovery.enabled to false, it is found by itself" .) -}}
+  {{- end -}}
+{{- end -}}
+{{- include "kata-deploy.identity" . -}}
+{{- end -}}
+
+{{/* The suffix and the mode name what is on the nodes: a release that changed either would leave its old nodes behind. */}}
+{{- define "kata-deploy.identity" -}}
+{{- $mode := include "kata-deploy.mode" . -}}
+{{- $suffix := .Values.env.multiInstallSuffix | default "" | toString -}}
+{{- $state := lookup "v1" "ConfigMap" .Release.Namespace (include "kata-deploy.stateName" .) -}}
+{{- $known := dict -}}
+{{- if $state -}}
+  {{- $known = $state.data | default dict -}}
+{{- else if lookup "apps/v1" "DaemonSet" .Release.Namespace (include "kata-deploy.name" .) -}}
+  {{- $known = dict "deploymentMode" "daemonset" "multiInstallSuffix" $suffix -}}
+{{- else if lookup "v1" "ConfigMap" .Release.Namespace (include "kata-deploy.jobName" (list . "job-templates")) -}}
+  {{- $known = dict "deploymentMode" "job" "multiInstallSuffix" $suffix -}}
+{{- end -}}
+{{- if and (or $state .Release.IsUpgrade) .Values.releaseIdentityCheck -}}
+  {{- if not (or $state $known) -}}
+    {{- fail (printf "cannot tell how release %q was installed before: ConfigMap %q is not there. Changing deploymentMode or env.multiInstallSuffix would leave nodes behind, so this upgrade is refused. Create the ConfigMap with data.deploymentMode and data.multiInstallSuffix of the running release; or, if this renderer cannot see the cluster, set releaseIdentityCheck to false" .Release.Name (include "kata-deploy.stateName" .)) -}}
+  {{- end -}}
+  {{- if ne ($known.multiInstallSuffix | default "") $suffix -}}
+    {{- fail (printf "env.multiInstallSuffix is immutable: release %q was installed with %q, the values say %q. Uninstall it first, or install a second release" .Release.Name ($known.multiInstallSuffix | default "") $suffix) -}}
+  {{- end -}}
+  {{- if ne ($known.deploymentMode | default "") $mode -}}
+    {{- fail (printf "deploymentMode is immutable: release %q was installed in mode %q, the values say %q. Uninstall it first" .Release.Name ($known.deploymentMode | default "") $mode) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,85 @@
+{{/* The containers of node pods and the security of all pods. */}}
+
+{{/* Pods that only talk to the API server: Pod Security `restricted`. */}}
+{{- define "kata-deploy.restricted.pod" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "kata-deploy.restricted.container" -}}
+privileged: false
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* node.securityContext .: root, but only with what writing other owners' files takes. */}}
+{{- define "kata-deploy.node.securityContext" -}}
+{{- $own := .Values.node.securityContext | default dict -}}
+{{- $context := dict "privileged" false "readOnlyRootFilesystem" true "runAsNonRoot" false "runAsUser" 0 "runAsGroup" 0 -}}
+{{- if not $own.privileged -}}
+  {{- $_ := set $context "allowPrivilegeEscalation" false -}}
+  {{- $_ := set $context "capabilities" (dict "drop" (list "ALL") "add" (list "CHOWN" "DAC_OVERRIDE" "FOWNER")) -}}
+  {{- $_ := set $context "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- end -}}
+{{- mergeOverwrite $context $own | toYaml -}}
+{{- end -}}
+
+{{/* logLevel VALUES: of the installer; nothing for its own default. */}}
+{{- define "kata-deploy.logLevel" -}}
+{{- .logLevel | default "" | trim | default (.debug | ternary "debug" "") -}}
+{{- end -}}
+
+{{/* prepare .: copies the installer, one static binary, to where containers of the payload's image can start it. */}}
+{{- define "kata-deploy.prepare" -}}
+- name: prepare
+  image: {{ include "kata-deploy.nodeImage" . | quote }}
+  imagePullPolicy: {{ .Values.imagePullPolicy }}
+  command: ["/usr/bin/husk-node", "copy-to", "/husk/husk-node"]
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    seccompProfile:
+      type: RuntimeDefault
+    {{- include "kata-deploy.restricted.container" . | nindent 4 }}
+  volumeMounts:
+    - name: husk
+      mountPath: /husk
+{{- end -}}
+
+{{/* stage (dict "root" . "values" VALUES "name" "cri" "stage" "cri" "payload" false "token" false): one container that
+     touches the node. `payload`: it runs in the payload's image, with the copied installer. */}}
+{{- define "kata-deploy.stage" -}}
+- name: {{ .name }}
+  image: {{ include (.payload | ternary "kata-deploy.payloadImage" "kata-deploy.nodeImage") .root | quote }}
+  imagePullPolicy: {{ .values.imagePullPolicy }}
+  command:
+    - {{ .payload | ternary "/husk/husk-node" "/usr/bin/husk-node" }}
+    {{- with include "kata-deploy.logLevel" .values }}
+    - --log-level={{ . }}
+    {{- end }}
+    - {{ .stage }}
+  env:
+    {{- include "kata-deploy.env" (list .root .values) | nindent 4 }}
+    {{- with .healthPort }}
+    - name: HEALTH_PORT
+      value: {{ . | quote }}
+    {{- end }}
+  {{- with .values.node.envFrom }}
+  envFrom:
+    {{- tpl (toYaml .) $.root | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- include "kata-deploy.node.securityContext" .root | nindent 4 }}
+  terminationMessagePolicy: FallbackToLogsOnError
+  volumeMounts:
+    {{- include "kata-deploy.mounts" (list .root .values) | nindent 4 }}
+    {{- if .token }}
+    {{- include "kata-deploy.tokenMount" . | nindent 4 }}
+    {{- end }}
+{{- end -}}
