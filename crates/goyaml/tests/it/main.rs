@@ -1,0 +1,4 @@
+//! The recorded answers of Go's library, and properties that must hold for any text.
+
+mod golden;
+mod properties;
