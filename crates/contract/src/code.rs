@@ -309,6 +309,96 @@ catalogue! {
         "The pod was deleted; the installation stays."
         "The log of the verification Job has the pod's Events and last lines."
     }
+    4001 CLUSTER_UNREACHABLE {
+        "cluster cannot be reached"
+        "The API server does not answer, or stopped answering and did not come back in time."
+        "Nothing was changed if this came first; otherwise the work stands where it was interrupted."
+        "Check the kubeconfig and its context; when the API server is back, run the same command again: it continues."
+    }
+    4002 NOT_ALLOWED {
+        "not allowed on the cluster"
+        "The user or ServiceAccount lacks a permission that the step needs."
+        "The work stands where it was interrupted."
+        "Have the permission that the message names granted, then run the same command again."
+    }
+    4003 API_REFUSED {
+        "request refused by the API server"
+        "The API server answered a request with an error."
+        "The work stands where it was interrupted."
+        "Read the server's words in the message, then run the same command again."
+    }
+    4004 RELEASE_BUSY {
+        "release is being worked on"
+        "Another process installs, upgrades or rolls back this release, or was cut off while it did."
+        "Nothing was changed."
+        "Wait for the holder that the message names. One that is gone is taken over by `husk up`."
+    }
+    4005 RELEASE_NOT_FOUND {
+        "release or revision not found"
+        "There is no record of this release, or not of this revision, in this namespace."
+        "Nothing was changed."
+        "`husk helm list -A` shows every release with its namespace."
+    }
+    4006 RELEASE_NAME {
+        "release name not usable"
+        "The name breaks the rules for names, or a release of that name lives already."
+        "Nothing was changed."
+        "Choose another name, or upgrade the release that there is."
+    }
+    4007 RELEASE_RECORD {
+        "release record not usable"
+        "The record of the release is damaged, carries reserved labels, or would be larger than one object may be."
+        "Nothing was changed."
+        "The message names the record and, when it is too large, the files that take most room."
+    }
+    4008 BAD_MANIFEST {
+        "rendered objects not usable"
+        "The chart rendered something that is no Kubernetes object, or a kind that the cluster does not serve."
+        "Nothing was applied."
+        "Install the CustomResourceDefinitions that are missing, or correct the template."
+    }
+    4009 NOT_OURS {
+        "object belongs to something else"
+        "An object that the release wants to create exists and carries no marks of this release."
+        "Nothing was applied."
+        "Remove the object or give the release another name; `--take-ownership` adopts it."
+    }
+    4010 FIELD_CONFLICT {
+        "field is managed by someone else"
+        "Server-side apply found a field whose value another field manager set."
+        "The object was not changed; those before it were."
+        "Take the field out of the values, or use `--force-conflicts` to take it from the manager that the message names."
+    }
+    4011 OBJECT_REFUSED {
+        "object refused by the API server"
+        "Validation or an admission policy refused an object, or a field of it cannot be changed after creation."
+        "The object was not changed; those before it were."
+        "Read the server's words in the message. Immutable fields need the object to be created anew."
+    }
+    4012 NOT_READY {
+        "objects did not become ready"
+        "Time ran out, or an object reported that it failed."
+        "The objects are left as they are; the release is marked as failed."
+        "The message names each object and the first cause found in its pods; run the same command again to continue."
+    }
+    4013 HOOK_FAILED {
+        "hook failed"
+        "A Job or Pod that the chart runs at this point failed or did not finish in time."
+        "The release is marked as failed; the hook's last lines of output are in the report."
+        "Read the output, remove the cause, then run the same command again."
+    }
+    4014 REMOVE_INCOMPLETE {
+        "some objects could not be removed"
+        "The API server refused to delete objects of the release."
+        "The record of the release was kept."
+        "Remove the cause that the message names, then run the same command again."
+    }
+    4015 UNSUPPORTED_BY_ENGINE {
+        "not supported by this engine"
+        "The option exists in Helm and this engine does not have it."
+        "Nothing was changed."
+        "The message says what to use instead."
+    }
 }
 
 #[cfg(test)]
