@@ -1,0 +1,311 @@
+//! The parsed form of template text, and its printed form in error messages.
+//!
+//! One [`Source`] holds all nodes of one text. Where nodes nest, they refer to each other by index rather than by
+//! pointer, so that freeing a tree never recurses however deep its text nests.
+
+use std::sync::Arc;
+
+use crate::bytestr::Str;
+use crate::function::Function;
+use crate::number::Number;
+
+/// A byte offset into the text.
+pub(crate) type Pos = u32;
+
+/// Index of a [`Pipe`] in its [`Source`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PipeId(pub(crate) u32);
+
+/// Index of a [`Block`] in its [`Source`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockId(pub(crate) u32);
+
+/// A named template: the text of a file, or a `define` or `block` in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    pub(crate) name: Arc<str>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) root: BlockId,
+}
+
+/// A parsed text.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// The name it was parsed under.
+    pub(crate) name: Arc<str>,
+    pub(crate) text: Arc<str>,
+    pub(crate) pipes: Vec<Pipe>,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// Nodes that are executed one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// One piece of a template.
+#[derive(Debug)]
+pub(crate) enum Node {
+    /// Text to copy, as a range of the source's text.
+    Text { start: Pos, end: Pos },
+    /// `{{ pipeline }}`
+    Action { pos: Pos, pipe: PipeId },
+    If(Branch),
+    With(Branch),
+    Range(Branch),
+    /// `{{ template "name" pipeline }}`
+    Template { pos: Pos, name: Arc<str>, pipe: Option<PipeId> },
+    Break,
+    Continue,
+}
+
+/// What `if`, `with` and `range` have in common.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) pos: Pos,
+    pub(crate) pipe: PipeId,
+    pub(crate) body: BlockId,
+    pub(crate) otherwise: Option<BlockId>,
+}
+
+/// `$x, $y := command | command`
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) pos: Pos,
+    /// The variables are assigned (`=`) rather than declared (`:=`).
+    pub(crate) assign: bool,
+    pub(crate) variables: Vec<Arc<str>>,
+    pub(crate) commands: Vec<Command>,
+}
+
+/// Operands of which the first is the function or value and the rest its arguments.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) pos: Pos,
+    pub(crate) operands: Vec<Operand>,
+}
+
+/// An operand and where it is.
+#[derive(Debug)]
+pub(crate) struct Operand {
+    pub(crate) pos: Pos,
+    pub(crate) expr: Expr,
+}
+
+#[derive(Debug)]
+pub(crate) enum Expr {
+    Dot,
+    Nil,
+    Bool(bool),
+    Number(Box<Number>),
+    /// A string constant: as written and as meant.
+    Text { written: Box<str>, value: Str },
+    /// `.a.b`
+    Field(Vec<Str>),
+    /// `$x.a.b`: the variable with its dollar, then fields.
+    Variable(Arc<str>, Vec<Str>),
+    /// `(…).a.b` or `function.a.b`
+    Chain(Box<Operand>, Vec<Str>),
+    /// A function.
+    Function(Callee),
+    /// A parenthesised pipeline.
+    Pipe(PipeId),
+}
+
+/// The function that a name stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Callee {
+    pub(crate) name: Arc<str>,
+    pub(crate) target: Target,
+}
+
+/// Where a function comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// Go's own.
+    Builtin(crate::builtins::Builtin),
+    /// The table's.
+    Native(Arc<Function>),
+}
+
+impl Source {
+    pub(crate) fn pipe(&self, id: PipeId) -> &Pipe {
+        &self.pipes[id.0 as usize]
+    }
+
+    pub(crate) fn block(&self, id: BlockId) -> &Block {
+        &self.blocks[id.0 as usize]
+    }
+
+    /// Line (from 1) and byte column (from 0) of an offset.
+    pub(crate) fn position(&self, pos: Pos) -> (usize, usize) {
+        let before = &self.text.as_bytes()[..(pos as usize).min(self.text.len())];
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        let column = before.iter().rev().take_while(|b| **b != b'\n').count();
+        (line, column)
+    }
+}
+
+/// Is there nothing but white space in the template?
+pub(crate) fn is_empty(source: &Source, root: BlockId) -> bool {
+    source.block(root).nodes.iter().all(|node| match node {
+        Node::Text { start, end } => source.text[*start as usize..*end as usize].trim().is_empty(),
+        _ => false,
+    })
+}
+
+/// A node that an error message can point at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At<'t> {
+    /// Nothing yet.
+    Start,
+    /// A block's first text, an action, or anything else that is not one of the others.
+    Node(&'t Node),
+    Pipe(PipeId),
+    /// A command, by its pipe and number.
+    Command(PipeId, usize),
+    Operand(&'t Operand),
+}
+
+impl Source {
+    /// Where an error at this node is.
+    pub(crate) fn pos_of(&self, at: At<'_>) -> Pos {
+        match at {
+            At::Start => 0,
+            At::Node(node) => match node {
+                Node::Text { start, .. } => *start,
+                Node::Action { pos, .. } | Node::Template { pos, .. } => *pos,
+                Node::If(branch) | Node::With(branch) | Node::Range(branch) => branch.pos,
+                Node::Break | Node::Continue => 0,
+            },
+            At::Pipe(id) => self.pipe(id).pos,
+            At::Command(id, number) => self.pipe(id).commands[number].pos,
+            At::Operand(operand) => operand.pos,
+        }
+    }
+
+    /// The node as Go prints it.
+    pub(crate) fn print(&self, at: At<'_>) -> String {
+        let mut out = String::new();
+        match at {
+            At::Start => {}
+            At::Node(node) => self.print_node(node, &mut out),
+            At::Pipe(id) => self.print_pipe(id, &mut out),
+            At::Command(id, number) => self.print_command(&self.pipe(id).commands[number], &mut out),
+            At::Operand(operand) => self.print_operand(operand, &mut out),
+        }
+        out
+    }
+
+    fn print_block(&self, id: BlockId, out: &mut String) {
+        crate::stack::grow(|| {
+            for node in &self.block(id).nodes {
+                self.print_node(node, out);
+            }
+        });
+    }
+
+    fn print_node(&self, node: &Node, out: &mut String) {
+        match node {
+            Node::Text { start, end } => out.push_str(&self.text[*start as usize..*end as usize]),
+            Node::Action { pipe, .. } => {
+                out.push_str("{{");
+                self.print_pipe(*pipe, out);
+                out.push_str("}}");
+            }
+            Node::If(branch) => self.print_branch("if", branch, out),
+            Node::With(branch) => self.print_branch("with", branch, out),
+            Node::Range(branch) => self.print_branch("range", branch, out),
+            Node::Template { name, pipe, .. } => {
+                out.push_str("{{template ");
+                out.push_str(&crate::quote::quoted(name.as_bytes()));
+                if let Some(pipe) = pipe {
+                    out.push(' ');
+                    self.print_pipe(*pipe, out);
+                }
+                out.push_str("}}");
+            }
+            Node::Break => out.push_str("{{break}}"),
+            Node::Continue => out.push_str("{{continue}}"),
+        }
+    }
+
+    fn print_branch(&self, keyword: &str, branch: &Branch, out: &mut String) {
+        out.push_str("{{");
+        out.push_str(keyword);
+        out.push(' ');
+        self.print_pipe(branch.pipe, out);
+        out.push_str("}}");
+        self.print_block(branch.body, out);
+        if let Some(otherwise) = branch.otherwise {
+            out.push_str("{{else}}");
+            self.print_block(otherwise, out);
+        }
+        out.push_str("{{end}}");
+    }
+
+    fn print_pipe(&self, id: PipeId, out: &mut String) {
+        crate::stack::grow(|| {
+            let pipe = self.pipe(id);
+            if !pipe.variables.is_empty() {
+                out.push_str(&pipe.variables.join(", "));
+                out.push_str(if pipe.assign { " = " } else { " := " });
+            }
+            for (i, command) in pipe.commands.iter().enumerate() {
+                if i > 0 {
+                    out.push_str(" | ");
+                }
+                self.print_command(command, out);
+            }
+        });
+    }
+
+    fn print_command(&self, command: &Command, out: &mut String) {
+        for (i, operand) in command.operands.iter().enumerate() {
+            if i > 0 {
+                out.push(' ');
+            }
+            self.print_nested(operand, out);
+        }
+    }
+
+    /// Prints an operand inside another node, where a pipeline needs its parentheses.
+    fn print_nested(&self, operand: &Operand, out: &mut String) {
+        if let Expr::Pipe(_) = operand.expr {
+            out.push('(');
+            self.print_operand(operand, out);
+            out.push(')');
+        } else {
+            self.print_operand(operand, out);
+        }
+    }
+
+    fn print_operand(&self, operand: &Operand, out: &mut String) {
+        match &operand.expr {
+            Expr::Dot => out.push('.'),
+            Expr::Nil => out.push_str("nil"),
+            Expr::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+            Expr::Number(number) => out.push_str(&number.text),
+            Expr::Text { written, .. } => out.push_str(written),
+            Expr::Field(names) => print_fields(names, out),
+            Expr::Variable(name, fields) => {
+                out.push_str(name);
+                print_fields(fields, out);
+            }
+            Expr::Chain(inner, fields) => {
+                self.print_nested(inner, out);
+                print_fields(fields, out);
+            }
+            Expr::Function(callee) => out.push_str(&callee.name),
+            Expr::Pipe(id) => self.print_pipe(*id, out),
+        }
+    }
+}
+
+fn print_fields(names: &[Str], out: &mut String) {
+    for name in names {
+        out.push('.');
+        out.push_str(&name.lossy());
+    }
+}

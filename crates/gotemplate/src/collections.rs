@@ -1,0 +1,235 @@
+//! [`Map`] and [`List`]: the two containers of a [`Value`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::bytestr::Str;
+use crate::types::Type;
+use crate::value::Value;
+
+/// A Go map with string keys. Clones share the entries, so a change through one is seen through all of them, which
+/// templates rely on. Entries come in the order of the keys' bytes.
+#[derive(Clone)]
+pub struct Map(Arc<MapInner>);
+
+struct MapInner {
+    ty: Type,
+    entries: RwLock<BTreeMap<Str, Value>>,
+}
+
+impl Map {
+    /// An empty `map[string]interface {}`.
+    pub fn new() -> Map {
+        Map::typed(Type::ANY_MAP)
+    }
+
+    /// An empty map of the given type, which must be a map type or a name for one.
+    pub fn typed(ty: Type) -> Map {
+        Map::from_entries(ty, BTreeMap::new())
+    }
+
+    /// A map of the given type with these entries.
+    pub fn from_entries(ty: Type, entries: BTreeMap<Str, Value>) -> Map {
+        Map(Arc::new(MapInner { ty, entries: RwLock::new(entries) }))
+    }
+
+    /// The map's type.
+    pub fn ty(&self) -> Type {
+        self.0.ty
+    }
+
+    /// The type of the entries' values.
+    pub fn element(&self) -> Type {
+        self.0.ty.element().unwrap_or(Type::Any)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
+        self.read().get(key.as_ref()).cloned()
+    }
+
+    /// Is there such a key?
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
+        self.read().contains_key(key.as_ref())
+    }
+
+    /// Sets a key, for every clone of this map.
+    pub fn insert(&self, key: impl Into<Str>, value: impl Into<Value>) -> Option<Value> {
+        let (key, value) = (key.into(), value.into());
+        self.write().insert(key, value)
+    }
+
+    /// Removes a key, for every clone of this map.
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<Value> {
+        self.write().remove(key.as_ref())
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    /// Is the map empty?
+    pub fn is_empty(&self) -> bool {
+        self.read().is_empty()
+    }
+
+    /// The keys as they are now, sorted.
+    pub fn keys(&self) -> Vec<Str> {
+        self.read().keys().cloned().collect()
+    }
+
+    /// The entries as they are now, sorted by key.
+    pub fn entries(&self) -> Vec<(Str, Value)> {
+        self.read().iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// A map of the same type with the same entries that no longer shares them; the values themselves are shared.
+    pub fn shallow_copy(&self) -> Map {
+        Map::from_entries(self.0.ty, self.read().clone())
+    }
+
+    /// Are both the same map, not merely equal ones?
+    pub fn same(&self, other: &Map) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A number that tells this map from every other living one.
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0) as *const u8 as usize
+    }
+
+    // A panic while the lock is held cannot leave the tree half changed, so a poisoned lock is still good.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Str, Value>> {
+        self.0.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Str, Value>> {
+        self.0.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Map::new()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries()).finish()
+    }
+}
+
+impl<K: Into<Str>, V: Into<Value>> FromIterator<(K, V)> for Map {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        Map::from_entries(Type::ANY_MAP, entries.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+}
+
+/// A Go slice. Immutable; clones share the items.
+#[derive(Clone)]
+pub struct List(Arc<ListInner>);
+
+struct ListInner {
+    ty: Type,
+    items: Vec<Value>,
+    nil: bool,
+}
+
+impl List {
+    /// A `[]interface {}` of these items.
+    pub fn new(items: Vec<Value>) -> List {
+        List::typed(Type::ANY_LIST, items)
+    }
+
+    /// A list of the given type, which must be a list type or a name for one.
+    pub fn typed(ty: Type, items: Vec<Value>) -> List {
+        List(Arc::new(ListInner { ty, items, nil: false }))
+    }
+
+    /// A `[]string`.
+    pub fn strings<S: Into<Str>>(items: impl IntoIterator<Item = S>) -> List {
+        List::typed(Type::STRING_LIST, items.into_iter().map(|s| Value::Str(s.into())).collect())
+    }
+
+    /// The nil slice of a list type: empty, but written as `null` in JSON.
+    pub fn nil(ty: Type) -> List {
+        List(Arc::new(ListInner { ty, items: Vec::new(), nil: true }))
+    }
+
+    /// Is it the nil slice?
+    pub fn is_nil(&self) -> bool {
+        self.0.nil
+    }
+
+    /// The list's type.
+    pub fn ty(&self) -> Type {
+        self.0.ty
+    }
+
+    /// The type of the items.
+    pub fn element(&self) -> Type {
+        self.0.ty.element().unwrap_or(Type::Any)
+    }
+
+    /// The items.
+    pub fn items(&self) -> &[Value] {
+        &self.0.items
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.0.items.len()
+    }
+
+    /// Is the list empty?
+    pub fn is_empty(&self) -> bool {
+        self.0.items.is_empty()
+    }
+}
+
+impl fmt::Debug for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.items()).finish()
+    }
+}
+
+// A template can nest containers deeper than the native stack could follow when they are freed one inside the other,
+// so containers of a container being freed are put aside and freed one after the other.
+thread_local! {
+    static FREEING: Cell<bool> = const { Cell::new(false) };
+    static ASIDE: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+}
+
+fn free(values: impl Iterator<Item = Value>) {
+    let containers = values.filter(|v| matches!(v, Value::List(_) | Value::Map(_)));
+    // During thread exit the aside list may be gone already: then plain dropping has to do.
+    let put_aside = ASIDE.try_with(|aside| aside.try_borrow_mut().map(|mut a| a.extend(containers)).is_ok());
+    if !put_aside.unwrap_or(false) || FREEING.replace(true) {
+        return;
+    }
+    while let Some(value) = ASIDE.with(|aside| aside.borrow_mut().pop()) {
+        drop(value);
+    }
+    FREEING.set(false);
+}
+
+impl Drop for MapInner {
+    fn drop(&mut self) {
+        let entries = std::mem::take(self.entries.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if !entries.is_empty() {
+            free(entries.into_values());
+        }
+    }
+}
+
+impl Drop for ListInner {
+    fn drop(&mut self) {
+        if !self.items.is_empty() {
+            free(std::mem::take(&mut self.items).into_iter());
+        }
+    }
+}

@@ -1,0 +1,609 @@
+//! Builds trees from tokens.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::ast::*;
+use crate::builtins::Builtin;
+use crate::bytestr::Str;
+use crate::error::{Error, ParseError};
+use crate::function::Functions;
+use crate::lex::{Kind, Lexer, Token};
+use crate::number::Number;
+use crate::quote::unquote;
+
+/// How deep parentheses may nest, as in Go.
+const MAX_PARENS: usize = 10_000;
+
+type Result<T> = std::result::Result<T, Box<ParseError>>;
+
+/// Parses a text into the templates that it defines; the one called `name` is the text itself.
+pub(crate) fn parse(name: &str, text: &str, functions: &Functions) -> std::result::Result<Vec<Tree>, Error> {
+    let source = Source { name: Arc::from(name), text: Arc::from(text), ..Source::default() };
+    let mut lexer = Lexer::new(text);
+    lexer.break_is_keyword = functions.get("break").is_none();
+    lexer.continue_is_keyword = functions.get("continue").is_none();
+    let mut parser = Parser { text, lexer, functions, source, names: HashMap::new(), trees: Vec::new(), scope: Scope::new() };
+    let root = parser.top_level().map_err(Error::Parse)?;
+    parser.add(Arc::from(name), root).map_err(Error::Parse)?;
+    let source = Arc::new(parser.source);
+    Ok(parser.trees.into_iter().map(|(name, root)| Tree { name, source: source.clone(), root }).collect())
+}
+
+/// What belongs to the template being parsed: a `define` starts with a fresh one.
+struct Scope {
+    /// The latest token, and those put back before it.
+    tokens: [Option<Token>; 3],
+    peeked: usize,
+    variables: Vec<Arc<str>>,
+    /// Line on which the current action starts, 0 outside of one.
+    action_line: usize,
+    ranges: usize,
+    parens: usize,
+}
+
+impl Scope {
+    fn new() -> Scope {
+        Scope {
+            tokens: [None, None, None],
+            peeked: 0,
+            variables: vec![Arc::from("$")],
+            action_line: 0,
+            ranges: 0,
+            parens: 0,
+        }
+    }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    lexer: Lexer<'t>,
+    functions: &'t Functions,
+    source: Source,
+    names: HashMap<String, Arc<str>>,
+    trees: Vec<(Arc<str>, BlockId)>,
+    scope: Scope,
+}
+
+/// What ends a list of nodes.
+#[derive(Clone, Copy, PartialEq)]
+enum Ending {
+    End,
+    Else,
+}
+
+impl Ending {
+    fn describe(self) -> &'static str {
+        match self {
+            Ending::End => "{{end}}",
+            Ending::Else => "{{else}}",
+        }
+    }
+}
+
+/// A node, or what ends the list of nodes.
+enum Item {
+    Node(Node),
+    Ending(Ending),
+}
+
+/// The context of a pipeline: what it is called in messages and what ends it.
+#[derive(Clone, Copy)]
+struct Place {
+    name: &'static str,
+    end: Kind,
+}
+
+const fn place(name: &'static str) -> Place {
+    Place { name, end: Kind::RightDelim }
+}
+
+impl<'t> Parser<'t> {
+    // Tokens.
+
+    fn next(&mut self) -> Token {
+        if self.scope.peeked > 0 {
+            self.scope.peeked -= 1;
+        } else {
+            self.scope.tokens[0] = Some(self.lexer.next());
+        }
+        self.current()
+    }
+
+    fn current(&mut self) -> Token {
+        match &self.scope.tokens[self.scope.peeked] {
+            Some(token) => token.clone(),
+            None => self.lexer.next(),
+        }
+    }
+
+    fn backup(&mut self) {
+        self.scope.peeked += 1;
+    }
+
+    fn peek(&mut self) -> Token {
+        let token = self.next();
+        self.backup();
+        token
+    }
+
+    fn next_non_space(&mut self) -> Token {
+        loop {
+            let token = self.next();
+            if token.kind != Kind::Space {
+                return token;
+            }
+        }
+    }
+
+    fn peek_non_space(&mut self) -> Token {
+        let token = self.next_non_space();
+        self.backup();
+        token
+    }
+
+    fn value(&self, token: &Token) -> &'t str {
+        &self.text[token.start..token.end]
+    }
+
+    fn intern(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let new: Arc<str> = Arc::from(name);
+        self.names.insert(name.to_owned(), new.clone());
+        new
+    }
+
+    // Errors.
+
+    fn error<T>(&self, message: impl Into<String>) -> Result<T> {
+        let line = self.scope.tokens[0].as_ref().map_or(0, |token| token.line);
+        Err(Box::new(ParseError { template: self.source.name.clone(), line, message: message.into() }))
+    }
+
+    fn unexpected<T>(&self, token: &Token, context: &str) -> Result<T> {
+        let shown = token.describe(self.text);
+        if token.kind != Kind::Error {
+            return self.error(format!("unexpected {shown} in {context}"));
+        }
+        let started = self.scope.action_line;
+        if started == 0 || started == token.line {
+            return self.error(shown);
+        }
+        let action = if shown.ends_with(" action") { "" } else { " in action" };
+        self.error(format!("{shown}{action} started at {}:{started}", self.source.name))
+    }
+
+    fn expect(&mut self, kind: Kind, context: &str) -> Result<Token> {
+        let token = self.next_non_space();
+        if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
+    }
+
+    // Templates.
+
+    fn add(&mut self, name: Arc<str>, root: BlockId) -> Result<()> {
+        match self.trees.iter_mut().find(|(known, _)| *known == name) {
+            None => self.trees.push((name, root)),
+            Some((_, old)) if is_empty(&self.source, *old) => *old = root,
+            Some(_) if is_empty(&self.source, root) => {}
+            Some(_) => {
+                let name = crate::quote::quoted(name.as_bytes());
+                return self.error(format!("template: multiple definition of template {name}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn new_block(&mut self, nodes: Vec<Node>) -> BlockId {
+        self.source.blocks.push(Block { nodes });
+        BlockId(self.source.blocks.len() as u32 - 1)
+    }
+
+    fn top_level(&mut self) -> Result<BlockId> {
+        let mut nodes = Vec::new();
+        while self.peek().kind != Kind::Eof {
+            if self.peek().kind == Kind::LeftDelim {
+                let delim = self.next();
+                if self.next_non_space().kind == Kind::Define {
+                    self.definition()?;
+                    continue;
+                }
+                self.scope.tokens[1] = Some(delim);
+                self.scope.peeked = 2;
+            }
+            match self.text_or_action()? {
+                Item::Node(node) => nodes.push(node),
+                Item::Ending(ending) => return self.error(format!("unexpected {}", ending.describe())),
+            }
+        }
+        Ok(self.new_block(nodes))
+    }
+
+    /// `{{ define "name" }} … {{ end }}`; the keyword is read.
+    fn definition(&mut self) -> Result<()> {
+        const CONTEXT: &str = "define clause";
+        let outer = std::mem::replace(&mut self.scope, Scope::new());
+        let token = self.next_non_space();
+        let name = self.template_name(&token, CONTEXT)?;
+        self.expect(Kind::RightDelim, CONTEXT)?;
+        self.body(name, CONTEXT)?;
+        self.scope = outer;
+        Ok(())
+    }
+
+    /// The rest of a `define` or `block`, in its own scope.
+    fn body(&mut self, name: Arc<str>, context: &str) -> Result<()> {
+        let (root, ending) = self.item_list()?;
+        if ending != Ending::End {
+            return self.error(format!("unexpected {} in {context}", ending.describe()));
+        }
+        self.add(name, root)
+    }
+
+    fn template_name(&mut self, token: &Token, context: &str) -> Result<Arc<str>> {
+        match token.kind {
+            Kind::String | Kind::RawString => {
+                let name = self.unquoted(token)?;
+                Ok(self.intern(&String::from_utf8_lossy(&name)))
+            }
+            _ => self.unexpected(token, context),
+        }
+    }
+
+    fn unquoted(&self, token: &Token) -> Result<Vec<u8>> {
+        match unquote(self.value(token)) {
+            Some(bytes) => Ok(bytes),
+            None => self.error("invalid syntax"),
+        }
+    }
+
+    // Actions.
+
+    /// Nodes up to `end` or `else`.
+    fn item_list(&mut self) -> Result<(BlockId, Ending)> {
+        crate::stack::grow(|| {
+            let mut nodes = Vec::new();
+            while self.peek_non_space().kind != Kind::Eof {
+                match self.text_or_action()? {
+                    Item::Node(node) => nodes.push(node),
+                    Item::Ending(ending) => return Ok((self.new_block(nodes), ending)),
+                }
+            }
+            self.error("unexpected EOF")
+        })
+    }
+
+    fn text_or_action(&mut self) -> Result<Item> {
+        let token = self.next_non_space();
+        match token.kind {
+            Kind::Text => Ok(Item::Node(Node::Text { start: token.start as Pos, end: token.end as Pos })),
+            Kind::LeftDelim => {
+                self.scope.action_line = token.line;
+                let item = self.action()?;
+                self.scope.action_line = 0;
+                Ok(item)
+            }
+            _ => self.unexpected(&token, "input"),
+        }
+    }
+
+    fn action(&mut self) -> Result<Item> {
+        let token = self.next_non_space();
+        let node = match token.kind {
+            Kind::Block => self.block()?,
+            Kind::Break => self.jump("{{break}}", Node::Break)?,
+            Kind::Continue => self.jump("{{continue}}", Node::Continue)?,
+            Kind::Else => return self.otherwise(),
+            Kind::End => {
+                self.expect(Kind::RightDelim, "end")?;
+                return Ok(Item::Ending(Ending::End));
+            }
+            Kind::If => Node::If(self.control("if")?),
+            Kind::Range => Node::Range(self.control("range")?),
+            Kind::With => Node::With(self.control("with")?),
+            Kind::Template => self.template()?,
+            _ => {
+                self.backup();
+                let pos = self.peek().start as Pos;
+                // Variables declared here live until the surrounding `end`.
+                Node::Action { pos, pipe: self.pipeline(place("command"))? }
+            }
+        };
+        Ok(Item::Node(node))
+    }
+
+    fn jump(&mut self, name: &str, node: Node) -> Result<Node> {
+        let token = self.next_non_space();
+        if token.kind != Kind::RightDelim {
+            return self.unexpected(&token, name);
+        }
+        if self.scope.ranges == 0 {
+            return self.error(format!("{name} outside {{{{range}}}}"));
+        }
+        Ok(node)
+    }
+
+    /// `else`; a following `if` or `with` is left for the control that it belongs to.
+    fn otherwise(&mut self) -> Result<Item> {
+        if !matches!(self.peek_non_space().kind, Kind::If | Kind::With) {
+            self.expect(Kind::RightDelim, "else")?;
+        }
+        Ok(Item::Ending(Ending::Else))
+    }
+
+    /// `if`, `with` or `range`; the keyword is read.
+    fn control(&mut self, keyword: &'static str) -> Result<Branch> {
+        crate::stack::grow(|| {
+            let variables = self.scope.variables.len();
+            let pipe = self.pipeline(place(keyword))?;
+            let looping = usize::from(keyword == "range");
+            self.scope.ranges += looping;
+            let (body, ending) = self.item_list()?;
+            self.scope.ranges -= looping;
+            let otherwise = match ending {
+                Ending::End => None,
+                Ending::Else => Some(self.else_branch(keyword)?),
+            };
+            self.scope.variables.truncate(variables);
+            Ok(Branch { pos: self.source.pipe(pipe).pos, pipe, body, otherwise })
+        })
+    }
+
+    fn else_branch(&mut self, keyword: &'static str) -> Result<BlockId> {
+        let chained = match (keyword, self.peek().kind) {
+            ("if", Kind::If) | ("with", Kind::With) => true,
+            _ => false,
+        };
+        if chained {
+            // `else if` is an `else` holding an `if` that shares its `end`.
+            self.next();
+            let branch = self.control(keyword)?;
+            let node = if keyword == "if" { Node::If(branch) } else { Node::With(branch) };
+            return Ok(self.new_block(vec![node]));
+        }
+        let (block, ending) = self.item_list()?;
+        if ending != Ending::End {
+            return self.error(format!("expected end; found {}", ending.describe()));
+        }
+        Ok(block)
+    }
+
+    /// `{{ block "name" pipeline }} … {{ end }}`; the keyword is read.
+    fn block(&mut self) -> Result<Node> {
+        const CONTEXT: &str = "block clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, CONTEXT)?;
+        let pipe = self.pipeline(place(CONTEXT))?;
+        let outer = std::mem::replace(&mut self.scope, Scope::new());
+        self.body(name.clone(), CONTEXT)?;
+        self.scope = outer;
+        Ok(Node::Template { pos: token.start as Pos, name, pipe: Some(pipe) })
+    }
+
+    fn template(&mut self) -> Result<Node> {
+        const CONTEXT: &str = "template clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, CONTEXT)?;
+        let mut pipe = None;
+        if self.next_non_space().kind != Kind::RightDelim {
+            self.backup();
+            pipe = Some(self.pipeline(place(CONTEXT))?);
+        }
+        Ok(Node::Template { pos: token.start as Pos, name, pipe })
+    }
+
+    // Expressions.
+
+    fn pipeline(&mut self, place: Place) -> Result<PipeId> {
+        let pos = self.peek_non_space().start as Pos;
+        let mut pipe = Pipe { pos, assign: false, variables: Vec::new(), commands: Vec::new() };
+        while self.declaration(place, &mut pipe)? {}
+        loop {
+            let token = self.next_non_space();
+            match token.kind {
+                kind if kind == place.end => break,
+                Kind::Bool
+                | Kind::CharConstant
+                | Kind::Complex
+                | Kind::Dot
+                | Kind::Field
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::Nil
+                | Kind::RawString
+                | Kind::String
+                | Kind::Variable
+                | Kind::LeftParen => {
+                    self.backup();
+                    let command = self.command()?;
+                    pipe.commands.push(command);
+                }
+                _ => return self.unexpected(&token, place.name),
+            }
+        }
+        self.check(&pipe, place)?;
+        self.source.pipes.push(pipe);
+        Ok(PipeId(self.source.pipes.len() as u32 - 1))
+    }
+
+    /// Reads one variable being declared or assigned; tells whether another one may follow.
+    fn declaration(&mut self, place: Place, pipe: &mut Pipe) -> Result<bool> {
+        let variable = self.peek_non_space();
+        if variable.kind != Kind::Variable {
+            return Ok(false);
+        }
+        self.next();
+        // Blanks are tokens: up to three of them must be read before it is clear what the variable is for.
+        let adjacent = self.peek();
+        let next = self.peek_non_space();
+        let comma = next.kind == Kind::Char && self.value(&next) == ",";
+        if !comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
+            if adjacent.kind == Kind::Space {
+                self.scope.tokens[1] = Some(adjacent);
+                self.scope.tokens[2] = Some(variable);
+                self.scope.peeked = 3;
+            } else {
+                self.scope.tokens[1] = Some(variable);
+                self.scope.peeked = 2;
+            }
+            return Ok(false);
+        }
+        self.next_non_space();
+        let name = self.value(&variable);
+        let name = self.intern(name);
+        pipe.variables.push(name.clone());
+        self.scope.variables.push(name);
+        if !comma {
+            pipe.assign = next.kind == Kind::Assign;
+            return Ok(false);
+        }
+        if place.name == "range" && pipe.variables.len() < 2 {
+            return match self.peek_non_space().kind {
+                Kind::Variable | Kind::RightDelim | Kind::RightParen => Ok(true),
+                _ => self.error("range can only initialize variables"),
+            };
+        }
+        self.error(format!("too many declarations in {}", place.name))
+    }
+
+    fn check(&self, pipe: &Pipe, place: Place) -> Result<()> {
+        if pipe.commands.is_empty() {
+            return self.error(format!("missing value for {}", place.name));
+        }
+        for (i, command) in pipe.commands.iter().enumerate().skip(1) {
+            let constant = command.operands.first().is_some_and(|first| {
+                matches!(first.expr, Expr::Bool(_) | Expr::Dot | Expr::Nil | Expr::Number(_) | Expr::Text { .. })
+            });
+            if constant {
+                return self.error(format!("non executable command in pipeline stage {}", i + 1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Operands up to a pipe, which is read, or the end of the pipeline, which is not.
+    fn command(&mut self) -> Result<Command> {
+        let pos = self.peek_non_space().start as Pos;
+        let mut operands = Vec::new();
+        loop {
+            self.peek_non_space();
+            if let Some(operand) = self.operand()? {
+                operands.push(operand);
+            }
+            let token = self.next();
+            match token.kind {
+                Kind::Space => continue,
+                Kind::RightDelim | Kind::RightParen => self.backup(),
+                Kind::Pipe => {}
+                _ => return self.unexpected(&token, "operand"),
+            }
+            break;
+        }
+        if operands.is_empty() {
+            return self.error("empty command");
+        }
+        Ok(Command { pos, operands })
+    }
+
+    /// A term with the fields behind it.
+    fn operand(&mut self) -> Result<Option<Operand>> {
+        let Some(term) = self.term()? else {
+            return Ok(None);
+        };
+        if self.peek().kind != Kind::Field {
+            return Ok(Some(term));
+        }
+        let pos = self.peek().start as Pos;
+        let mut fields = Vec::new();
+        while self.peek().kind == Kind::Field {
+            let token = self.next();
+            fields.push(Str::from(&self.value(&token)[1..]));
+        }
+        let expr = match term.expr {
+            Expr::Field(mut names) => {
+                names.extend(fields);
+                Expr::Field(names)
+            }
+            Expr::Variable(name, mut names) => {
+                names.extend(fields);
+                Expr::Variable(name, names)
+            }
+            Expr::Bool(_) | Expr::Text { .. } | Expr::Number(_) | Expr::Nil | Expr::Dot => {
+                let shown = self.source.print(At::Operand(&term));
+                return self.error(format!("unexpected . after term {}", crate::quote::quoted(shown.as_bytes())));
+            }
+            Expr::Chain(..) | Expr::Function(_) | Expr::Pipe(_) => Expr::Chain(Box::new(term), fields),
+        };
+        Ok(Some(Operand { pos, expr }))
+    }
+
+    fn term(&mut self) -> Result<Option<Operand>> {
+        let token = self.next_non_space();
+        let value = self.value(&token);
+        let expr = match token.kind {
+            Kind::Identifier => Expr::Function(self.callee(value)?),
+            Kind::Dot => Expr::Dot,
+            Kind::Nil => Expr::Nil,
+            Kind::Variable => self.variable(value)?,
+            Kind::Field => Expr::Field(vec![Str::from(&value[1..])]),
+            Kind::Bool => Expr::Bool(value == "true"),
+            Kind::CharConstant => self.number(Number::from_char(value))?,
+            Kind::Complex => self.number(Number::from_complex(value))?,
+            Kind::Number => self.number(Number::parse(value))?,
+            Kind::LeftParen => self.parenthesised()?,
+            Kind::String | Kind::RawString => {
+                Expr::Text { written: Box::from(value), value: Str::from(self.unquoted(&token)?) }
+            }
+            _ => {
+                self.backup();
+                return Ok(None);
+            }
+        };
+        Ok(Some(Operand { pos: self.term_pos(&expr, &token), expr }))
+    }
+
+    /// A parenthesised pipeline is where its first token is, everything else where its own token is.
+    fn term_pos(&self, expr: &Expr, token: &Token) -> Pos {
+        match expr {
+            Expr::Pipe(id) => self.source.pipe(*id).pos,
+            _ => token.start as Pos,
+        }
+    }
+
+    fn parenthesised(&mut self) -> Result<Expr> {
+        if self.scope.parens >= MAX_PARENS {
+            return self.error("max expression depth exceeded");
+        }
+        self.scope.parens += 1;
+        let inner = Place { name: "parenthesized pipeline", end: Kind::RightParen };
+        let pipe = crate::stack::grow(|| self.pipeline(inner))?;
+        self.scope.parens -= 1;
+        Ok(Expr::Pipe(pipe))
+    }
+
+    fn callee(&mut self, name: &str) -> Result<Callee> {
+        let target = match self.functions.get(name) {
+            Some(function) => Target::Native(function.clone()),
+            None => match Builtin::named(name) {
+                Some(builtin) => Target::Builtin(builtin),
+                None => return self.error(format!("function {} not defined", crate::quote::quoted(name.as_bytes()))),
+            },
+        };
+        Ok(Callee { name: self.intern(name), target })
+    }
+
+    fn variable(&mut self, name: &str) -> Result<Expr> {
+        match self.scope.variables.iter().find(|known| ***known == *name) {
+            Some(known) => Ok(Expr::Variable(known.clone(), Vec::new())),
+            None => self.error(format!("undefined variable {}", crate::quote::quoted(name.as_bytes()))),
+        }
+    }
+
+    fn number(&self, number: std::result::Result<Number, String>) -> Result<Expr> {
+        match number {
+            Ok(number) => Ok(Expr::Number(Box::new(number))),
+            Err(message) => self.error(message),
+        }
+    }
+}

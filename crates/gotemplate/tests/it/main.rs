@@ -1,0 +1,3 @@
+//! Integration tests: templates and the answers of Go's own text/template.
+
+mod golden;
