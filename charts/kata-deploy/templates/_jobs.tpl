@@ -145,8 +145,6 @@ spec:
       labels:
         {{- include "kata-deploy.labels" .root | nindent 8 }}
         kata-deploy/dispatcher: {{ .direction }}
-      annotations:
-        checksum/job-templates: {{ include "kata-deploy.jobTemplates" .root | sha256sum }}
     spec:
       {{- include "kata-deploy.apiPod" (dict "root" .root "serviceAccount" (include "kata-deploy.rbacName" (list .root "dispatcher-sa"))) | trim | nindent 6 }}
       containers:
