@@ -160,6 +160,9 @@ pub struct NodeRecord {
     /// RFC 3339, when this record was last written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
+    /// The pod that speaks here, in DaemonSet mode: tells what this rollout's pod says from what its predecessor said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
 }
 
 impl NodeRecord {
@@ -180,6 +183,7 @@ impl NodeRecord {
             handlers: Vec::new(),
             payload: None,
             updated_at: None,
+            pod: None,
         }
     }
 
