@@ -40,7 +40,28 @@
     {{- fail (printf "Node Feature Discovery is already installed in namespace %s: set node-feature-discovery.enabled to false, it is found by itself" .) -}}
   {{- end -}}
 {{- end -}}
+{{- include "kata-deploy.checks.shims" . -}}
 {{- include "kata-deploy.identity" . -}}
+{{- end -}}
+
+{{/* A shim that is on but on no architecture: most often a name with a typing error. */}}
+{{- define "kata-deploy.checks.shims" -}}
+{{- $known := .Files.Get "files/overheads.yaml" | fromYaml | keys | sortAlpha -}}
+{{- range include "kata-deploy.values" . | fromJson | include "kata-deploy.shims" | fromJsonArray -}}
+  {{- if not .supportedArches -}}
+    {{- fail (printf "shims.%s is enabled, but has no supportedArches. Shims that are known here: %s" .name (join ", " $known)) -}}
+  {{- end -}}
+{{- end -}}
+{{- range .Values.shims.enabledByDefault -}}
+  {{- if not (hasKey $.Values.shims .) -}}
+    {{- fail (printf "shims.enabledByDefault lists %s, which is not a shim. Shims that are known here: %s" . (join ", " $known)) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $arch, $shim := .Values.defaultShim -}}
+  {{- if and $shim (not (hasKey $.Values.shims $shim)) -}}
+    {{- fail (printf "defaultShim.%s is %s, which is not a shim. Shims that are known here: %s" $arch $shim (join ", " $known)) -}}
+  {{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The suffix and the mode name what is on the nodes: a release that changed either would leave its old nodes behind. */}}

@@ -31,7 +31,7 @@ capabilities:
 
 {{/* logLevel VALUES: of the installer; nothing for its own default. */}}
 {{- define "kata-deploy.logLevel" -}}
-{{- .logLevel | default "" | trim | default (.debug | ternary "debug" "") -}}
+{{- .logLevel | default "" | trim | default (.debug | empty | ternary "" "debug") -}}
 {{- end -}}
 
 {{/* prepare .: copies the installer, one static binary, to where containers of the payload's image can start it. */}}

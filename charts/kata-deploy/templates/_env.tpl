@@ -28,7 +28,7 @@
 - name: DAEMONSET_NAME
   value: {{ include "kata-deploy.name" $root | quote }}
 - name: DEBUG
-  value: {{ $values.debug | ternary "true" "false" | quote }}
+  value: {{ $values.debug | empty | ternary "false" "true" | quote }}
 {{- include "kata-deploy.env.shims" $values }}
 - name: INSTALLATION_PREFIX
   value: {{ $values.env.installationPrefix | default "" | quote }}
@@ -37,7 +37,7 @@
 {{- include "kata-deploy.env.item" (list "EXPERIMENTAL_SETUP_SNAPSHOTTER" ($values.snapshotter.setup | default list | join ",")) }}
 {{- include "kata-deploy.env.item" (list "EROFS_MERGE_MODE" $values.snapshotter.erofsMergeMode) }}
 {{- include "kata-deploy.env.item" (list "EROFS_SNAPSHOTTER_MODE" ($values.snapshotter.erofsSnapshotterMode | default "" | trim)) }}
-{{- include "kata-deploy.env.item" (list "EROFS_DMVERITY" ($values.snapshotter.erofsDmverity | default false | ternary "dmverity" "")) }}
+{{- include "kata-deploy.env.item" (list "EROFS_DMVERITY" ($values.snapshotter.erofsDmverity | empty | ternary "" "dmverity")) }}
 {{- include "kata-deploy.env.item" (list "CONTAINERD_CONFIG_FILE_NAME" ($values.containerd.configFileName | default "" | trim)) }}
 {{- if $values.containerd.configDir | default "" | trim }}
 {{- include "kata-deploy.env.item" (list "CONTAINERD_CONFIG_DIR" ($values.containerd.configDir | trim)) }}
@@ -49,7 +49,7 @@
 {{- end }}
 {{- include "kata-deploy.env.item" (list "HOST_OS" $values.env.hostOS) }}
 {{- include "kata-deploy.env.item" (list "CUSTOM_RUNTIMES_ENABLED" (and $values.customRuntimes.enabled $values.customRuntimes.runtimes | empty | ternary "" "true")) }}
-{{- include "kata-deploy.env.item" (list "DEVKIT" (and $values.debug $values.devkit | ternary "true" "")) }}
+{{- include "kata-deploy.env.item" (list "DEVKIT" (and $values.debug $values.devkit | empty | ternary "" "true")) }}
 {{- include "kata-deploy.env.item" (list "STARTUP_TAINTS" ($values.startupTaints | default list | join ",")) }}
 {{- end -}}
 

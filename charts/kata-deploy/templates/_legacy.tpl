@@ -72,7 +72,12 @@ job.cleanup.{{ $key }}
 {{- if or $all $exact -}}
   {{- $listed := $all -}}
   {{- range $exact }}{{- $listed = concat $listed . | uniq -}}{{- end -}}
-  {{- range $name := concat (keys (omit $values.shims "disableAll" "enabledByDefault")) $listed | uniq -}}
+  {{- range $name := $listed -}}
+    {{- if not (hasKey $values.shims $name) -}}
+      {{- fail (printf "env.shims lists %s, which is not a shim; there are %s" $name (keys (omit $values.shims "disableAll" "enabledByDefault") | sortAlpha | join ", ")) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $name := keys (omit $values.shims "disableAll" "enabledByDefault") -}}
     {{- $shim := get $values.shims $name | default dict -}}
     {{- $was := include "kata-deploy.shimEnabled" (list $values.shims $name) -}}
     {{- $supported := $shim.supportedArches | default (values $arches) -}}
@@ -81,7 +86,7 @@ job.cleanup.{{ $key }}
       {{- if hasKey $exact $arch -}}
         {{- if has $name (get $exact $arch) }}{{- $now = append $now $arch -}}{{- end -}}
       {{- else if has $arch $supported -}}
-        {{- if $all | ternary (has $name $all) (eq $was "true") }}{{- $now = append $now $arch -}}{{- end -}}
+        {{- if $all | empty | ternary (eq $was "true") (has $name $all) }}{{- $now = append $now $arch -}}{{- end -}}
       {{- end -}}
     {{- end -}}
     {{- if and (eq (toJson $shim.enabled) "true") (not $now) -}}
