@@ -1,1 +1,30 @@
-//! Placeholder.
+//! A chart as data: what Helm reads, merges, checks and renders, without a cluster, a network or a clock of its own.
+//!
+//! The path through this crate is that of a chart. [`load`] turns a directory, an archive or files in memory into a
+//! [`Chart`]. [`values`] merges what the user said (`-f`, `--set` and its kin) and lays it over the defaults of the chart
+//! and its dependencies. [`render`] decides which dependencies take part, checks the values against the schemas, runs
+//! the templates and sorts what comes out into [`Rendered`]: manifests in install order, hooks, notes. [`output`] prints
+//! that as `helm template` does. [`schema`] and [`version`] answer the two questions asked on the way.
+//!
+//! Everything is pure and synchronous. Time, randomness and a cluster's answers to `lookup` are handed in with
+//! [`RenderOptions`]. Clusters are the business of the release room, repositories and registries that of the registry room.
+
+mod capabilities;
+mod chart;
+mod error;
+pub mod log;
+mod metadata;
+mod options;
+mod rendered;
+pub mod version;
+
+pub use chart::{Chart, CrdFile, File};
+pub use error::Error;
+pub use log::{Log, LogLevel, LogLine};
+pub use metadata::{Dependency, Lock, Maintainer, Metadata};
+pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, RenderOptions};
+pub use rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy, Rendered};
+
+/// Values as Helm holds them: JSON in which a float is what YAML gave and an integer what `--set` gave. The two render
+/// differently, so neither is ever turned into the other on the way.
+pub type Values = serde_json::Map<String, serde_json::Value>;
