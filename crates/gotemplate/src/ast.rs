@@ -48,14 +48,24 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) enum Node {
     /// Text to copy, as a range of the source's text.
-    Text { start: Pos, end: Pos },
+    Text {
+        start: Pos,
+        end: Pos,
+    },
     /// `{{ pipeline }}`
-    Action { pos: Pos, pipe: PipeId },
+    Action {
+        pos: Pos,
+        pipe: PipeId,
+    },
     If(Branch),
     With(Branch),
     Range(Branch),
     /// `{{ template "name" pipeline }}`
-    Template { pos: Pos, name: Arc<str>, pipe: Option<PipeId> },
+    Template {
+        pos: Pos,
+        name: Arc<str>,
+        pipe: Option<PipeId>,
+    },
     Break,
     Continue,
 }
@@ -100,7 +110,10 @@ pub(crate) enum Expr {
     Bool(bool),
     Number(Box<Number>),
     /// A string constant: as written and as meant.
-    Text { written: Box<str>, value: Str },
+    Text {
+        written: Box<str>,
+        value: Str,
+    },
     /// `.a.b`
     Field(Vec<Str>),
     /// `$x.a.b`: the variable with its dollar, then fields.

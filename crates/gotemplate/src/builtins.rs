@@ -159,17 +159,17 @@ fn index(item: &Value, indexes: &[Value]) -> Result<Datum, FuncError> {
 
 fn index_once(item: &Value, index: &Value) -> Result<Datum, FuncError> {
     // An index right behind the last item passes the check and then fails in Go's reflection.
-    let past_end = |i: usize, what: &str| FuncError::Message(format!("reflect: {what} index out of range: {i}"));
+    let past_end = |what: &str| FuncError::Message(format!("reflect: {what} index out of range"));
     match item {
         Value::Nil => Err("index of nil pointer".into()),
         Value::List(list) => {
             let i = index_of(index, list.len())?;
-            let found = list.items().get(i).cloned().ok_or_else(|| past_end(i, "slice"))?;
+            let found = list.items().get(i).cloned().ok_or_else(|| past_end("slice"))?;
             Ok(Datum { value: found, boxed: list.element() == Type::Any })
         }
         Value::Bytes(bytes) => {
             let i = index_of(index, bytes.len())?;
-            bytes.get(i).map(|b| Datum::plain(Value::Uint8(*b))).ok_or_else(|| past_end(i, "slice"))
+            bytes.get(i).map(|b| Datum::plain(Value::Uint8(*b))).ok_or_else(|| past_end("slice"))
         }
         Value::Map(map) => {
             let key = match (index.as_str(), index.ty()) {
@@ -184,7 +184,7 @@ fn index_once(item: &Value, index: &Value) -> Result<Datum, FuncError> {
         other => match other.as_str() {
             Some(text) => {
                 let i = index_of(index, text.len())?;
-                text.get(i).map(|b| Datum::plain(Value::Uint8(*b))).ok_or_else(|| past_end(i, "string"))
+                text.get(i).map(|b| Datum::plain(Value::Uint8(*b))).ok_or_else(|| past_end("string"))
             }
             None => Err(format!("can't index item of type {}", other.type_name()).into()),
         },

@@ -71,17 +71,16 @@ fn eq_other(a: &Value, b: &Value) -> Result<bool, FuncError> {
     if a.is_nil() || b.is_nil() {
         return Ok(a.is_nil_or_nil_list() && b.is_nil_or_nil_list());
     }
-    let shown = |value: &Value| crate::format::to_string(value);
+    // Go prints the value by the verb for strings.
+    let shown = |value: &Value| crate::format::sprintf(b"%s", std::slice::from_ref(value));
     if a.kind() != b.kind() {
-        let text =
-            format!("non-comparable types {}: {}, {}: {}", shown(a), a.type_name(), b.type_name(), shown(b));
+        let second = crate::format::to_string(b);
+        let text = format!("non-comparable types {}: {}, {}: {second}", shown(a), a.type_name(), b.type_name());
         return Err(text.into());
     }
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => Ok(a.equals(&**b)),
-        _ if a.is_nil_or_nil_list() || b.is_nil_or_nil_list() => {
-            Ok(a.is_nil_or_nil_list() == b.is_nil_or_nil_list())
-        }
+        _ if a.is_nil_or_nil_list() || b.is_nil_or_nil_list() => Ok(a.is_nil_or_nil_list() == b.is_nil_or_nil_list()),
         _ => Err(format!("non-comparable type {}: {}", shown(b), b.type_name()).into()),
     }
 }

@@ -74,13 +74,7 @@ impl<'t> Exec<'t, '_, '_> {
         Ok(value)
     }
 
-    fn command(
-        &mut self,
-        dot: &Datum,
-        at: At<'t>,
-        command: &'t Command,
-        piped: Option<Datum>,
-    ) -> Result<Datum, Error> {
+    fn command(&mut self, dot: &Datum, at: At<'t>, command: &'t Command, piped: Option<Datum>) -> Result<Datum, Error> {
         let Some((first, operands)) = command.operands.split_first() else {
             return Err(self.error("empty command"));
         };
@@ -149,8 +143,8 @@ impl<'t> Exec<'t, '_, '_> {
         args: Args<'t>,
     ) -> Result<Datum, Error> {
         self.at = At::Operand(at);
+        // Errors about the fields are reported at what was evaluated last inside, as Go does.
         let receiver = self.argument(dot, Type::Any, inner)?;
-        self.at = At::Operand(at);
         self.fields(dot, receiver, at, names, args)
     }
 
@@ -210,13 +204,13 @@ impl<'t> Exec<'t, '_, '_> {
         if receiver.value.is_nil() {
             return Err(self.error(format!("nil pointer evaluating {}.{name}", receiver.type_name())));
         }
-        if let Some(Type::Named(named)) = receiver.value.ty() {
-            if let Some(method) = named.methods.iter().find(|method| *name == method.name) {
-                let target = receiver.value.clone();
-                return self.call(dot, At::Operand(at), &name.lossy(), method.signature, args, |exec, values| {
-                    (method.call)(exec.run, &target, values)
-                });
-            }
+        if let Some(Type::Named(named)) = receiver.value.ty()
+            && let Some(method) = named.methods.iter().find(|method| *name == method.name)
+        {
+            let target = receiver.value.clone();
+            return self.call(dot, At::Operand(at), &name.lossy(), method.signature, args, |exec, values| {
+                (method.call)(exec.run, &target, values)
+            });
         }
         match &receiver.value {
             Value::Map(map) => {
@@ -323,10 +317,14 @@ impl<'t> Exec<'t, '_, '_> {
             }
             _ => builtin.call(values),
         };
-        result.map_err(|error| {
+        let value = result.map_err(|error| {
             self.at = at;
             self.call_error(name, error)
-        })
+        })?;
+        if let Value::Str(text) = &value.value {
+            self.run.claim(text.len())?;
+        }
+        Ok(value)
     }
 
     /// `and` and `or` evaluate no further than needed.

@@ -54,10 +54,7 @@ pub(crate) struct Token {
 impl Token {
     fn is_keyword(&self) -> bool {
         use Kind::*;
-        matches!(
-            self.kind,
-            Block | Break | Continue | Dot | Define | Else | End | If | Nil | Range | Template | With
-        )
+        matches!(self.kind, Block | Break | Continue | Dot | Define | Else | End | If | Nil | Range | Template | With)
     }
 
     /// The token as error messages show it.
@@ -161,8 +158,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn emit(&mut self, kind: Kind) -> Token {
-        let token =
-            Token { kind, start: self.start, end: self.pos, line: self.start_line, message: String::new() };
+        let token = Token { kind, start: self.start, end: self.pos, line: self.start_line, message: String::new() };
         self.start = self.pos;
         self.start_line = self.line;
         token

@@ -34,12 +34,14 @@ impl Number {
 
     /// A complex constant such as `1+2i`.
     pub(crate) fn from_complex(text: &str) -> Result<Number, String> {
-        let split = text.char_indices().skip(1).filter(|(i, c)| {
-            matches!(c, '+' | '-') && !text[..*i].ends_with(['e', 'E', 'p', 'P'])
-        });
-        let parts = split.last().map(|(i, _)| text.split_at(i)).and_then(|(re, im)| {
-            Some((parse_float(re)?, parse_float(im.strip_suffix('i')?)?))
-        });
+        let split = text
+            .char_indices()
+            .skip(1)
+            .filter(|(i, c)| matches!(c, '+' | '-') && !text[..*i].ends_with(['e', 'E', 'p', 'P']));
+        let parts = split
+            .last()
+            .map(|(i, _)| text.split_at(i))
+            .and_then(|(re, im)| Some((parse_float(re)?, parse_float(im.strip_suffix('i')?)?)));
         let (re, im) = parts.ok_or("syntax error scanning complex number")?;
         Ok(Number::complex(text, re, im))
     }
@@ -87,11 +89,11 @@ impl Number {
 }
 
 fn exact_int(f: f64) -> Option<i64> {
-    (f >= -9_223_372_036_854_775_808.0 && f < 9_223_372_036_854_775_808.0 && f.trunc() == f).then_some(f as i64)
+    ((-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&f) && f.trunc() == f).then_some(f as i64)
 }
 
 fn exact_uint(f: f64) -> Option<u64> {
-    (f >= 0.0 && f < 18_446_744_073_709_551_616.0 && f.trunc() == f).then_some(f as u64)
+    ((0.0..18_446_744_073_709_551_616.0).contains(&f) && f.trunc() == f).then_some(f as u64)
 }
 
 /// Reads a Go integer constant, with sign, base prefix and underscores.

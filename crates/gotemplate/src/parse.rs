@@ -23,7 +23,8 @@ pub(crate) fn parse(name: &str, text: &str, functions: &Functions) -> std::resul
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
-    let mut parser = Parser { text, lexer, functions, source, names: HashMap::new(), trees: Vec::new(), scope: Scope::new() };
+    let mut parser =
+        Parser { text, lexer, functions, source, names: HashMap::new(), trees: Vec::new(), scope: Scope::new() };
     let root = parser.top_level().map_err(Error::Parse)?;
     parser.add(Arc::from(name), root).map_err(Error::Parse)?;
     let source = Arc::new(parser.source);

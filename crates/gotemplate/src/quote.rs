@@ -7,7 +7,7 @@ pub fn is_printable(c: char) -> bool {
         '"' | '\'' | '\\' => true,
         ' '..='~' => true,
         _ => {
-            let mut buffer = ['a' as u8, 0, 0, 0, 0];
+            let mut buffer = [b'a', 0, 0, 0, 0];
             let length = c.encode_utf8(&mut buffer[1..]).len();
             std::str::from_utf8(&buffer[..=length]).is_ok_and(|s| !s.escape_debug().skip(1).any(|c| c == '\\'))
         }

@@ -265,11 +265,11 @@ fn parse_digits(text: &[u8]) -> (Option<usize>, usize) {
         if !b.is_ascii_digit() {
             return (number, i);
         }
-        let value = number.unwrap_or(0) * 10 + usize::from(b - b'0');
+        let value = number.unwrap_or(0);
         if value > LARGEST as usize {
             return (None, text.len());
         }
-        number = Some(value);
+        number = Some(value * 10 + usize::from(b - b'0'));
     }
     (number, text.len())
 }

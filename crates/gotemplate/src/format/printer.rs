@@ -65,7 +65,7 @@ impl Printer {
             (Value::Map(map), 'p') => self.pointer(map.identity()),
             (Value::List(list), 'p') => self.pointer(list.items().as_ptr() as usize),
             (Value::Bytes(bytes), 'p') => self.pointer(bytes.as_ptr() as usize),
-            (_, 'p') => self.bad_verb(verb, value),
+            (_, 'p' | 'w') => self.bad_verb(verb, value),
             _ => self.value(value, verb, 0),
         }
     }
@@ -159,10 +159,12 @@ impl Printer {
 
     fn object(&mut self, object: &dyn Object, verb: char, depth: usize, value: &Value) {
         let textual = matches!(verb, 'v' | 's' | 'x' | 'X' | 'q');
-        if !self.complaining && !self.flags.sharp_v && textual {
-            if let Some(text) = object.text() {
-                return self.string(text.as_bytes(), verb, value);
-            }
+        if !self.complaining
+            && !self.flags.sharp_v
+            && textual
+            && let Some(text) = object.text()
+        {
+            return self.string(text.as_bytes(), verb, value);
         }
         if let Some(basic) = object.basic() {
             return self.value(&basic, verb, depth);
@@ -363,10 +365,10 @@ impl Printer {
     fn unicode(&mut self, n: u64) {
         let digits = self.flags.precision.unwrap_or(4).max(4);
         let mut text = format!("U+{n:0digits$X}");
-        if let Some(c) = u32::try_from(n).ok().and_then(char::from_u32).filter(|c| quote::is_printable(*c)) {
-            if self.flags.sharp {
-                text.push_str(&format!(" '{c}'"));
-            }
+        if let Some(c) = u32::try_from(n).ok().and_then(char::from_u32).filter(|c| quote::is_printable(*c))
+            && self.flags.sharp
+        {
+            text.push_str(&format!(" '{c}'"));
         }
         self.pad_blank(text.as_bytes());
     }

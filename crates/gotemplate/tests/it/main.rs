@@ -1,3 +1,4 @@
 //! Integration tests: templates and the answers of Go's own text/template.
 
 mod golden;
+mod limits;
