@@ -1,1 +1,34 @@
-//! Placeholder.
+//! One host: checking it, putting the payload on it, configuring its container runtime, and undoing all of it.
+//!
+//! Every stage has the same four steps. *Observe* reads the host ([`host`], [`distribution`], [`runtime_layout`], [`payload`]);
+//! *plan* is a pure comparison that yields a list of [`edit::Edit`]s ([`wanted`], [`cri_plan`], [`containerd`], [`crio`],
+//! [`snapshotter`]); *apply* makes them one durable step at a time behind a journal ([`disk`], [`store`]); *verify* reads again
+//! ([`merged`] before a restart, the CRI socket after it). What was written is remembered in the [`ledger`] and nothing but
+//! the ledger decides what removal undoes.
+//!
+//! The service manager and the container runtime are traits ([`units`]); the real ones talk D-Bus and CRI. What does not live
+//! here: Kubernetes objects other than the host's own Node, other nodes, and charts.
+
+pub mod containerd;
+pub mod cri_plan;
+pub mod cri_stage;
+pub mod crio;
+pub mod disk;
+pub mod distribution;
+pub mod edit;
+pub mod error;
+pub mod host;
+pub mod image;
+pub mod ledger;
+pub mod lines;
+pub mod merged;
+pub mod runtime_layout;
+pub mod session;
+pub mod settings;
+pub mod shim;
+pub mod snapshotter;
+pub mod store;
+pub mod units;
+pub mod wanted;
+
+pub use error::{NodeError, Result};

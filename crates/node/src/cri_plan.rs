@@ -1,0 +1,100 @@
+//! The plan of the `cri` stage and of its reverse: which files change, which services of ours start or stop, whether the
+//! runtime restarts.
+
+use crate::distribution::{Found, RuntimeKind};
+use crate::edit::Edit;
+use crate::error::Result;
+use crate::host::Host;
+use crate::image::Image;
+use crate::ledger::{Ledger, Part};
+use crate::merged::{self, Future};
+use crate::runtime_layout::{self, Layout};
+use crate::settings::Settings;
+use crate::wanted::{self, Wishes};
+use crate::{containerd, crio, snapshotter};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What shall happen to the runtime's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CriPlan {
+    /// Edits in order.
+    pub edits: Vec<Edit>,
+    /// Services of ours to start (or restart with a new unit file).
+    pub start: Vec<String>,
+    /// Services of ours to stop.
+    pub stop: Vec<String>,
+    /// Handlers that the runtime must serve afterwards.
+    pub handlers: Vec<String>,
+    /// Services of ours that run afterwards.
+    pub services: Vec<String>,
+}
+
+impl CriPlan {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty() && self.start.is_empty() && self.stop.is_empty()
+    }
+
+    /// Whether the runtime reads something else afterwards.
+    pub fn restarts(&self) -> bool {
+        !self.stop.is_empty() || !self.start.is_empty() || self.edits.iter().any(Edit::changes_content)
+    }
+}
+
+/// Plans an installation. Reads the host and changes nothing.
+pub fn install(asked: &Settings, found: &Found, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
+    snapshotter::check(asked, found, host)?;
+    let layout = runtime_layout::find(asked, found, host)?;
+    let mut wishes = match found.runtime {
+        RuntimeKind::Containerd => containerd::wishes(asked, &layout)?,
+        RuntimeKind::Crio => crio::wishes(asked, &layout),
+    };
+    wishes.extend(snapshotter::wishes(asked, found));
+    let handlers: Vec<String> = asked.handlers().into_iter().map(|handler| handler.name).collect();
+    let services = snapshotter::services(asked, found);
+    let plan = plan(&wishes, host, ledger, services, handlers)?;
+    check(found, &layout, host, &plan)?;
+    Ok(plan)
+}
+
+/// Plans a removal from the ledger alone. Nothing is checked: what was there before is put back whatever it was.
+pub fn remove(host: &Host, ledger: &Ledger) -> Result<CriPlan> {
+    plan(&Wishes::new(), host, ledger, Vec::new(), Vec::new())
+}
+
+fn plan(wishes: &Wishes, host: &Host, ledger: &Ledger, services: Vec<String>, handlers: Vec<String>) -> Result<CriPlan> {
+    let (now, directories) = observe(wishes, host, ledger, Part::Cri)?;
+    let edits = wanted::plan(Part::Cri, wishes, &now, &directories, ledger)?;
+    let touched = |service: &String| edits.iter().any(|edit| edit.changes_content() && edit.path() == format!("/etc/systemd/system/{service}"));
+    let start = services.iter().filter(|service| !ledger.services.contains(service) || touched(service)).cloned().collect();
+    let stop = ledger.services.iter().filter(|service| !services.contains(service)).cloned().collect();
+    Ok(CriPlan { start, stop, handlers, services, edits })
+}
+
+/// What the paths of a plan hold now, and which directories above them exist.
+pub fn observe(
+    wishes: &Wishes,
+    host: &Host,
+    ledger: &Ledger,
+    part: Part,
+) -> Result<(BTreeMap<String, Image>, BTreeSet<String>)> {
+    let owned = ledger.files.iter().filter(|(_, owned)| owned.part == part).map(|(path, _)| path);
+    let mut now = BTreeMap::new();
+    let mut directories = BTreeSet::new();
+    for path in wishes.keys().chain(owned) {
+        if let Some(image) = host.image(path)? {
+            now.insert(path.clone(), image);
+        }
+        directories.extend(wanted::ancestors(path).into_iter().filter(|path| host.path(path).is_dir()).map(str::to_owned));
+    }
+    Ok((now, directories))
+}
+
+fn check(found: &Found, layout: &Layout, host: &Host, plan: &CriPlan) -> Result<()> {
+    let changes = plan
+        .edits
+        .iter()
+        .filter_map(|edit| if let Edit::Put { path, after, .. } = edit { Some((path.clone(), after.clone())) } else { None })
+        .collect();
+    merged::check(found, layout, &Future { host, changes }, &plan.handlers)
+}

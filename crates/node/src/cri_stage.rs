@@ -1,0 +1,339 @@
+//! The `cri` stage and its reverse: one transaction of journal, edits, restart and proof, which undoes itself when the runtime
+//! does not come back; a timer on the host undoes it when we do not come back either.
+
+use crate::cri_plan::{self, CriPlan};
+use crate::distribution::Found;
+use crate::edit::Edit;
+use crate::error::{NodeError, Result};
+use crate::ledger::{Ledger, Part};
+use crate::session::{Outcome, Session, Surroundings};
+use crate::store::{Entry, Journal, Store};
+use crate::units::{Runtime, Served, Units};
+use contract::Code;
+use std::time::{Duration, Instant};
+
+/// How much later than our own patience the host's timer acts.
+const TIMER_MARGIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(250);
+
+/// Configures the runtime for our handlers and proves that it serves them.
+pub fn install(session: &mut Session, found: &Found) -> Result<Outcome> {
+    let store = session.store();
+    let ledger = store.ledger()?;
+    let journal = store.journal(Part::Cri, &ledger)?;
+    let known = with_journal(&ledger, journal.as_ref());
+    let plan = cri_plan::install(session.asked, found, session.host, &known)?;
+    let proven = session.runtime.served(&found.socket).ok().filter(|served| proves(served, &plan.handlers).is_ok());
+    // A run that was killed by its own restart finds everything done, and the runtime back.
+    let finished = journal.as_ref().is_none_or(Journal::restarted_last);
+    if plan.is_empty() && finished && let Some(served) = proven {
+        let mut outcome = Outcome { handlers: plan.handlers.clone(), ..Outcome::default() };
+        outcome.message = format!("{} serves {} and nothing had to change", found.runtime_text(), plan.handlers.join(", "));
+        warn_if_silent(&served, &mut outcome);
+        if let Some(journal) = journal {
+            session.disk.announce("commit", "ledger")?;
+            outcome.changes = commit(&store, ledger, &journal, Some(&found.unit), &plan.services)?;
+            outcome.restarted = true;
+            settle(session, &store)?;
+            outcome.message = format!("{} serves {}; an interrupted run had done the work", found.runtime_text(), plan.handlers.join(", "));
+        }
+        return Ok(outcome);
+    }
+    transact(session, &store, ledger, &plan, &found.unit, Some(&found.socket))
+}
+
+/// Takes our lines out of the runtime's configuration and restarts it if there were any.
+pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
+    let store = session.store();
+    let ledger = store.ledger()?;
+    let journal = store.journal(Part::Cri, &ledger)?;
+    let known = with_journal(&ledger, journal.as_ref());
+    let mut known = known;
+    known.services.extend(journal.iter().flat_map(|journal| &journal.entries).flat_map(|entry| match entry {
+        Entry::Start { services } => services.clone(),
+        _ => Vec::new(),
+    }));
+    known.services.sort();
+    known.services.dedup();
+    let plan = cri_plan::remove(session.host, &known)?;
+    if plan.is_empty() && journal.is_none() {
+        store.clean_if_empty()?;
+        return Ok(Outcome { message: "nothing of ours is in the runtime's configuration".into(), ..Outcome::default() });
+    }
+    let unit = ledger
+        .unit
+        .clone()
+        .or_else(|| journal.and_then(|journal| journal.unit))
+        .or_else(|| found.map(|found| found.unit.clone()))
+        .unwrap_or_else(|| "containerd.service".to_owned());
+    let socket = found.map(|found| found.socket.clone());
+    let mut outcome = transact(session, &store, ledger, &plan, &unit, socket.as_deref())?;
+    outcome.message = format!("the runtime's configuration is as it was before us ({} changes)", outcome.changes);
+    for edit in &plan.edits {
+        if let Edit::Put { path, before: Some(before), after: Some(after), .. } = edit
+            && before == after
+        {
+            outcome.warnings.push(format!("{path} was changed by somebody else since and stays"));
+        }
+    }
+    store.clean_if_empty()?;
+    Ok(outcome)
+}
+
+/// Takes an unfinished transaction back. This is what the timer on the host runs, without any cluster. Returns whether there
+/// was one.
+pub fn undo(store: &Store, hands: &mut Hands) -> Result<bool> {
+    let ledger = store.ledger()?;
+    let journal = store.journal(Part::Cri, &ledger)?;
+    if let Some(journal) = &journal {
+        roll_back(store, journal, hands)?;
+    }
+    // our own program goes too, if nothing else is left here
+    store.drop_installer()?;
+    store.clean_if_empty()?;
+    Ok(journal.is_some())
+}
+
+/// What a roll-back needs of a [`Session`].
+pub struct Hands<'s, 'a> {
+    /// The host's service manager.
+    pub units: &'s mut dyn Units,
+    /// The surroundings.
+    pub around: &'s Surroundings<'a>,
+    /// The hand that changes files.
+    pub disk: crate::disk::Disk<'a>,
+    /// The installation.
+    pub install: String,
+}
+
+fn with_journal(ledger: &Ledger, journal: Option<&Journal>) -> Ledger {
+    let mut known = ledger.clone();
+    for edit in journal.iter().flat_map(|journal| journal.edits()) {
+        known.fold(Part::Cri, &edit);
+    }
+    known
+}
+
+fn timer(install: &str) -> String {
+    format!("husk-undo-{install}")
+}
+
+fn transact(
+    session: &mut Session,
+    store: &Store,
+    ledger: Ledger,
+    plan: &CriPlan,
+    unit: &str,
+    socket: Option<&str>,
+) -> Result<Outcome> {
+    let mut journal = store.begin(Part::Cri, &ledger, Some(unit))?;
+    match attempt(session, store, &mut journal, plan, unit, socket) {
+        Ok(restarted) => {
+            let installing = !plan.handlers.is_empty();
+            let changes = commit(store, ledger, &journal, installing.then_some(unit), &plan.services)?;
+            settle(session, store)?;
+            let message = match (installing, restarted) {
+                (true, true) => format!("{unit} was restarted once and serves {}", plan.handlers.join(", ")),
+                _ => format!("{changes} changes"),
+            };
+            Ok(Outcome { message, changes, restarted, handlers: plan.handlers.clone(), ..Outcome::default() })
+        }
+        Err(error) => {
+            let mut hands = Hands {
+                units: session.units,
+                around: session.around,
+                disk: session.disk,
+                install: session.asked.install().to_owned(),
+            };
+            match roll_back(store, &journal, &mut hands) {
+                Ok(()) => {
+                    store.clean_if_empty()?;
+                    Err(error)
+                }
+                Err(second) => Err(NodeError::new(error.code, format!("{}; and taking the edits back failed too: {}", error.message, second.message))),
+            }
+        }
+    }
+}
+
+/// Makes the edits, restarts, proves. Returns whether the runtime was restarted.
+fn attempt(
+    session: &mut Session,
+    store: &Store,
+    journal: &mut Journal,
+    plan: &CriPlan,
+    unit: &str,
+    socket: Option<&str>,
+) -> Result<bool> {
+    let say = session.around.say;
+    let known = session.units.state(unit)?.loaded;
+    let restarts = known && (plan.restarts() || !journal.edits().is_empty() || !plan.handlers.is_empty());
+    if restarts {
+        store.keep_installer(&session.around.installer)?;
+        let install = session.asked.install();
+        let program =
+            [&store.installer(), "undo", "--host-root", "/", "--install", install].map(|word| word.to_owned());
+        session.units.arm(&timer(install), session.around.patience + TIMER_MARGIN, &program)?;
+    }
+    if !plan.stop.is_empty() {
+        store.record(journal, Entry::Stop { services: plan.stop.clone() })?;
+        for service in &plan.stop {
+            session.units.stop(service)?;
+        }
+    }
+    for edit in &plan.edits {
+        say(&edit.describe());
+        store.record(journal, Entry::Edit(edit.clone()))?;
+        edit.apply(&session.disk)?;
+    }
+    for edit in &plan.edits {
+        if !edit.holds(session.host) {
+            let message = format!("{} does not hold what was written to it", edit.path());
+            return Err(NodeError::new(Code::CHANGED_MEANWHILE, message));
+        }
+    }
+    if journal.edits().iter().any(|edit| edit.path().starts_with("/etc/systemd/")) {
+        session.units.reload()?;
+    }
+    if !plan.start.is_empty() {
+        store.record(journal, Entry::Start { services: plan.start.clone() })?;
+        for service in &plan.start {
+            session.units.restart(service)?;
+            wait_active(session.units, session.around, service, None)
+                .map_err(|why| NodeError::new(Code::SNAPSHOTTER_UNAVAILABLE, format!("{service} {why}")))?;
+        }
+    }
+    if restarts {
+        store.record(journal, Entry::Restart)?;
+        say(&format!("restarting {unit}"));
+        let before = session.units.state(unit)?.since;
+        session.units.restart(unit)?;
+        prove(session.units, session.runtime, session.around, unit, before, socket, &plan.handlers)
+            .map_err(|why| NodeError::new(Code::RUNTIME_REFUSED, format!("{unit} {why}")))?;
+    }
+    Ok(restarts)
+}
+
+fn commit(store: &Store, mut ledger: Ledger, journal: &Journal, unit: Option<&str>, services: &[String]) -> Result<u32> {
+    let edits = journal.edits();
+    ledger.commit(Part::Cri, journal.transaction, &edits);
+    ledger.unit = unit.map(str::to_owned);
+    ledger.services = services.to_vec();
+    store.save(&ledger)?;
+    Ok(u32::try_from(edits.len()).unwrap_or(u32::MAX))
+}
+
+/// After the commit: the timer, the journal and the copy of the installer go.
+fn settle(session: &mut Session, store: &Store) -> Result<()> {
+    session.units.disarm(&timer(session.asked.install()))?;
+    store.discard(Part::Cri)?;
+    store.drop_installer()
+}
+
+fn roll_back(store: &Store, journal: &Journal, hands: &mut Hands) -> Result<()> {
+    let say = hands.around.say;
+    say("taking the edits back");
+    let mut again = Vec::new();
+    for entry in journal.entries.iter().rev() {
+        match entry {
+            Entry::Edit(edit) => edit.undo(&hands.disk)?,
+            Entry::Start { services } => services.iter().try_for_each(|service| hands.units.stop(service))?,
+            Entry::Stop { services } => again.extend(services.clone()),
+            Entry::Begin { .. } | Entry::Restart => {}
+        }
+    }
+    if journal.edits().iter().any(|edit| edit.path().starts_with("/etc/systemd/")) {
+        hands.units.reload()?;
+    }
+    for service in &again {
+        hands.units.restart(service)?;
+    }
+    let mut broken = None;
+    if let Some(unit) = journal.unit.as_ref().filter(|_| journal.restarted()) {
+        say(&format!("restarting {unit} with its old configuration"));
+        let before = hands.units.state(unit)?.since;
+        hands.units.restart(unit)?;
+        broken = wait_active(hands.units, hands.around, unit, Some(before)).err().map(|why| format!("{unit} {why}"));
+    }
+    // The files are as they were, so the transaction is over even if the runtime has other troubles.
+    hands.units.disarm(&timer(&hands.install))?;
+    store.discard(journal.part)?;
+    store.drop_installer()?;
+    match broken {
+        Some(why) => Err(NodeError::new(Code::RUNTIME_REFUSED, format!("with its old configuration too {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Waits until the unit is active, after a restart when `before` names the time of its last start. The error says what it is
+/// instead.
+fn wait_active(units: &mut dyn Units, around: &Surroundings, unit: &str, before: Option<u64>) -> std::result::Result<(), String> {
+    let start = Instant::now();
+    let mut failures = 0;
+    loop {
+        let state = units.state(unit).map_err(|error| error.message)?;
+        let fresh = before.is_none_or(|before| state.since != before || state.since == 0);
+        if state.is_active() && fresh {
+            return Ok(());
+        }
+        failures += u32::from(state.has_failed());
+        let detail = if state.status.is_empty() { String::new() } else { format!(": {}", state.status) };
+        if failures >= 3 {
+            return Err(format!("did not come back: it is {} ({}), result `{}`{detail}", state.active, state.sub, state.result));
+        }
+        if start.elapsed() >= around.patience {
+            return Err(format!("is {} ({}) after {} s{detail}", state.active, state.sub, around.patience.as_secs()));
+        }
+        (around.pause)(POLL);
+    }
+}
+
+fn prove(
+    units: &mut dyn Units,
+    runtime: &mut dyn Runtime,
+    around: &Surroundings,
+    unit: &str,
+    before: u64,
+    socket: Option<&str>,
+    handlers: &[String],
+) -> std::result::Result<(), String> {
+    let start = Instant::now();
+    wait_active(units, around, unit, Some(before))?;
+    let Some(socket) = socket else { return Ok(()) };
+    loop {
+        let why = match runtime.served(socket) {
+            Ok(served) => match proves(&served, handlers) {
+                Ok(()) => return Ok(()),
+                Err(why) => why,
+            },
+            Err(why) => why,
+        };
+        let state = units.state(unit).map_err(|error| error.message)?;
+        if state.has_failed() {
+            // it came up, read its configuration and went down again
+            wait_active(units, around, unit, None)?;
+        }
+        if start.elapsed() >= around.patience {
+            return Err(format!("came back, but {why} after {} s", around.patience.as_secs()));
+        }
+        (around.pause)(POLL);
+    }
+}
+
+/// Whether an answer proves that the runtime is ready and serves the handlers.
+fn proves(served: &Served, handlers: &[String]) -> std::result::Result<(), String> {
+    if !served.ready {
+        return Err("it does not say that it is ready".to_owned());
+    }
+    let missing: Vec<&str> = match &served.handlers {
+        None => return Ok(()),
+        Some(all) => handlers.iter().filter(|handler| !all.contains(handler)).map(String::as_str).collect(),
+    };
+    if missing.is_empty() { Ok(()) } else { Err(format!("it does not serve {}", missing.join(", "))) }
+}
+
+fn warn_if_silent(served: &Served, outcome: &mut Outcome) {
+    if served.handlers.is_none() {
+        outcome.warnings.push(format!("{} {} does not tell which handlers it serves", served.name, served.version));
+    }
+}

@@ -1,0 +1,330 @@
+//! Our lines in files that may be other people's: setting values in TOML with comments and order kept, and taking exactly ours
+//! out again.
+
+use crate::image::Image;
+use serde::{Deserialize, Serialize};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+/// Which part of a file is ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ours {
+    /// All of it; whoever changed it since keeps it.
+    Whole,
+    /// Single values of a TOML document.
+    Toml {
+        /// Values set.
+        values: Vec<Line>,
+        /// Entries added to the top-level array `imports`.
+        imports: Vec<String>,
+    },
+    /// A run of lines, between a first and a last line of ours.
+    Block {
+        /// The lines.
+        text: String,
+    },
+}
+
+/// One value that we set in a TOML document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The keys that lead to it.
+    pub path: Vec<String>,
+    /// What it was before, as TOML; `None` when it was absent.
+    pub before: Option<String>,
+    /// What we wrote, as TOML.
+    pub after: String,
+}
+
+/// A value to set: keys and value.
+pub type Setting = (Vec<String>, Value);
+
+/// Makes a setting.
+pub fn setting<const N: usize>(path: [&str; N], value: impl Into<Value>) -> Setting {
+    (path.iter().map(|key| (*key).to_owned()).collect(), value.into())
+}
+
+/// Why a document cannot take our values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Not TOML; the message names line and column.
+    #[error("{0}")]
+    Syntax(String),
+    /// A key on the way is not a table.
+    #[error("`{0}` is not a table")]
+    NotATable(String),
+    /// `imports` is not an array of strings.
+    #[error("`imports` is not an array of strings")]
+    Imports,
+}
+
+/// Parses a document; the error is one line.
+pub fn parse(text: &str) -> Result<DocumentMut, Unfit> {
+    text.parse::<DocumentMut>().map_err(|error| {
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        let reason = error.message().lines().collect::<Vec<_>>().join(", ");
+        Unfit::Syntax(format!("line {line}, column {column}: {reason}"))
+    })
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    (line, column)
+}
+
+/// Sets values and adds imports. Returns the new text and what of it is ours.
+pub fn set(text: &str, settings: &[Setting], imports: &[String]) -> Result<(String, Ours), Unfit> {
+    let mut document = parse(text)?;
+    let mut values = Vec::new();
+    for (path, value) in settings {
+        let before = get(&document, path).and_then(Item::as_value).map(plain);
+        let after = plain(value);
+        if before.as_deref() == Some(after.as_str()) {
+            continue; // somebody else's already, and right
+        }
+        insert(document.as_table_mut(), path, value.clone())?;
+        values.push(Line { path: path.clone(), before, after });
+    }
+    let mut added = Vec::new();
+    for import in imports {
+        if add_import(&mut document, import)? {
+            added.push(import.clone());
+        }
+    }
+    Ok((document.to_string(), Ours::Toml { values, imports: added }))
+}
+
+/// A new document with these values alone, under a comment; all of it is ours.
+pub fn document(comment: &str, settings: &[Setting], imports: &[String]) -> Result<(String, Ours), Unfit> {
+    let (text, ours) = set("", settings, imports)?;
+    Ok((format!("{comment}{text}"), ours))
+}
+
+/// Looks a value up.
+pub fn get<'d>(document: &'d DocumentMut, path: &[String]) -> Option<&'d Item> {
+    let mut item: &Item = document.as_item();
+    for key in path {
+        item = item.as_table_like()?.get(key)?;
+    }
+    Some(item)
+}
+
+/// The entries of `imports` of a document.
+pub fn imports(document: &DocumentMut) -> Vec<String> {
+    let array = document.get("imports").and_then(Item::as_array);
+    array.map(|array| array.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect()).unwrap_or_default()
+}
+
+/// Whether a text holds exactly our lines: every setting as wanted, and none that the ledger knows and nobody wants any more.
+pub fn satisfied(text: &str, settings: &[Setting], wanted_imports: &[String], ours: &Ours) -> bool {
+    let Ok(document) = parse(text) else { return false };
+    let right = |(path, value): &Setting| get(&document, path).and_then(Item::as_value).map(plain) == Some(plain(value));
+    let present = imports(&document);
+    let stale = match ours {
+        Ours::Toml { values, imports } => {
+            values.iter().any(|line| !settings.iter().any(|(path, _)| *path == line.path) && get(&document, &line.path).is_some())
+                || imports.iter().any(|import| !wanted_imports.contains(import) && present.contains(import))
+        }
+        _ => true,
+    };
+    !stale && settings.iter().all(right) && wanted_imports.iter().all(|import| present.contains(import))
+}
+
+/// What a file holds once our lines are out of it, when somebody else has changed it since. `None`: nothing is left.
+///
+/// Values that somebody changed after us stay as they are; tables stay if they were there before us.
+pub fn without_ours(now: Option<&Image>, ours: Option<&Ours>, original: Option<&Image>) -> Option<Image> {
+    let now = now?;
+    let (Some(text), Some(ours)) = (now.as_text(), ours) else {
+        return Some(now.clone());
+    };
+    let rest = match ours {
+        Ours::Whole => return Some(now.clone()),
+        Ours::Block { text: block } => text.replacen(block.as_str(), "", 1),
+        Ours::Toml { values, imports } => {
+            let Ok(mut document) = parse(text) else { return Some(now.clone()) };
+            let first = original.and_then(Image::as_text).and_then(|text| parse(text).ok()).unwrap_or_default();
+            for line in values {
+                unset(&mut document, line, &first);
+            }
+            imports.iter().for_each(|import| remove_import(&mut document, import, first.contains_key("imports")));
+            document.to_string()
+        }
+    };
+    let empty = rest.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    if original.is_none() && empty { None } else { Some(now.with_text(rest)) }
+}
+
+fn plain(value: &Value) -> String {
+    let mut value = value.clone();
+    value.decor_mut().clear();
+    if let Some(array) = value.as_array_mut() {
+        array.fmt(); // layout of an array is not part of its value
+    }
+    value.to_string()
+}
+
+fn insert(table: &mut dyn TableLike, path: &[String], value: Value) -> Result<(), Unfit> {
+    match path {
+        [] => Ok(()),
+        [key] => {
+            match table.get_mut(key).and_then(Item::as_value_mut) {
+                // the comment behind a value stays
+                Some(old) => {
+                    let decor = old.decor().clone();
+                    *old = value;
+                    *old.decor_mut() = decor;
+                }
+                None => {
+                    table.insert(key, Item::Value(value));
+                }
+            }
+            Ok(())
+        }
+        [key, rest @ ..] => {
+            if !table.contains_key(key) {
+                let mut child = Table::new();
+                child.set_implicit(true);
+                table.insert(key, Item::Table(child));
+            }
+            let child = table.get_mut(key).and_then(Item::as_table_like_mut);
+            // below an inline table only inline tables can stand
+            let child = child.ok_or_else(|| Unfit::NotATable(key.clone()))?;
+            insert(child, rest, value)
+        }
+    }
+}
+
+fn unset(document: &mut DocumentMut, line: &Line, first: &DocumentMut) {
+    let ours = get(document, &line.path).and_then(Item::as_value).map(plain) == Some(line.after.clone());
+    if !ours {
+        return;
+    }
+    if let Some(before) = line.before.as_ref().and_then(|text| text.parse::<Value>().ok()) {
+        // A path that exists and leads through tables can be set again.
+        let _ = insert(document.as_table_mut(), &line.path, before);
+        return;
+    }
+    for depth in (1..=line.path.len()).rev() {
+        let (path, last) = line.path[..depth].split_at(depth - 1);
+        if depth < line.path.len() {
+            let child = get(document, &line.path[..depth]).and_then(Item::as_table_like);
+            if child.is_none_or(|child| !child.is_empty()) || get(first, &line.path[..depth]).is_some() {
+                return;
+            }
+        }
+        let mut item = document.as_item_mut();
+        for key in path {
+            match item.as_table_like_mut().and_then(|table| table.get_mut(key)) {
+                Some(child) => item = child,
+                None => return,
+            }
+        }
+        if let Some(table) = item.as_table_like_mut() {
+            table.remove(&last[0]);
+        }
+    }
+}
+
+fn add_import(document: &mut DocumentMut, import: &str) -> Result<bool, Unfit> {
+    if !document.contains_key("imports") {
+        document.insert("imports", Item::Value(Value::Array(toml_edit::Array::new())));
+    }
+    let array = document["imports"].as_array_mut().ok_or(Unfit::Imports)?;
+    if array.iter().any(|value| value.as_str() == Some(import)) {
+        return Ok(false);
+    }
+    array.push(import);
+    Ok(true)
+}
+
+fn remove_import(document: &mut DocumentMut, import: &str, was_there: bool) {
+    let Some(array) = document.get_mut("imports").and_then(Item::as_array_mut) else { return };
+    array.retain(|value| value.as_str() != Some(import));
+    if array.is_empty() && !was_there {
+        document.remove("imports");
+    }
+}
+
+/// An inline table of strings; what a drop-in for Kata sometimes needs.
+pub fn inline(pairs: &[(&str, &str)]) -> Value {
+    Value::InlineTable(pairs.iter().map(|(key, value)| (*key, Value::from(*value))).collect::<InlineTable>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: &str = r#"# site file
+version = 2   # keep
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    sandbox_image = "pause:3.9" # ours
+    [plugins."io.containerd.grpc.v1.cri".containerd]
+      disable_snapshot_annotations = true
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+        runtime_type = "io.containerd.runc.v2"
+
+[grpc]
+  address = "/run/x.sock"
+"#;
+
+    fn settings() -> Vec<Setting> {
+        let cri = "io.containerd.grpc.v1.cri";
+        vec![
+            setting(["plugins", cri, "containerd", "runtimes", "kata-qemu", "runtime_type"], "io.containerd.kata-qemu.v2"),
+            setting(["plugins", cri, "containerd", "runtimes", "kata-qemu", "options", "ConfigPath"], "/opt/kata/c.toml"),
+            setting(["plugins", cri, "containerd", "disable_snapshot_annotations"], false),
+        ]
+    }
+
+    #[test]
+    fn values_are_set_and_everything_else_stays() {
+        let (text, ours) = set(MAIN, &settings(), &["/etc/x.toml".into()]).unwrap();
+        for line in MAIN.lines().filter(|line| !line.contains("disable_snapshot")) {
+            assert!(text.lines().any(|other| other == line), "lost: {line}\n{text}");
+        }
+        assert!(text.contains("disable_snapshot_annotations = false"));
+        assert!(satisfied(&text, &settings(), &["/etc/x.toml".into()], &ours));
+        assert_eq!(set(&text, &settings(), &["/etc/x.toml".into()]).unwrap().0, text);
+    }
+
+    #[test]
+    fn our_lines_leave_a_file_that_somebody_else_changed() {
+        let (text, ours) = set(MAIN, &settings(), &["/etc/x.toml".into()]).unwrap();
+        let changed = format!("{text}\n[timeouts]\n  a = \"1s\"\n");
+        let left = without_ours(Some(&Image::text(changed, 0o644)), Some(&ours), Some(&Image::text(MAIN, 0o644))).unwrap();
+        assert_eq!(left.as_text().unwrap(), format!("{MAIN}\n[timeouts]\n  a = \"1s\"\n"));
+    }
+
+    #[test]
+    fn a_value_changed_after_us_is_not_ours_any_more() {
+        let (text, ours) = set(MAIN, &settings(), &[]).unwrap();
+        let changed = text.replace("/opt/kata/c.toml", "/my/c.toml");
+        let left = without_ours(Some(&Image::text(changed, 0o644)), Some(&ours), Some(&Image::text(MAIN, 0o644))).unwrap();
+        assert!(left.as_text().unwrap().contains("/my/c.toml"));
+        assert!(!left.as_text().unwrap().contains("io.containerd.kata-qemu.v2"));
+    }
+
+    #[test]
+    fn a_file_of_ours_alone_vanishes_unless_somebody_added_to_it() {
+        let (text, ours) = document("# by us\n", &settings(), &[]).unwrap();
+        let image = Image::text(text.clone(), 0o644);
+        assert_eq!(without_ours(Some(&image), Some(&ours), None), None);
+        let more = Image::text(format!("{text}\n[debug]\nlevel = \"info\"\n"), 0o644);
+        let left = without_ours(Some(&more), Some(&ours), None).unwrap();
+        let left = parse(left.as_text().unwrap()).unwrap();
+        assert_eq!(left.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["debug"]);
+    }
+
+    #[test]
+    fn bad_documents_are_named_by_line() {
+        let error = set("version = 2\n[a\n", &settings(), &[]).unwrap_err();
+        assert!(error.to_string().starts_with("line 2"), "{error}");
+        assert_eq!(set("plugins = 1\n", &settings(), &[]).unwrap_err(), Unfit::NotATable("plugins".into()));
+        assert_eq!(set("imports = 1\n", &[], &["/x".into()]).unwrap_err(), Unfit::Imports);
+    }
+}
