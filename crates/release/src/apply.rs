@@ -1,0 +1,379 @@
+//! Bringing objects to the cluster, and away from it: kind after kind, side by side within a kind.
+
+use crate::cluster::{Apply, Cascade, Cluster, Resource};
+use crate::error::{Error, Result};
+use crate::event::{Change, Event};
+use crate::managed_fields;
+use crate::object::{ObjectId, install_order, uninstall_order};
+use crate::ownership;
+use crate::readiness::Rules;
+use crate::wait::{Goal, Target, wait};
+use futures::StreamExt;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How many requests are under way at once.
+const PARALLEL: usize = 8;
+/// For how long a new CustomResourceDefinition may take to be served.
+const CRD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An object with its place on the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// What it is; the name is empty when the server is to choose one.
+    pub id: ObjectId,
+    /// Where it is served.
+    pub resource: Resource,
+    /// The object as it is to be applied.
+    pub object: Value,
+}
+
+impl Item {
+    fn target(&self) -> Target {
+        Target { id: self.id.clone(), resource: self.resource.clone() }
+    }
+
+    fn generates_name(&self) -> bool {
+        self.id.name.is_empty()
+    }
+}
+
+/// Returns what to wait for; objects whose name the server chooses are not waited for.
+pub fn targets(items: &[Item]) -> Vec<Target> {
+    items.iter().filter(|item| !item.generates_name()).map(Item::target).collect()
+}
+
+/// How objects are applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplyOptions {
+    /// Take fields from other managers.
+    pub force_conflicts: bool,
+    /// Replace whole objects instead of applying.
+    pub force_replace: bool,
+    /// Delete and create again what cannot be changed in place.
+    pub recreate: bool,
+    /// How long to wait for an old object to go.
+    pub timeout: Duration,
+}
+
+/// Finds the place of each object: the kind must be served, or be defined by the manifest itself.
+pub async fn resolve(cluster: &Cluster, objects: Vec<Value>, namespace: &str) -> Result<Vec<Item>> {
+    resolve_beside(cluster, objects, &[], namespace).await
+}
+
+/// The same, with further CustomResourceDefinitions that will be there by the time the objects are applied.
+pub async fn resolve_beside(
+    cluster: &Cluster,
+    objects: Vec<Value>,
+    crds: &[Value],
+    namespace: &str,
+) -> Result<Vec<Item>> {
+    let mut defined = defined_kinds(crds);
+    defined.extend(defined_kinds(&objects));
+    let mut items = Vec::with_capacity(objects.len());
+    for mut object in objects {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (version, kind) = (text("/apiVersion"), text("/kind"));
+        let (written_namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+        let served = match defined.get(&(version.clone(), kind.clone())) {
+            Some(resource) => Some(resource.clone()),
+            None => cluster.resource(&version, &kind).await?,
+        };
+        let Some(resource) = served else {
+            return Err(Error::UnknownKind { name, namespace: written_namespace, kind, version });
+        };
+        let place = match (resource.namespaced, written_namespace.is_empty()) {
+            (false, _) => "",
+            (true, true) => namespace,
+            (true, false) => &written_namespace,
+        };
+        if let Some(meta) = object["metadata"].as_object_mut() {
+            if place.is_empty() {
+                meta.shift_remove("namespace");
+            } else {
+                meta.insert("namespace".to_owned(), place.into());
+            }
+        }
+        items.push(Item { id: ObjectId::new(&version, &kind, place, &name), resource, object });
+    }
+    Ok(items)
+}
+
+/// Returns the kinds that the CustomResourceDefinitions among the objects bring along.
+fn defined_kinds(objects: &[Value]) -> HashMap<(String, String), Resource> {
+    let mut kinds = HashMap::new();
+    for object in objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition") {
+        let spec = &object["spec"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        for version in spec["versions"].as_array().into_iter().flatten() {
+            let resource = Resource {
+                api_version: format!("{}/{}", text(&spec["group"]), text(&version["name"])),
+                kind: text(&spec["names"]["kind"]),
+                plural: text(&spec["names"]["plural"]),
+                namespaced: spec["scope"] == "Namespaced",
+            };
+            kinds.insert((resource.api_version.clone(), resource.kind.clone()), resource);
+        }
+    }
+    kinds
+}
+
+/// Checks that objects which are new to a release either do not exist or carry its marks.
+pub async fn check_adoption(
+    cluster: &Cluster,
+    items: &[&Item],
+    release: &str,
+    namespace: &str,
+    operation: &'static str,
+) -> Result<()> {
+    let refusals = futures::stream::iter(items.iter().filter(|item| !item.generates_name()))
+        .map(|item| async move {
+            match cluster.get(&item.resource, &item.id.namespace, &item.id.name).await {
+                Ok(None) => Ok(None),
+                Ok(Some(live)) => {
+                    let refusal = ownership::check(&live, release, namespace).err();
+                    Ok(refusal.map(|why| ownership::refusal(&item.id, &why)))
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .buffered(PARALLEL)
+        .collect::<Vec<Result<Option<String>>>>()
+        .await;
+    match refusals.into_iter().find_map(Result::transpose) {
+        None => Ok(()),
+        Some(Ok(text)) => Err(Error::NotOurs { operation, text }),
+        Some(Err(error)) => Err(error),
+    }
+}
+
+/// Applies objects in the order of their kinds; a kind starts when the one before is through. Stops after the first kind
+/// with errors. Returns what each object needed, in the order of application; what was created before an error is in
+/// `created`.
+pub async fn apply_all(
+    cluster: &Cluster,
+    items: &[Item],
+    options: ApplyOptions,
+    created: &mut Vec<Item>,
+) -> Result<()> {
+    let mut sorted: Vec<&Item> = items.iter().collect();
+    sorted.sort_by(|a, b| install_order(&a.id.kind, &b.id.kind));
+    for kind in sorted.chunk_by(|a, b| a.id.kind == b.id.kind) {
+        let results: Vec<(&Item, Result<Change>)> = futures::stream::iter(kind.iter().copied())
+            .map(|item| async move { (item, apply_one(cluster, item, options).await) })
+            .buffer_unordered(PARALLEL)
+            .inspect(|(item, result)| {
+                if let Ok(change) = result {
+                    cluster.progress.send(Event::Applied { object: item.id.clone(), change: *change });
+                }
+            })
+            .collect()
+            .await;
+        let mut errors = Vec::new();
+        for (item, result) in results {
+            match result {
+                Ok(Change::Created) => created.push(item.clone()),
+                Ok(_) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.len() {
+            0 => {}
+            1 => return Err(errors.remove(0)),
+            _ => return Err(Error::Several(errors)),
+        }
+        if kind.iter().any(|item| item.id.kind == "CustomResourceDefinition") {
+            let crds: Vec<Target> = kind.iter().map(|item| item.target()).collect();
+            wait(cluster, &crds, Goal::Ready(Rules::Objects), CRD_TIMEOUT).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Result<Change> {
+    let Item { id, resource, object } = item;
+    if item.generates_name() {
+        cluster.create(resource, &id.namespace, object, false).await?;
+        return Ok(Change::Created);
+    }
+    let mut live = cluster.get(resource, &id.namespace, &id.name).await?;
+    if live.as_ref().is_some_and(is_terminating) {
+        // Whatever is changed now would go with the old object.
+        wait(cluster, &[item.target()], Goal::Gone, options.timeout).await?;
+        live = None;
+    }
+    let Some(live) = live else {
+        cluster.apply(resource, id, object, Apply { force: options.force_conflicts, dry_run: false }).await?;
+        return Ok(Change::Created);
+    };
+    if options.force_replace {
+        let mut object = object.clone();
+        object["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+        let new = cluster.replace(resource, id, &object).await?;
+        return Ok(change(&live, &new));
+    }
+    if let Some(patch) = managed_fields::migration(&live, &cluster.field_manager) {
+        cluster.patch(resource, id, &patch).await?;
+    }
+    match cluster.apply(resource, id, object, Apply { force: options.force_conflicts, dry_run: false }).await {
+        Ok(new) => Ok(change(&live, &new)),
+        Err(error) if options.recreate && is_immutable(&error) => {
+            cluster.delete(resource, id, Cascade::Background).await?;
+            wait(cluster, &[item.target()], Goal::Gone, options.timeout).await?;
+            cluster.apply(resource, id, object, Apply { force: options.force_conflicts, dry_run: false }).await?;
+            Ok(Change::Recreated)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_terminating(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+fn change(old: &Value, new: &Value) -> Change {
+    if old["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"] {
+        Change::Unchanged
+    } else {
+        Change::Configured
+    }
+}
+
+/// Was the change refused because a field cannot be changed after creation?
+pub fn is_immutable(error: &Error) -> bool {
+    match error {
+        Error::Refused { code: 422, message, .. } => {
+            let message = message.to_lowercase();
+            message.contains("immutable")
+                || (message.contains("updates to") && message.contains("are forbidden"))
+                || message.contains("may not be changed")
+        }
+        _ => false,
+    }
+}
+
+/// What became of objects that were to be deleted.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// Deleted, or on their way.
+    pub deleted: Vec<Target>,
+    /// Left in place because they ask for it.
+    pub kept: Vec<ObjectId>,
+    /// Left in place because they carry another release's marks, or none.
+    pub unowned: Vec<ObjectId>,
+    /// Left in place because they could not be read: each with the reason.
+    pub unverifiable: Vec<(ObjectId, String)>,
+    /// Could not be deleted: each with the reason.
+    pub failed: Vec<(ObjectId, String)>,
+}
+
+/// Deletes the objects of a release in the order of removal; what is not the release's stays, as does what asks for it.
+pub async fn remove_all(
+    cluster: &Cluster,
+    items: Vec<Item>,
+    release: &str,
+    namespace: &str,
+    cascade: Cascade,
+) -> Removal {
+    let mut removal = Removal::default();
+    let mut items = items;
+    items.retain(|item| !item.generates_name());
+    items.sort_by(|a, b| uninstall_order(&a.id.kind, &b.id.kind));
+    for kind in items.chunk_by(|a, b| a.id.kind == b.id.kind) {
+        let outcomes: Vec<(&Item, Outcome)> = futures::stream::iter(kind)
+            .map(|item| async move { (item, remove_one(cluster, item, release, namespace, cascade).await) })
+            .buffer_unordered(PARALLEL)
+            .collect()
+            .await;
+        for (item, outcome) in outcomes {
+            let object = item.id.clone();
+            let kept = |why: &str| Event::Kept { object: object.clone(), why: why.to_owned() };
+            match outcome {
+                Outcome::Absent => {}
+                Outcome::Deleted => {
+                    removal.deleted.push(item.target());
+                    cluster.progress.send(Event::Deleted { object });
+                }
+                Outcome::Kept => {
+                    cluster.progress.send(kept("resource policy"));
+                    removal.kept.push(object);
+                }
+                Outcome::Unowned => {
+                    cluster.progress.send(kept("not owned by this release"));
+                    removal.unowned.push(object);
+                }
+                Outcome::Unverifiable(error) => {
+                    cluster.progress.send(kept("ownership could not be verified"));
+                    removal.unverifiable.push((object, error.to_string()));
+                }
+                Outcome::Failed(error) => removal.failed.push((object, error.to_string())),
+            }
+        }
+    }
+    removal
+}
+
+enum Outcome {
+    Absent,
+    Deleted,
+    Kept,
+    Unowned,
+    Unverifiable(Error),
+    Failed(Error),
+}
+
+async fn remove_one(cluster: &Cluster, item: &Item, release: &str, namespace: &str, cascade: Cascade) -> Outcome {
+    if ownership::is_kept(&item.object) {
+        return Outcome::Kept;
+    }
+    let live = match cluster.get(&item.resource, &item.id.namespace, &item.id.name).await {
+        Ok(Some(live)) => live,
+        Ok(None) => return Outcome::Absent,
+        Err(error) => return Outcome::Unverifiable(error),
+    };
+    if ownership::check(&live, release, namespace).is_err() {
+        return Outcome::Unowned;
+    }
+    if ownership::is_kept(&live) {
+        return Outcome::Kept;
+    }
+    match cluster.delete(&item.resource, &item.id, cascade).await {
+        Ok(true) => Outcome::Deleted,
+        Ok(false) => Outcome::Absent,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_manifest_may_use_the_kinds_that_it_defines() {
+        let crd = json!({"kind": "CustomResourceDefinition", "spec": {
+            "group": "x.io", "scope": "Namespaced", "names": {"kind": "Thing", "plural": "things"},
+            "versions": [{"name": "v1"}, {"name": "v2"}]
+        }});
+        let kinds = defined_kinds(&[crd]);
+        assert_eq!(kinds.len(), 2);
+        assert_eq!(kinds[&("x.io/v2".to_owned(), "Thing".to_owned())].plural, "things");
+    }
+
+    #[test]
+    fn immutable_fields_are_recognised() {
+        let refused = |message: &str| Error::Refused {
+            object: ObjectId::new("batch/v1", "Job", "n", "j"),
+            code: 422,
+            message: message.to_owned(),
+        };
+        assert!(is_immutable(&refused(
+            "Job.batch \"j\" is invalid: spec.template: Invalid value: {}: field is immutable"
+        )));
+        assert!(is_immutable(&refused(
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"
+        )));
+        assert!(!is_immutable(&refused("spec.replicas: must be positive")));
+    }
+}

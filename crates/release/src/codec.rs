@@ -1,0 +1,116 @@
+//! A record as text: JSON, gzip, base64, as Helm stores it.
+
+use crate::record::Release;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use std::io::{Read, Write};
+
+/// A record that unpacks to more than this is refused: no cluster stores one, and a small text could fill the memory.
+const LIMIT: u64 = 256 << 20;
+
+/// Returns the text that Helm keeps under the key `release`.
+pub fn encode(release: &Release) -> Result<String, String> {
+    let json = serde_json::to_vec(release).map_err(|error| error.to_string())?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&json).map_err(|error| error.to_string())?;
+    let packed = gzip.finish().map_err(|error| error.to_string())?;
+    Ok(STANDARD.encode(packed))
+}
+
+/// Reads what [`encode`] or any Helm wrote; records older than compression are plain JSON below the base64.
+pub fn decode(text: &str) -> Result<Release, String> {
+    let packed = STANDARD.decode(text.trim()).map_err(|error| format!("not base64: {error}"))?;
+    let json = if packed.starts_with(&[0x1f, 0x8b, 0x08]) {
+        let mut json = Vec::new();
+        let read = MultiGzDecoder::new(packed.as_slice())
+            .take(LIMIT + 1)
+            .read_to_end(&mut json)
+            .map_err(|error| format!("not gzip: {error}"))?;
+        if read as u64 > LIMIT {
+            return Err(format!("unpacks to more than {LIMIT} bytes"));
+        }
+        json
+    } else {
+        packed
+    };
+    serde_json::from_slice(&json).map_err(|error| format!("not a release: {error}"))
+}
+
+/// Returns the parts of a record that take most room, largest first, sizes in bytes before packing.
+pub fn largest_parts(release: &Release) -> Vec<(String, usize)> {
+    let mut parts: Vec<(String, usize)> = vec![
+        ("manifest".to_owned(), release.manifest.len()),
+        ("hooks".to_owned(), release.hooks.iter().map(|hook| hook.manifest.len()).sum()),
+        ("config".to_owned(), serde_json::to_string(&release.config).map_or(0, |text| text.len())),
+    ];
+    for list in ["templates", "files"] {
+        for file in release.chart[list].as_array().into_iter().flatten() {
+            let name = file["name"].as_str().unwrap_or_default();
+            parts.push((name.to_owned(), file["data"].as_str().map_or(0, str::len) * 3 / 4));
+        }
+    }
+    for field in ["values", "schema"] {
+        let size = match &release.chart[field] {
+            Value::Null => 0,
+            value => value.to_string().len(),
+        };
+        parts.push((format!("chart {field}"), size));
+    }
+    parts.retain(|(_, size)| *size > 0);
+    parts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let release: Release = serde_json::from_value(json!({
+            "name": "web", "version": 7, "namespace": "n", "manifest": "---\n# Source: c/t.yaml\nkind: X\n",
+            "config": {"a": {"b": [1, 2.5, null]}}, "chart": {"metadata": {"name": "c", "version": "1.0.0"}},
+            "info": {"status": "deployed", "description": "Install complete"}, "apply_method": "ssa"
+        }))
+        .unwrap();
+        let text = encode(&release).unwrap();
+        assert!(STANDARD.decode(&text).unwrap().starts_with(&[0x1f, 0x8b, 0x08]));
+        assert_eq!(decode(&text).unwrap(), release);
+    }
+
+    #[test]
+    fn plain_json_is_read() {
+        let text = STANDARD.encode(r#"{"name":"old","version":1,"info":{"status":"deployed"}}"#);
+        assert_eq!(decode(&text).unwrap().name, "old");
+    }
+
+    #[test]
+    fn rubbish_is_an_error() {
+        for text in ["", "%%%", &STANDARD.encode("no json"), &STANDARD.encode([0x1f, 0x8b, 0x08, 1, 2, 3])] {
+            assert!(decode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn large_parts_are_named() {
+        let release: Release = serde_json::from_value(json!({
+            "manifest": "x", "chart": {"files": [{"name": "video.mp4", "data": "A".repeat(4000)}]}
+        }))
+        .unwrap();
+        assert_eq!(largest_parts(&release)[0], ("video.mp4".to_owned(), 3000));
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&STANDARD.encode(&bytes));
+            let _ = decode(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
