@@ -36,8 +36,9 @@
   {{- end -}}
 {{- end -}}
 {{- if include "kata-deploy.nfd.installed" . -}}
-  {{- with include "kata-deploy.nfd.foreign" . -}}
-    {{- fail (printf "Node Feature Discovery is already installed in namespace %s: set node-feature-discovery.enabled to false, it is found by itself" .) -}}
+  {{- $seen := include "kata-deploy.nfd.seen" . | fromJson -}}
+  {{- if and $seen.foreign (not $seen.own) -}}
+    {{- fail (printf "Node Feature Discovery is already installed in namespace %s: set node-feature-discovery.enabled to false, it is found by itself" $seen.foreign) -}}
   {{- end -}}
 {{- end -}}
 {{- include "kata-deploy.checks.shims" . -}}

@@ -5,18 +5,29 @@
 {{- if eq (toJson (index .Values "node-feature-discovery" | default dict).enabled) "true" }}true{{ end -}}
 {{- end -}}
 
-{{/* nfd.foreign: the namespace of an NFD that another release installed, or nothing. Needs a cluster to look at. */}}
-{{- define "kata-deploy.nfd.foreign" -}}
-{{- $found := "" -}}
-{{- range (lookup "apps/v1" "DaemonSet" "" "").items -}}
-  {{- $labels := .metadata.labels | default dict -}}
-  {{- $worker := or (has .metadata.name (list "node-feature-discovery-worker" "nfd-worker")) (eq (get $labels "app.kubernetes.io/name") "node-feature-discovery") -}}
-  {{- $owner := get $labels "app.kubernetes.io/instance" | default (get $labels "helm.sh/release") -}}
-  {{- if and $worker (not (and (eq .metadata.namespace $.Release.Namespace) (eq $owner $.Release.Name))) -}}
-    {{- $found = .metadata.namespace -}}
+{{/* nfd.seen: {"own": is this release's NFD running, "foreign": namespace of another one} as JSON. Needs a cluster to look
+     at; NFD is known by its label or, when that was changed, by its usual names. */}}
+{{- define "kata-deploy.nfd.seen" -}}
+{{- $seen := dict "own" false "foreign" "" -}}
+{{- $names := list "node-feature-discovery-worker" "node-feature-discovery-master" "nfd-worker" "nfd-master" -}}
+{{- range $kind := list "DaemonSet" "Deployment" -}}
+  {{- range (lookup "apps/v1" $kind "" "").items -}}
+    {{- $labels := .metadata.labels | default dict -}}
+    {{- if or (has .metadata.name $names) (eq (get $labels "app.kubernetes.io/name") "node-feature-discovery") -}}
+      {{- $owner := get $labels "app.kubernetes.io/instance" | default (get $labels "helm.sh/release") -}}
+      {{- if and (eq .metadata.namespace $.Release.Namespace) (eq $owner $.Release.Name) -}}
+        {{- $_ := set $seen "own" true -}}
+      {{- else -}}
+        {{- $_ := set $seen "foreign" .metadata.namespace -}}
+      {{- end -}}
+    {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- $found -}}
+{{- $seen | toJson -}}
+{{- end -}}
+
+{{- define "kata-deploy.nfd.foreign" -}}
+{{- (include "kata-deploy.nfd.seen" . | fromJson).foreign -}}
 {{- end -}}
 
 {{/* nfd.keys: "true" when TEE keys are requested and the rule that provides them is made. */}}

@@ -1,17 +1,18 @@
 {{/* RuntimeClasses: what pods name to get a sandbox. */}}
 
-{{/* overhead (list . VALUES SHIM): podFixed of a shim, TEE key included, or nothing. */}}
+{{/* The first three take what "kata-deploy.runtimeClass" takes. */}}
+
+{{/* overhead: podFixed of a shim, TEE key included, or nothing. */}}
 {{- define "kata-deploy.overhead" -}}
-{{- $root := index . 0 -}}
-{{- $values := index . 1 -}}
-{{- $shim := index . 2 -}}
+{{- $values := .values -}}
+{{- $shim := .shim -}}
 {{- $class := $shim.runtimeClass | default dict -}}
 {{- $charged := hasKey $class "overheadEnabled" | ternary $class.overheadEnabled $values.runtimeClasses.overheadEnabled -}}
 {{- $fixed := dict -}}
 {{- if $charged -}}
-  {{- $fixed = merge (pick ($class.overhead | default dict) "memory" "cpu") (include "kata-deploy.knownOverhead" (list $root $shim.name) | fromJson) -}}
+  {{- $fixed = merge (pick ($class.overhead | default dict) "memory" "cpu") (include "kata-deploy.knownOverhead" (list .root $shim.name) | fromJson) -}}
 {{- end -}}
-{{- if include "kata-deploy.nfd.keys" $root -}}
+{{- if .nfd.keys -}}
   {{- with include "kata-deploy.teeKey" $shim.name }}{{- $_ := set $fixed . "1" -}}{{- end -}}
 {{- end -}}
 {{- range $resource, $amount := $fixed }}
@@ -28,15 +29,14 @@
 {{- $known | toJson -}}
 {{- end -}}
 
-{{/* classNodes (list . SHIM): labels of the nodes that serve a shim. The two marks of an installation are not the user's. */}}
+{{/* classNodes: labels of the nodes that serve a shim. The two marks of an installation are not the user's. */}}
 {{- define "kata-deploy.classNodes" -}}
-{{- $root := index . 0 -}}
-{{- $shim := index . 1 -}}
-{{- $mark := printf "kata-deploy.katacontainers.io/%s" (include "kata-deploy.install" $root) -}}
+{{- $shim := .shim -}}
+{{- $mark := printf "kata-deploy.katacontainers.io/%s" (include "kata-deploy.install" .root) -}}
 {{- $nodes := dict "katacontainers.io/kata-runtime" "true" $mark "true" -}}
 {{- $own := ($shim.runtimeClass | default dict).nodeSelector -}}
 {{- $label := include "kata-deploy.teeLabel" $shim.name -}}
-{{- if and $label (not $own) (or (include "kata-deploy.nfd.installed" $root) (include "kata-deploy.nfd.foreign" $root)) -}}
+{{- if and $label (not $own) .nfd.labels -}}
   {{- $own = dict $label "true" -}}
 {{- end -}}
 {{- range $label, $value := merge $nodes ($own | default dict) }}
@@ -44,7 +44,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* runtimeClass (dict "root" . "values" VALUES "shim" SHIM "name" … "handler" …) */}}
+{{/* runtimeClass (dict "root" . "values" VALUES "nfd" NFD "shim" SHIM "name" … "handler" …); NFD: {keys, labels}, whether
+     TEE keys are requested and whether nodes carry NFD's labels - asked once, as it may look at the whole cluster. */}}
 {{- define "kata-deploy.runtimeClass" -}}
 apiVersion: node.k8s.io/v1
 kind: RuntimeClass
@@ -56,12 +57,12 @@ metadata:
   annotations:
     katacontainers.io/kata-version: {{ .root.Chart.AppVersion | quote }}
 handler: {{ .handler }}
-{{- with include "kata-deploy.overhead" (list .root .values .shim) }}
+{{- with include "kata-deploy.overhead" . }}
 overhead:
   podFixed:
     {{- . | trim | nindent 4 }}
 {{- end }}
 scheduling:
   nodeSelector:
-    {{- include "kata-deploy.classNodes" (list .root .shim) | trim | nindent 4 }}
+    {{- include "kata-deploy.classNodes" . | trim | nindent 4 }}
 {{- end -}}
