@@ -12,12 +12,13 @@ use crate::value::Value;
 /// A Go map with string keys. Clones share the entries, so a change through one is seen through all of them, which
 /// templates rely on. Entries come in the order of the keys' bytes.
 #[derive(Clone)]
-pub struct Map(Arc<MapInner>);
-
-struct MapInner {
+pub struct Map {
+    /// The type under which this clone looks at the entries.
     ty: Type,
-    entries: RwLock<BTreeMap<Str, Value>>,
+    shared: Arc<Shared>,
 }
+
+struct Shared(RwLock<BTreeMap<Str, Value>>);
 
 impl Map {
     /// An empty `map[string]interface {}`.
@@ -32,17 +33,22 @@ impl Map {
 
     /// A map of the given type with these entries.
     pub fn from_entries(ty: Type, entries: BTreeMap<Str, Value>) -> Map {
-        Map(Arc::new(MapInner { ty, entries: RwLock::new(entries) }))
+        Map { ty, shared: Arc::new(Shared(RwLock::new(entries))) }
+    }
+
+    /// The same map, with its entries shared, under another type.
+    pub fn retyped(&self, ty: Type) -> Map {
+        Map { ty, shared: self.shared.clone() }
     }
 
     /// The map's type.
     pub fn ty(&self) -> Type {
-        self.0.ty
+        self.ty
     }
 
     /// The type of the entries' values.
     pub fn element(&self) -> Type {
-        self.0.ty.element().unwrap_or(Type::Any)
+        self.ty.element().unwrap_or(Type::Any)
     }
 
     /// The value of a key.
@@ -88,26 +94,26 @@ impl Map {
 
     /// A map of the same type with the same entries that no longer shares them; the values themselves are shared.
     pub fn shallow_copy(&self) -> Map {
-        Map::from_entries(self.0.ty, self.read().clone())
+        Map::from_entries(self.ty, self.read().clone())
     }
 
     /// Are both the same map, not merely equal ones?
     pub fn same(&self, other: &Map) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// A number that tells this map from every other living one.
     pub fn identity(&self) -> usize {
-        Arc::as_ptr(&self.0) as *const u8 as usize
+        Arc::as_ptr(&self.shared).cast::<u8>() as usize
     }
 
     // A panic while the lock is held cannot leave the tree half changed, so a poisoned lock is still good.
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Str, Value>> {
-        self.0.entries.read().unwrap_or_else(PoisonError::into_inner)
+        self.shared.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Str, Value>> {
-        self.0.entries.write().unwrap_or_else(PoisonError::into_inner)
+        self.shared.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,9 +223,9 @@ fn free(values: impl Iterator<Item = Value>) {
     FREEING.set(false);
 }
 
-impl Drop for MapInner {
+impl Drop for Shared {
     fn drop(&mut self) {
-        let entries = std::mem::take(self.entries.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let entries = std::mem::take(self.0.get_mut().unwrap_or_else(PoisonError::into_inner));
         if !entries.is_empty() {
             free(entries.into_values());
         }

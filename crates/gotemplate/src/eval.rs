@@ -437,7 +437,11 @@ impl<'t> Exec<'t, '_, '_> {
             _ if matches!(ty, Type::Any) => Ok(datum),
             None if !datum.boxed && ty.can_be_nil() => Ok(datum),
             None if !datum.boxed => Err(self.error(format!("invalid value; expected {ty}"))),
-            Some(own) if own.assignable_to(ty) => Ok(Datum::plain(datum.value)),
+            Some(own) if own.assignable_to(ty) => Ok(Datum::plain(match datum.value {
+                // A parameter of the unnamed type makes a named map lose its name.
+                Value::Map(map) if own != ty => Value::Map(map.retyped(ty)),
+                value => value,
+            })),
             own => {
                 let got = own.unwrap_or(Type::Any);
                 Err(self.error(format!("wrong type for value; expected {ty}; got {got}")))

@@ -352,10 +352,7 @@ impl<'t> Parser<'t> {
     }
 
     fn else_branch(&mut self, keyword: &'static str) -> Result<BlockId> {
-        let chained = match (keyword, self.peek().kind) {
-            ("if", Kind::If) | ("with", Kind::With) => true,
-            _ => false,
-        };
+        let chained = matches!((keyword, self.peek().kind), ("if", Kind::If) | ("with", Kind::With));
         if chained {
             // `else if` is an `else` holding an `if` that shares its `end`.
             self.next();
