@@ -1,1 +1,52 @@
-fn main() {}
+//! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+mod containerd;
+mod helm;
+mod programs;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "xtask", about = "Checks against real programs")]
+enum Command {
+    /// Asks real programs.
+    #[command(subcommand)]
+    Real(Real),
+}
+
+#[derive(Subcommand)]
+enum Real {
+    /// A real containerd reads what was written on a sandbox host, starts with it and serves the handlers.
+    Containerd {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+    },
+    /// Real Helm renders our charts to the same bytes as husk.
+    Helm {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let Command::Real(real) = Command::parse();
+    let result = match real {
+        Real::Containerd { husk } => containerd::check(husk),
+        Real::Helm { husk, helm } => helm::check(husk, helm),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Debian's containerd as the judge of what `husk-node` writes.
+
+use crate::programs::{husk, on_path, run};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use toml_edit::{DocumentMut, Item};
+
+const HOST: &str = "k8s-1";
+
+/// Stops a daemon, and the sandbox, whatever happens.
+struct Cleanup<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Cleanup<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+pub(crate) fn check(given: Option<std::path::PathBuf>) -> Result<(), String> {
+    let containerd = on_path("containerd").ok_or("containerd is not installed (Debian: apt-get install containerd)")?;
+    let version = run(Command::new(&containerd).arg("--version"))?;
+    println!("{}", String::from_utf8_lossy(&version.stdout).trim());
+    let husk = husk(given)?;
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let sandbox = directory.path().join("sandbox");
+    let _stop = Cleanup(|| {
+        let _ = Command::new(&husk).args(["sandbox", "down"]).env("HUSK_SANDBOX_DIR", &sandbox).output();
+    });
+    let up = run(Command::new(&husk)
+        .args(["up", "--sandbox", "--hosts", "containerd-1.7:1,containerd-1.6:1", "-o", "json"])
+        .env("HUSK_SANDBOX_DIR", &sandbox))?;
+    let report: Value = serde_json::from_slice(&up.stdout).map_err(|error| format!("husk up -o json: {error}"))?;
+    for node in report["nodes"].as_array().into_iter().flatten() {
+        let name = node["name"].as_str().unwrap_or(HOST);
+        let wanted: Vec<&str> = node["handlers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if wanted.is_empty() {
+            return Err(format!("node {name} serves no handler"));
+        }
+        let config = sandbox.join("hosts").join(name).join("root/etc/containerd/config.toml");
+        dump(&containerd, &config, &wanted)?;
+        println!("{name}: config dump shows {} handlers with type, configuration and snapshotter", wanted.len());
+        serve(&containerd, &config, &wanted)?;
+        println!("{name}: containerd starts with it and serves all of them");
+    }
+    println!("1 passed, 0 failed");
+    Ok(())
+}
+
+/// `containerd config dump` shows each handler with what it needs.
+fn dump(containerd: &Path, config: &Path, wanted: &[&str]) -> Result<(), String> {
+    let output = run(Command::new(containerd).arg("--config").arg(config).args(["config", "dump"]))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let document: DocumentMut = text.parse().map_err(|error| format!("config dump is not TOML: {error}"))?;
+    let runtimes = &document["plugins"]["io.containerd.grpc.v1.cri"]["containerd"]["runtimes"];
+    let written: DocumentMut = std::fs::read_to_string(config)
+        .map_err(|error| error.to_string())?
+        .parse()
+        .map_err(|error| format!("{}: {error}", config.display()))?;
+    let ours = &written["plugins"]["io.containerd.grpc.v1.cri"]["containerd"]["runtimes"];
+    for handler in wanted {
+        let shown = runtimes.get(handler).ok_or_else(|| format!("config dump does not show {handler}"))?;
+        let text = |item: &Item, key: &str| item.get(key).and_then(Item::as_str).unwrap_or_default().to_owned();
+        let kind = text(shown, "runtime_type");
+        if kind != format!("io.containerd.{handler}.v2") {
+            return Err(format!("{handler}: runtime_type is {kind:?}"));
+        }
+        let path = shown.get("options").map(|options| text(options, "ConfigPath")).unwrap_or_default();
+        if !path.ends_with(".toml") {
+            return Err(format!("{handler}: ConfigPath is {path:?}"));
+        }
+        let snapshotter = text(&ours[*handler], "snapshotter");
+        // containerd 1.6 knows no snapshotter of a runtime and drops the key; newer ones show it.
+        if shown.get("snapshotter").is_some() && text(shown, "snapshotter") != snapshotter {
+            return Err(format!("{handler}: snapshotter is {:?}", text(shown, "snapshotter")));
+        }
+    }
+    Ok(())
+}
+
+/// containerd starts with the file and lists the handlers over its CRI socket.
+fn serve(containerd: &Path, config: &Path, wanted: &[&str]) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let socket = place.path().join("containerd.sock");
+    let log = std::fs::File::create(place.path().join("log")).map_err(|error| error.to_string())?;
+    let child = Command::new(containerd)
+        .arg("--config")
+        .arg(config)
+        .arg("--address")
+        .arg(&socket)
+        .arg("--root")
+        .arg(place.path().join("root"))
+        .arg("--state")
+        .arg(place.path().join("state"))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let daemon = std::cell::RefCell::new(child);
+    let _stop = Cleanup(|| stop(&mut daemon.borrow_mut()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let begun = Instant::now();
+    loop {
+        if let Ok(Some(status)) = daemon.borrow_mut().try_wait() {
+            let log = std::fs::read_to_string(place.path().join("log")).unwrap_or_default();
+            return Err(format!("containerd ended with {status}:\n{log}"));
+        }
+        let asked = runtime.block_on(async {
+            let client = cri::Client::connect(&socket, Duration::from_secs(5)).await.map_err(|error| error.to_string())?;
+            let status = client.status(true).await.map_err(|error| error.to_string())?;
+            cri::handlers::served(&status).ok_or_else(|| "the status names no handlers".to_owned())
+        });
+        match asked {
+            Ok(served) => {
+                let missing: Vec<&&str> = wanted.iter().filter(|handler| !served.contains(**handler)).collect();
+                return if missing.is_empty() { Ok(()) } else { Err(format!("not served: {missing:?}")) };
+            }
+            Err(why) if begun.elapsed() > Duration::from_secs(20) => return Err(why),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+fn stop(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
