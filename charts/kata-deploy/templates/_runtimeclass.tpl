@@ -1,6 +1,6 @@
 {{/* RuntimeClasses: what pods name to get a sandbox. */}}
 
-{{/* The first three take what "kata-deploy.runtimeClass" takes. */}}
+{{/* "overhead" and "classNodes" take what "runtimeClass" takes. */}}
 
 {{/* overhead: podFixed of a shim, TEE key included, or nothing. */}}
 {{- define "kata-deploy.overhead" -}}
