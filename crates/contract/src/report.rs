@@ -24,6 +24,48 @@ pub enum State {
     Failed,
 }
 
+/// How one check of a host ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Fine.
+    Pass,
+    /// Works now and will probably hurt later.
+    Warn,
+    /// The installation would fail.
+    Fail,
+    /// Not looked at; the detail says why.
+    Skip,
+}
+
+impl Verdict {
+    /// Returns the word printed for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+            Verdict::Skip => "skip",
+        }
+    }
+}
+
+/// One check of a host, as `host-check` reports it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was seen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The catalogue's entry, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+}
+
 /// The termination message of one stage: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +89,9 @@ pub struct StageReport {
     /// Non-fatal findings, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What `host-check` looked at; empty for other stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// The container runtime and its version, such as `containerd 1.7.24`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
@@ -82,6 +127,7 @@ impl StageReport {
             code: None,
             message: String::new(),
             warnings: Vec::new(),
+            checks: Vec::new(),
             runtime: None,
             distribution: None,
             handlers: Vec::new(),
@@ -92,7 +138,8 @@ impl StageReport {
         }
     }
 
-    /// Returns one line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes; warnings and then the message give way.
+    /// Returns one line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes; checks that passed, warnings, and then the
+    /// message give way.
     pub fn to_termination_message(&self) -> String {
         let mut report = self.clone();
         loop {
@@ -100,7 +147,12 @@ impl StageReport {
             if text.len() <= TERMINATION_MESSAGE_LIMIT {
                 return text;
             }
-            if report.warnings.pop().is_some() {
+            let passed = report.checks.iter().rposition(|check| matches!(check.verdict, Verdict::Pass | Verdict::Skip));
+            if let Some(index) = passed {
+                report.checks.remove(index);
+                continue;
+            }
+            if report.warnings.pop().is_some() || report.checks.pop().is_some() {
                 continue;
             }
             let shorter = report.message.chars().count() / 2;
