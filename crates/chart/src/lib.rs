@@ -11,11 +11,15 @@
 
 mod capabilities;
 mod chart;
+pub mod convert;
 mod error;
+pub mod glob;
+pub mod load;
 pub mod log;
 mod metadata;
 mod options;
 mod rendered;
+pub mod values;
 pub mod version;
 
 pub use chart::{Chart, CrdFile, File};
