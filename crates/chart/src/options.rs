@@ -86,12 +86,14 @@ pub struct RenderOptions {
     pub lookup: Option<Arc<dyn Lookup>>,
     /// What `now` says.
     pub now: SystemTime,
+    /// The local time zone of date functions.
+    pub time_zone: jiff::tz::TimeZone,
     /// Where random bytes come from.
     pub entropy: Entropy,
 }
 
 impl RenderOptions {
-    /// A first install into a cluster of the default kind, at `now`, with random bytes from `entropy`.
+    /// A first install into a cluster of the default kind, at `now` (and in UTC), with random bytes from `entropy`.
     pub fn new(
         release_name: impl Into<String>,
         namespace: impl Into<String>,
@@ -111,6 +113,7 @@ impl RenderOptions {
             strict: false,
             lookup: None,
             now,
+            time_zone: jiff::tz::TimeZone::UTC,
             entropy,
         }
     }
