@@ -139,5 +139,5 @@ checksum/custom-configs: {{ sha256sum . }}
 {{/* podAnnotations (list . VALUES): the user's, then ours, which win. */}}
 {{- define "kata-deploy.podAnnotations" -}}
 {{- $own := include "kata-deploy.checksums" . | fromYaml -}}
-{{- with merge $own (index . 1).podAnnotations }}{{ toYaml . }}{{ end -}}
+{{- include "kata-deploy.strings" (merge $own ((index . 1).podAnnotations | default dict)) | trim -}}
 {{- end -}}

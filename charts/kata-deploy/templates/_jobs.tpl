@@ -27,7 +27,7 @@ apiVersion: batch/v1
 kind: Job
 metadata:
   labels:
-    {{- toYaml $labels | nindent 4 }}
+    {{- include "kata-deploy.strings" $labels | trim | nindent 4 }}
 spec:
   backoffLimit: {{ include "kata-deploy.number" (list $values.job "backoffLimit" 3) }}
   ttlSecondsAfterFinished: {{ $values.job.ttlSecondsAfterFinished | int64 }}
@@ -38,7 +38,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- toYaml (merge $labels ($values.podLabels | default dict)) | nindent 8 }}
+        {{- include "kata-deploy.strings" (merge $labels ($values.podLabels | default dict)) | trim | nindent 8 }}
       {{- with include "kata-deploy.podAnnotations" (list $root $values) }}
       annotations:
         {{- . | nindent 8 }}
@@ -89,7 +89,7 @@ securityContext:
   {{- include "kata-deploy.restricted.pod" . | nindent 2 }}
 {{- with .root.Values.job.dispatcherNodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- include "kata-deploy.strings" . | trim | nindent 2 }}
 {{- end }}
 {{- with .root.Values.job.dispatcherTolerations | default .root.Values.tolerations }}
 tolerations:

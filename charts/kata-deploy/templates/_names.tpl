@@ -60,3 +60,15 @@ helm.sh/hook: {{ .on | quote }}
 helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: {{ .delete | quote }}
 {{- end -}}
+
+{{/* strings MAP: labels, annotations, selectors: their values are text, whatever YAML made of them. */}}
+{{- define "kata-deploy.strings" -}}
+{{- range $key, $value := . }}
+{{ $key }}: {{ include "kata-deploy.text" $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* text VALUE: a scalar as it was written; numbers in full digits. */}}
+{{- define "kata-deploy.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}

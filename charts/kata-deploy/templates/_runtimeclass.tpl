@@ -15,9 +15,7 @@
 {{- if .nfd.keys -}}
   {{- with include "kata-deploy.teeKey" $shim.name }}{{- $_ := set $fixed . "1" -}}{{- end -}}
 {{- end -}}
-{{- range $resource, $amount := $fixed }}
-{{ $resource }}: {{ $amount | toString | quote }}
-{{- end -}}
+{{- include "kata-deploy.strings" $fixed -}}
 {{- end -}}
 
 {{/* knownOverhead (list . "qemu"): {memory, cpu} from files/overheads.yaml as JSON; {} for a shim that is not there. */}}
@@ -39,9 +37,7 @@
 {{- if and $label (not $own) .nfd.labels -}}
   {{- $own = dict $label "true" -}}
 {{- end -}}
-{{- range $label, $value := merge $nodes ($own | default dict) }}
-{{ $label }}: {{ $value | toString | quote }}
-{{- end -}}
+{{- include "kata-deploy.strings" (merge $nodes ($own | default dict)) -}}
 {{- end -}}
 
 {{/* runtimeClass (dict "root" . "values" VALUES "nfd" NFD "shim" SHIM "name" … "handler" …); NFD: {keys, labels}, whether

@@ -4,11 +4,11 @@
 {{- define "kata-deploy.selector" -}}
 {{- $parts := list -}}
 {{- range $label, $value := .nodeSelector -}}
-  {{- $parts = append $parts (printf "%s=%s" $label ($value | toString)) -}}
+  {{- $parts = append $parts (printf "%s=%s" $label (include "kata-deploy.text" $value)) -}}
 {{- end -}}
 {{- range .expressions -}}
   {{- $values := list -}}
-  {{- range .values }}{{- $values = append $values (toString .) -}}{{- end -}}
+  {{- range .values }}{{- $values = append $values (include "kata-deploy.text" .) -}}{{- end -}}
   {{- if eq .operator "Exists" -}}
     {{- $parts = append $parts .key -}}
   {{- else if eq .operator "DoesNotExist" -}}
