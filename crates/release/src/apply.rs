@@ -6,15 +6,14 @@ use crate::event::{Change, Event};
 use crate::managed_fields;
 use crate::object::{ObjectId, install_order, uninstall_order};
 use crate::ownership;
+use crate::parallel::side_by_side;
 use crate::readiness::Rules;
 use crate::wait::{Goal, Target, wait};
-use futures::StreamExt;
+use futures::FutureExt;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How many requests are under way at once.
-const PARALLEL: usize = 8;
 /// For how long a new CustomResourceDefinition may take to be served.
 const CRD_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -127,25 +126,22 @@ pub async fn check_adoption(
     namespace: &str,
     operation: &'static str,
 ) -> Result<()> {
-    let refusals = futures::stream::iter(items.iter().filter(|item| !item.generates_name()))
-        .map(|item| async move {
-            match cluster.get(&item.resource, &item.id.namespace, &item.id.name).await {
-                Ok(None) => Ok(None),
-                Ok(Some(live)) => {
-                    let refusal = ownership::check(&live, release, namespace).err();
-                    Ok(refusal.map(|why| ownership::refusal(&item.id, &why)))
-                }
-                Err(error) => Err(error),
-            }
-        })
-        .buffered(PARALLEL)
-        .collect::<Vec<Result<Option<String>>>>()
-        .await;
+    let mut tasks = Vec::new();
+    for item in items.iter().copied().filter(|item| !item.generates_name()) {
+        tasks.push(refusal(cluster, item, release, namespace).boxed());
+    }
+    let refusals = side_by_side(tasks).await;
     match refusals.into_iter().find_map(Result::transpose) {
         None => Ok(()),
         Some(Ok(text)) => Err(Error::NotOurs { operation, text }),
         Some(Err(error)) => Err(error),
     }
+}
+
+async fn refusal(cluster: &Cluster, item: &Item, release: &str, namespace: &str) -> Result<Option<String>> {
+    let Some(live) = cluster.get(&item.resource, &item.id.namespace, &item.id.name).await? else { return Ok(None) };
+    let refusal = ownership::check(&live, release, namespace).err();
+    Ok(refusal.map(|why| ownership::refusal(&item.id, &why)))
 }
 
 /// Applies objects in the order of their kinds; a kind starts when the one before is through. Stops after the first kind
@@ -160,18 +156,13 @@ pub async fn apply_all(
     let mut sorted: Vec<&Item> = items.iter().collect();
     sorted.sort_by(|a, b| install_order(&a.id.kind, &b.id.kind));
     for kind in sorted.chunk_by(|a, b| a.id.kind == b.id.kind) {
-        let results: Vec<(&Item, Result<Change>)> = futures::stream::iter(kind.iter().copied())
-            .map(|item| async move { (item, apply_one(cluster, item, options).await) })
-            .buffer_unordered(PARALLEL)
-            .inspect(|(item, result)| {
-                if let Ok(change) = result {
-                    cluster.progress.send(Event::Applied { object: item.id.clone(), change: *change });
-                }
-            })
-            .collect()
-            .await;
+        let mut tasks = Vec::new();
+        for item in kind {
+            tasks.push(apply_and_tell(cluster, item, options).boxed());
+        }
+        let results = side_by_side(tasks).await;
         let mut errors = Vec::new();
-        for (item, result) in results {
+        for (item, result) in kind.iter().copied().zip(results) {
             match result {
                 Ok(Change::Created) => created.push(item.clone()),
                 Ok(_) => {}
@@ -189,6 +180,12 @@ pub async fn apply_all(
         }
     }
     Ok(())
+}
+
+async fn apply_and_tell(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Result<Change> {
+    let change = apply_one(cluster, item, options).await?;
+    cluster.progress.send(Event::Applied { object: item.id.clone(), change });
+    Ok(change)
 }
 
 async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Result<Change> {
@@ -281,12 +278,12 @@ pub async fn remove_all(
     items.retain(|item| !item.generates_name());
     items.sort_by(|a, b| uninstall_order(&a.id.kind, &b.id.kind));
     for kind in items.chunk_by(|a, b| a.id.kind == b.id.kind) {
-        let outcomes: Vec<(&Item, Outcome)> = futures::stream::iter(kind)
-            .map(|item| async move { (item, remove_one(cluster, item, release, namespace, cascade).await) })
-            .buffer_unordered(PARALLEL)
-            .collect()
-            .await;
-        for (item, outcome) in outcomes {
+        let mut tasks = Vec::new();
+        for item in kind {
+            tasks.push(remove_one(cluster, item, release, namespace, cascade).boxed());
+        }
+        let outcomes = side_by_side(tasks).await;
+        for (item, outcome) in kind.iter().zip(outcomes) {
             let object = item.id.clone();
             let kept = |why: &str| Event::Kept { object: object.clone(), why: why.to_owned() };
             match outcome {

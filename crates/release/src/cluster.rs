@@ -7,7 +7,9 @@
 use crate::error::{Error, Result};
 use crate::event::{Event, Progress};
 use crate::object::ObjectId;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use crate::parallel::side_by_side;
+use futures::FutureExt;
+use futures::stream::{BoxStream, StreamExt};
 use http::{Method, Request};
 use kube::core::WatchEvent;
 use serde_json::{Value, json};
@@ -41,10 +43,14 @@ impl Resource {
     fn path(&self, namespace: &str) -> String {
         let root = if self.api_version.contains('/') { "/apis" } else { "/api" };
         if self.namespaced && !namespace.is_empty() {
-            format!("{root}/{}/namespaces/{namespace}/{}", self.api_version, self.plural)
+            format!("{root}/{}/namespaces/{}/{}", self.api_version, segment(namespace), self.plural)
         } else {
             format!("{root}/{}/{}", self.api_version, self.plural)
         }
+    }
+
+    fn object_path(&self, namespace: &str, name: &str) -> String {
+        format!("{}/{}", self.path(namespace), segment(name))
     }
 }
 
@@ -151,17 +157,17 @@ impl Cluster {
             let versions = group["versions"].as_array().into_iter().flatten();
             groups.extend(versions.filter_map(|version| version["groupVersion"].as_str().map(str::to_owned)));
         }
-        futures::stream::iter(groups.clone())
-            .map(|group| async move {
+        let mut tasks = Vec::new();
+        for group in &groups {
+            tasks.push(self.discover(group).boxed());
+        }
+        for answer in side_by_side(tasks).await {
+            match answer {
                 // A group whose extension server is down must not stop an installation that does not need it.
-                match self.discover(&group).await {
-                    Err(Error::Api { code, .. }) if code >= 500 => Ok(()),
-                    other => other,
-                }
-            })
-            .buffer_unordered(8)
-            .try_collect::<Vec<()>>()
-            .await?;
+                Err(Error::Api { code, .. }) if code >= 500 => {}
+                other => other?,
+            }
+        }
         let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names = groups.clone();
         for group in &groups {
@@ -175,7 +181,7 @@ impl Cluster {
 
     /// Reads an object.
     pub async fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Option<Value>> {
-        let path = format!("{}/{name}", resource.path(namespace));
+        let path = resource.object_path(namespace, name);
         match self.json(request(Method::GET, &path, &[], None, vec![])?).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -238,7 +244,7 @@ impl Cluster {
         if options.dry_run {
             query.push(("dryRun", "All".to_owned()));
         }
-        let path = format!("{}/{}", resource.path(&id.namespace), id.name);
+        let path = resource.object_path(&id.namespace, &id.name);
         let request = request(Method::PATCH, &path, &query, Some(PATCH_APPLY), bytes(object)?)?;
         self.retrying_quota(request).await.map_err(|error| apply_error(id, error))
     }
@@ -255,14 +261,14 @@ impl Cluster {
 
     /// Puts an object in the place of another.
     pub async fn replace(&self, resource: &Resource, id: &ObjectId, object: &Value) -> Result<Value> {
-        let path = format!("{}/{}", resource.path(&id.namespace), id.name);
+        let path = resource.object_path(&id.namespace, &id.name);
         let query = [("fieldManager", self.field_manager.clone())];
         self.json(request(Method::PUT, &path, &query, Some("application/json"), bytes(object)?)?).await
     }
 
     /// Changes an object by a JSON merge patch, or by a JSON patch when the value is a list.
     pub async fn patch(&self, resource: &Resource, id: &ObjectId, patch: &Value) -> Result<Value> {
-        let path = format!("{}/{}", resource.path(&id.namespace), id.name);
+        let path = resource.object_path(&id.namespace, &id.name);
         let kind = if patch.is_array() { PATCH_JSON } else { PATCH_MERGE };
         let query = [("fieldManager", self.field_manager.clone())];
         self.json(request(Method::PATCH, &path, &query, Some(kind), bytes(patch)?)?).await
@@ -270,7 +276,7 @@ impl Cluster {
 
     /// Deletes an object; returns whether it was there.
     pub async fn delete(&self, resource: &Resource, id: &ObjectId, cascade: Cascade) -> Result<bool> {
-        let path = format!("{}/{}", resource.path(&id.namespace), id.name);
+        let path = resource.object_path(&id.namespace, &id.name);
         let body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": cascade.as_str()});
         match self.json(request(Method::DELETE, &path, &[], Some("application/json"), bytes(&body)?)?).await {
             Ok(_) => Ok(true),
@@ -285,7 +291,7 @@ impl Cluster {
         if let Some(lines) = lines {
             query.push(("tailLines", lines.to_string()));
         }
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log");
+        let path = format!("/api/v1/namespaces/{}/pods/{}/log", segment(namespace), segment(pod));
         Ok(self.client.request_text(request(Method::GET, &path, &query, None, vec![])?).await?)
     }
 
@@ -391,7 +397,12 @@ pub struct List {
 
 /// Will the same request probably work a little later?
 fn is_passing(error: &Error) -> bool {
-    matches!(error, Error::Unreachable(_) | Error::Api { code: 429 | 502..=504, .. })
+    match error {
+        Error::Unreachable(_) | Error::Api { code: 429 | 502..=504, .. } => true,
+        // The server is there and its store is not; other errors of this number are defects that stay.
+        Error::Api { code: 500, message, .. } => message.contains("etcdserver:"),
+        _ => false,
+    }
 }
 
 fn apply_error(id: &ObjectId, error: Error) -> Error {
@@ -417,11 +428,10 @@ fn request(
     content_type: Option<&str>,
     body: Vec<u8>,
 ) -> Result<Request<Vec<u8>>> {
-    let mut uri = encode_path(path);
+    let mut uri = path.to_owned();
     for (place, (key, value)) in query.iter().enumerate() {
         uri.push(if place == 0 { '?' } else { '&' });
-        let _ = write!(uri, "{key}=");
-        encode(&mut uri, value, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+        let _ = write!(uri, "{key}={}", segment(value));
     }
     let mut builder = Request::builder().method(method).uri(uri).header(http::header::ACCEPT, "application/json");
     if let Some(content_type) = content_type {
@@ -430,21 +440,17 @@ fn request(
     builder.body(body).map_err(|error| Error::BadManifest(format!("{path}: {error}")))
 }
 
-/// Names come from templates: whatever is in them must stay one path segment or be refused by the server.
-fn encode_path(path: &str) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    encode(&mut encoded, path, |byte| byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte));
-    encoded
-}
-
-fn encode(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
+/// Encodes what stands between two slashes. Names come from templates: whatever is in them must stay in its place.
+fn segment(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if plain(byte) {
-            out.push(byte as char);
+        if byte.is_ascii_alphanumeric() || b"-_~:".contains(&byte) || (byte == b'.' && !matches!(text, "." | "..")) {
+            encoded.push(byte as char);
         } else {
-            let _ = write!(out, "%{byte:02X}");
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
+    encoded
 }
 
 #[cfg(test)]
@@ -466,17 +472,12 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_place() {
-        let request = request(
-            Method::GET,
-            "/api/v1/pods/a?b#c d",
-            &[("labelSelector", "owner=helm,name in (a,b)".into())],
-            None,
-            vec![],
-        )
-        .unwrap();
-        assert_eq!(
-            request.uri().to_string(),
-            "/api/v1/pods/a%3Fb%23c%20d?labelSelector=owner%3Dhelm%2Cname%20in%20%28a%2Cb%29"
-        );
+        let resource =
+            Resource { api_version: "v1".into(), kind: "Pod".into(), plural: "pods".into(), namespaced: true };
+        assert_eq!(resource.object_path("n", "a/../b?c#d e"), "/api/v1/namespaces/n/pods/a%2F..%2Fb%3Fc%23d%20e");
+        assert_eq!(resource.object_path("..", "."), "/api/v1/namespaces/%2E%2E/pods/%2E");
+        let query = [("labelSelector", "owner=helm,name in (a,b)".to_owned())];
+        let request = request(Method::GET, "/api/v1/pods", &query, None, vec![]).unwrap();
+        assert_eq!(request.uri().query(), Some("labelSelector=owner%3Dhelm%2Cname%20in%20%28a%2Cb%29"));
     }
 }

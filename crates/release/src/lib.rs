@@ -24,6 +24,7 @@ pub mod object;
 pub mod operation;
 mod options;
 pub mod ownership;
+mod parallel;
 pub mod plan;
 pub mod readiness;
 pub mod reason;

@@ -1,11 +1,13 @@
 //! Reading what is there: revisions, history, lists, the live objects of a release.
 
+use crate::apply::Item;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
+use crate::parallel::side_by_side;
 use crate::readiness::{Readiness, Rules, State, judge};
 use crate::record::Release;
-use futures::StreamExt;
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -46,19 +48,19 @@ impl Engine {
     pub async fn objects(&self, release: &Release) -> Result<Vec<LiveObject>> {
         let items = self.recorded(&release.manifest, &release.namespace).await?;
         let now = Timestamp::now().as_second();
-        let cluster = &self.cluster;
-        let results: Vec<Result<LiveObject>> = futures::stream::iter(items)
-            .map(|item| async move {
-                let live = cluster.get(&item.resource, &item.id.namespace, &item.id.name).await?;
-                let readiness = match &live {
-                    Some(object) => judge(object, Rules::Objects, now),
-                    None => Readiness { state: State::NotFound, message: "Resource not found".to_owned() },
-                };
-                Ok(LiveObject { id: item.id, readiness, object: live.unwrap_or_default() })
-            })
-            .buffered(8)
-            .collect()
-            .await;
-        results.into_iter().collect()
+        let mut tasks = Vec::new();
+        for item in &items {
+            tasks.push(self.live_object(item, now).boxed());
+        }
+        side_by_side(tasks).await.into_iter().collect()
+    }
+
+    async fn live_object(&self, item: &Item, now: i64) -> Result<LiveObject> {
+        let live = self.cluster.get(&item.resource, &item.id.namespace, &item.id.name).await?;
+        let readiness = match &live {
+            Some(object) => judge(object, Rules::Objects, now),
+            None => Readiness { state: State::NotFound, message: "Resource not found".to_owned() },
+        };
+        Ok(LiveObject { id: item.id.clone(), readiness, object: live.unwrap_or_default() })
     }
 }

@@ -9,14 +9,13 @@ use crate::hooks::order;
 use crate::object::{install_order, parse_manifest};
 use crate::options::{Crds, DryRun, Options};
 use crate::ownership;
+use crate::parallel::side_by_side;
 use crate::plan::{Action, Observed, Plan, Planned, PlannedHook, decide, decide_unwanted};
 use crate::record::{HookEvent, Release, Status};
 use crate::source::Source;
-use futures::StreamExt;
+use futures::FutureExt;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-
-const PARALLEL: usize = 8;
 
 impl Engine {
     /// Plans [`Engine::install_or_upgrade`]: renders for the cluster as it is, and asks the server about every object.
@@ -99,12 +98,11 @@ impl Engine {
         items.sort_by(|a, b| install_order(&a.id.kind, &b.id.kind));
         let earlier = self.left_by(history).await?;
 
-        let cluster = &self.cluster;
-        let rehearsals: Vec<Result<Rehearsal>> = futures::stream::iter(&items)
-            .map(|item| rehearse(cluster, item, options.force_conflicts))
-            .buffered(PARALLEL)
-            .collect()
-            .await;
+        let mut tasks = Vec::new();
+        for item in &items {
+            tasks.push(rehearse(&self.cluster, item, options.force_conflicts).boxed());
+        }
+        let rehearsals = side_by_side(tasks).await;
         let mut planned = Vec::new();
         for (item, rehearsal) in items.iter().zip(rehearsals) {
             let known = earlier.iter().any(|old| old.id.is_same_object(&item.id));

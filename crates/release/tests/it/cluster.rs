@@ -1,0 +1,357 @@
+//! A cluster for tests: the API server, a Job and Deployment controller that do as annotations tell, and a service that
+//! can stop answering.
+
+use apiserver::{ApiServer, InProcess, Kubelets, LogQuery};
+use axum::body::Body;
+use release::cluster::{Apply, Cascade, Cluster, Selector};
+use release::object::ObjectId;
+use release::record::Hook;
+use release::source::{Bundle, Crd, RenderInput, Source};
+use release::{Driver, Engine, Event, Options, Progress};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// Annotation on Jobs: `succeed` (default), `fail`, `hang`. On Deployments: `hang` for pods that cannot start.
+pub(crate) const OUTCOME: &str = "test/outcome";
+
+pub(crate) struct TestCluster {
+    pub(crate) server: ApiServer,
+    pub(crate) api: Cluster,
+    pub(crate) events: Arc<Mutex<Vec<Event>>>,
+    controllers: JoinHandle<()>,
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        self.controllers.abort();
+    }
+}
+
+impl TestCluster {
+    pub(crate) async fn start() -> TestCluster {
+        let server = ApiServer::open(apiserver::Options::default()).unwrap();
+        server.set_kubelets(Arc::new(TestKubelets));
+        let client = kube::Client::new(server.into_service(), "default");
+        let api = Cluster::new(client.clone());
+        let controllers = tokio::spawn(control(api.clone(), client));
+        let cluster = TestCluster { server, api, events: Arc::default(), controllers };
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}});
+        cluster.put(namespace).await;
+        cluster
+    }
+
+    pub(crate) fn client(&self) -> kube::Client {
+        kube::Client::new(self.server.into_service(), "default")
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine_over(self.client(), Driver::Secret)
+    }
+
+    pub(crate) fn engine_over(&self, client: kube::Client, driver: Driver) -> Engine {
+        let events = self.events.clone();
+        let listener = Progress::new(move |event| events.lock().unwrap().push(event));
+        Engine::with(Cluster::new(client), "prod", driver).with_progress(listener)
+    }
+
+    /// Returns the events so far and forgets them.
+    pub(crate) fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+
+    pub(crate) async fn put(&self, object: Value) -> Value {
+        self.put_as(object, "somebody").await
+    }
+
+    pub(crate) async fn put_as(&self, object: Value, manager: &str) -> Value {
+        let id = id_of(&object);
+        let resource = self.api.resource(&id.api_version, &id.kind).await.unwrap().unwrap();
+        let mut api = self.api.clone();
+        api.field_manager = manager.to_owned();
+        api.apply(&resource, &id, &object, Apply { force: true, dry_run: false }).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, api_version: &str, kind: &str, name: &str) -> Option<Value> {
+        let resource = self.api.resource(api_version, kind).await.unwrap()?;
+        self.api.get(&resource, "prod", name).await.unwrap()
+    }
+
+    pub(crate) async fn config_map(&self, name: &str) -> Option<Value> {
+        self.get("v1", "ConfigMap", name).await
+    }
+
+    pub(crate) async fn names(&self, api_version: &str, kind: &str) -> Vec<String> {
+        let resource = self.api.resource(api_version, kind).await.unwrap().unwrap();
+        let items = self.api.list(&resource, "prod", &Selector::default()).await.unwrap().items;
+        let mut names: Vec<String> =
+            items.iter().filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned)).collect();
+        names.retain(|name| name != "kube-root-ca.crt" && name != "default");
+        names.sort();
+        names
+    }
+
+    pub(crate) async fn delete(&self, api_version: &str, kind: &str, name: &str) {
+        let resource = self.api.resource(api_version, kind).await.unwrap().unwrap();
+        self.api.delete(&resource, &ObjectId::new(api_version, kind, "prod", name), Cascade::Background).await.unwrap();
+    }
+}
+
+fn id_of(object: &Value) -> ObjectId {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let namespace = if text("/kind") == "Namespace" { "" } else { "prod" };
+    ObjectId::new(text("/apiVersion"), text("/kind"), namespace, text("/metadata/name"))
+}
+
+struct TestKubelets;
+
+impl Kubelets for TestKubelets {
+    fn logs(
+        &self,
+        pod: Value,
+        query: LogQuery,
+    ) -> Pin<Box<dyn Future<Output = Result<Body, apiserver::status::ApiError>> + Send>> {
+        let text = format!("{} of {} says no\n", query.container, pod["metadata"]["name"].as_str().unwrap_or_default());
+        Box::pin(async move { Ok(Body::from(text)) })
+    }
+
+    fn proxy(
+        &self,
+        _: Value,
+        _: String,
+        _: HashMap<String, String>,
+    ) -> Pin<Box<dyn Future<Output = Result<Body, apiserver::status::ApiError>> + Send>> {
+        Box::pin(async { Ok(Body::empty()) })
+    }
+}
+
+/// Gives Jobs a pod and an end, Deployments their replicas. Runs until it is aborted.
+async fn control(api: Cluster, client: kube::Client) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let (Ok(Some(jobs)), Ok(Some(deployments)), Ok(Some(pods))) = (
+            api.resource("batch/v1", "Job").await,
+            api.resource("apps/v1", "Deployment").await,
+            api.resource("v1", "Pod").await,
+        ) else {
+            continue;
+        };
+        for job in api.list(&jobs, "", &Selector::default()).await.unwrap_or_default().items {
+            if job["status"]["conditions"].is_array() || job["status"]["startTime"].is_string() {
+                continue;
+            }
+            let id = id_of(&job);
+            let outcome = job["metadata"]["annotations"][OUTCOME].as_str().unwrap_or("succeed").to_owned();
+            let state = match outcome.as_str() {
+                "fail" => json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no /dev/kvm"}}),
+                "hang" => json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
+                _ => json!({"terminated": {"exitCode": 0}}),
+            };
+            let phase = match outcome.as_str() {
+                "fail" => "Failed",
+                "hang" => "Pending",
+                _ => "Succeeded",
+            };
+            pod(&api, &client, &pods, &format!("{}-pod", id.name), &job, json!({"job-name": id.name}), phase, state)
+                .await;
+            let start = "2026-01-01T00:00:00Z";
+            let status = match outcome.as_str() {
+                "fail" => {
+                    json!({"startTime": start, "failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]})
+                }
+                "hang" => json!({"startTime": start, "active": 1}),
+                _ => {
+                    json!({"startTime": start, "succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]})
+                }
+            };
+            status_of(&client, "apis/batch/v1", "jobs", &id.name, status).await;
+        }
+        for deployment in api.list(&deployments, "", &Selector::default()).await.unwrap_or_default().items {
+            let id = id_of(&deployment);
+            let generation = deployment["metadata"]["generation"].clone();
+            if deployment["status"]["observedGeneration"] == generation {
+                continue;
+            }
+            if deployment["metadata"]["annotations"][OUTCOME] == "hang" {
+                let labels = deployment["spec"]["selector"]["matchLabels"].clone();
+                let state = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}});
+                pod(&api, &client, &pods, &format!("{}-pod", id.name), &deployment, labels, "Pending", state).await;
+                status_of(&client, "apis/apps/v1", "deployments", &id.name, json!({"observedGeneration": generation}))
+                    .await;
+                continue;
+            }
+            let replicas = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+            let status = json!({
+                "observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas,
+                "readyReplicas": replicas, "availableReplicas": replicas,
+                "conditions": [
+                    {"type": "Available", "status": "True"},
+                    {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+                ]
+            });
+            status_of(&client, "apis/apps/v1", "deployments", &id.name, status).await;
+        }
+    }
+}
+
+async fn pod(
+    api: &Cluster,
+    client: &kube::Client,
+    pods: &release::cluster::Resource,
+    name: &str,
+    owner: &Value,
+    labels: Value,
+    phase: &str,
+    state: Value,
+) {
+    let owner = json!([{
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]
+    }]);
+    let object = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "prod", "labels": labels, "ownerReferences": owner},
+        "spec": {"containers": [{"name": "main", "image": "x"}], "nodeName": "n1"}
+    });
+    let id = ObjectId::new("v1", "Pod", "prod", name);
+    let _ = api.delete(pods, &id, Cascade::Background).await;
+    if api.create(pods, "prod", &object, false).await.is_ok() {
+        let status = json!({"phase": phase, "containerStatuses": [{"name": "main", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state}]});
+        status_of(client, "api/v1", "pods", name, status).await;
+    }
+}
+
+async fn status_of(client: &kube::Client, api: &str, plural: &str, name: &str, status: Value) {
+    let request = http::Request::patch(format!("/{api}/namespaces/prod/{plural}/{name}/status"))
+        .header("content-type", "application/merge-patch+json")
+        .body(json!({"status": status}).to_string().into_bytes())
+        .unwrap();
+    // The object may be gone by now.
+    let _ = client.request::<Value>(request).await;
+}
+
+/// A source of plain data.
+#[derive(Clone, Default)]
+pub(crate) struct Plain {
+    pub(crate) manifest: String,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) crds: Vec<Crd>,
+    /// Renders the values as a ConfigMap of this name too.
+    pub(crate) values_map: Option<&'static str>,
+}
+
+impl Source for Plain {
+    fn crds(&self) -> Vec<Crd> {
+        self.crds.clone()
+    }
+
+    fn render(&self, input: RenderInput) -> Result<Bundle, String> {
+        let mut manifest = self.manifest.clone();
+        if let Some(name) = self.values_map {
+            let data = Value::Object(input.values.clone());
+            let shown = json!({"values": data.to_string(), "revision": input.revision.to_string(), "upgrade": input.is_upgrade.to_string()});
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": shown});
+            manifest.push_str(&format!("---\n# Source: plain/values.yaml\n{object}\n"));
+        }
+        let chart = json!({"metadata": {"name": "plain", "version": "1.0.0", "apiVersion": "v2"}, "values": {"d": 1}});
+        Ok(Bundle { chart, manifest, hooks: self.hooks.clone(), notes: "Enjoy.".to_owned() })
+    }
+}
+
+impl Plain {
+    pub(crate) fn new(objects: &[Value]) -> Self {
+        let document = |object: &Value| format!("---\n# Source: plain/x.yaml\n{object}\n");
+        Plain { manifest: objects.iter().map(document).collect(), ..Plain::default() }
+    }
+
+    pub(crate) fn hook(mut self, object: Value, events: &[release::record::HookEvent], weight: i64) -> Self {
+        self.hooks.push(Hook {
+            name: object["metadata"]["name"].as_str().unwrap().to_owned(),
+            kind: object["kind"].as_str().unwrap().to_owned(),
+            path: "plain/templates/hook.yaml".to_owned(),
+            manifest: object.to_string(),
+            events: events.to_vec(),
+            weight,
+            ..Hook::default()
+        });
+        self
+    }
+
+    pub(crate) fn arc(self) -> Arc<dyn Source> {
+        Arc::new(self)
+    }
+}
+
+pub(crate) fn config_map(name: &str, value: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": value}})
+}
+
+pub(crate) fn job(name: &str, outcome: &str) -> Value {
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "annotations": {OUTCOME: outcome}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}}
+    })
+}
+
+pub(crate) fn deployment(name: &str, outcome: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "annotations": {OUTCOME: outcome}},
+        "spec": {
+            "replicas": 2, "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+        }
+    })
+}
+
+pub(crate) fn no_values() -> Map<String, Value> {
+    Map::new()
+}
+
+pub(crate) fn quick() -> Options {
+    Options { timeout: Duration::from_secs(10), ..Options::default() }
+}
+
+/// A service that answers a number of requests that change something and then never again, like a process that was
+/// killed. With `after` the last of them still takes effect.
+#[derive(Clone)]
+pub(crate) struct Mortal {
+    pub(crate) inner: InProcess,
+    pub(crate) left: Arc<AtomicUsize>,
+    pub(crate) dead: Arc<Notify>,
+    pub(crate) after: bool,
+}
+
+impl tower::Service<http::Request<kube::client::Body>> for Mortal {
+    type Response = axum::response::Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<kube::client::Body>) -> Self::Future {
+        let writes = request.method() != http::Method::GET;
+        let alive =
+            !writes || self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let (dead, after) = (self.dead.clone(), self.after);
+        let mut inner = self.inner.clone();
+        Box::pin(async move {
+            if alive {
+                return tower::Service::call(&mut inner, request).await;
+            }
+            if after {
+                let _ = tower::Service::call(&mut inner, request).await;
+            }
+            dead.notify_one();
+            std::future::pending().await
+        })
+    }
+}

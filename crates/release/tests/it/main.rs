@@ -1,0 +1,12 @@
+//! The engine over a Kubernetes API server in the same process, with controllers just large enough for the tests.
+
+mod cluster;
+mod converge;
+mod hooks;
+mod install;
+mod plan;
+mod rollback;
+mod storage;
+mod uninstall;
+mod upgrade;
+mod wait;
