@@ -1,0 +1,129 @@
+//! A client of a host's systemd and of its CRI.
+
+use cri::Client;
+use simhost::{Host, HostKind, HostSpec};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+#[zbus::proxy(
+    interface = "org.freedesktop.systemd1.Manager",
+    default_service = "org.freedesktop.systemd1",
+    default_path = "/org/freedesktop/systemd1"
+)]
+pub(crate) trait Manager {
+    fn get_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn reload(&self) -> zbus::Result<()>;
+    fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
+    #[allow(clippy::type_complexity)]
+    fn enable_unit_files(
+        &self,
+        files: &[&str],
+        runtime: bool,
+        force: bool,
+    ) -> zbus::Result<(bool, Vec<(String, String, String)>)>;
+    fn disable_unit_files(&self, files: &[&str], runtime: bool) -> zbus::Result<Vec<(String, String, String)>>;
+    #[allow(clippy::type_complexity)]
+    fn list_units_by_names(
+        &self,
+        names: &[&str],
+    ) -> zbus::Result<
+        Vec<(String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath)>,
+    >;
+    fn start_transient_unit(
+        &self,
+        name: &str,
+        mode: &str,
+        properties: Vec<(&str, zbus::Variant<'_>)>,
+        auxiliary: Vec<(&str, Vec<(&str, zbus::Variant<'_>)>)>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(signal)]
+    fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
+}
+
+/// A connection to a host's systemd.
+pub(crate) struct Systemd {
+    pub(crate) connection: Connection,
+    pub(crate) manager: ManagerProxy<'static>,
+}
+
+impl Systemd {
+    pub(crate) async fn connect(host: &Host) -> Systemd {
+        let short = cri::socket::Short::of(&host.root().join("run/systemd/private")).unwrap();
+        let stream = std::os::unix::net::UnixStream::connect(&short.path).unwrap();
+        let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await.unwrap();
+        let manager = ManagerProxy::new(&connection).await.unwrap();
+        Systemd { connection, manager }
+    }
+
+    /// Reads a property of a unit's interface `Unit`, `Service` or `Timer`.
+    pub(crate) async fn property<T: TryFrom<OwnedVariant>>(&self, unit: &str, interface: &str, name: &str) -> T {
+        let path = self.manager.load_unit(unit).await.unwrap();
+        let body = (format!("org.freedesktop.systemd1.{interface}"), name);
+        let reply = self
+            .connection
+            .call_method(None::<&str>, path.as_str(), Some("org.freedesktop.DBus.Properties"), "Get", &body)
+            .await
+            .unwrap();
+        let value: OwnedVariant = reply.body().deserialize().unwrap();
+        T::try_from(value).ok().unwrap()
+    }
+
+    pub(crate) async fn active(&self, unit: &str) -> String {
+        self.property(unit, "Unit", "ActiveState").await
+    }
+
+    /// Restarts a unit and waits for the job's result.
+    pub(crate) async fn restart(&self, unit: &str) -> String {
+        use futures::StreamExt;
+        let mut removed = self.manager.receive_job_removed().await.unwrap();
+        let job = self.manager.restart_unit(unit, "replace").await.unwrap();
+        let wait = async {
+            while let Some(signal) = removed.next().await {
+                let args = signal.args().unwrap();
+                if args.job == job {
+                    return args.result.clone();
+                }
+            }
+            panic!("the connection ended");
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the job does not end")
+    }
+}
+
+pub(crate) async fn start(kind: HostKind, dir: &Path) -> Host {
+    Host::start(HostSpec::new("node-1", kind), dir).await.unwrap()
+}
+
+pub(crate) async fn cri(host: &Host) -> Client {
+    let socket = host.path(host.spec().layout().socket);
+    Client::connect(socket, PATIENCE).await.unwrap()
+}
+
+pub(crate) async fn handlers(host: &Host) -> Vec<String> {
+    let status = cri(host).await.status(true).await.unwrap();
+    cri::handlers::served(&status).map(|names| names.into_iter().collect()).unwrap_or_default()
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Appends to a file of the host, or makes it.
+pub(crate) fn append(host: &Host, path: &str, text: &str) {
+    let path = host.path(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, old + text).unwrap();
+}

@@ -1,0 +1,9 @@
+//! Hosts driven from outside: over D-Bus, over the CRI and through their files.
+
+mod bus;
+mod cases;
+mod configuration;
+mod faults;
+mod kinds;
+mod real_containerd;
+mod units;
