@@ -65,7 +65,7 @@ capabilities:
     {{- end }}
     - {{ .stage }}
   env:
-    {{- include "kata-deploy.env" (list .root .values) | nindent 4 }}
+    {{- include "kata-deploy.env" (list .root .values) | trim | nindent 4 }}
     {{- with .healthPort }}
     - name: HEALTH_PORT
       value: {{ . | quote }}

@@ -68,7 +68,8 @@ host{{ . | replace "/" "-" | replace "." "-" | replace "_" "-" | lower | trunc 5
 {{- end }}
 {{- end -}}
 
-{{/* mounts (list . VALUES): the same volumes inside a container. */}}
+{{/* mounts (list . VALUES): the same volumes inside a container. HostToContainer: below /var/lib are the volumes of all pods,
+     and what the host unmounts must not stay busy in here. */}}
 {{- define "kata-deploy.mounts" -}}
 {{- $root := index . 0 -}}
 - name: tmp
@@ -79,6 +80,7 @@ host{{ . | replace "/" "-" | replace "." "-" | replace "_" "-" | lower | trunc 5
 {{- range include "kata-deploy.hostDirectories" $root | fromJsonArray }}
 - name: {{ include "kata-deploy.hostVolumeName" .path }}
   mountPath: /host{{ .path }}
+  mountPropagation: HostToContainer
   {{- if .readOnly }}
   readOnly: true
   {{- end }}

@@ -64,7 +64,7 @@ helm.sh/hook-delete-policy: {{ .delete | quote }}
 {{/* strings MAP: labels, annotations, selectors: their values are text, whatever YAML made of them. */}}
 {{- define "kata-deploy.strings" -}}
 {{- range $key, $value := . }}
-{{ $key }}: {{ include "kata-deploy.text" $value | quote }}
+{{ $key | quote }}: {{ include "kata-deploy.text" $value | quote }}
 {{- end }}
 {{- end -}}
 
