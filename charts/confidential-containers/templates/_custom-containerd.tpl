@@ -15,6 +15,9 @@
   {{- if not (has ($runtime.k8sDistribution | default "auto") (list "auto" "k8s" "kubeadm")) -}}
     {{- fail (printf "customContainerd cannot be used with k8sDistribution %q, which brings its own containerd; only hosts that run containerd as a unit of their own (k8s) can switch" $runtime.k8sDistribution) -}}
   {{- end -}}
+  {{- if not (contains "-custom-containerd" (toJson $runtime.node.envFrom)) -}}
+    {{- fail "customContainerd.enabled needs the entry of kata-as-coco-runtime.node.envFrom that this chart's values.yaml has: it was replaced, add it to your list" -}}
+  {{- end -}}
   {{- $urls := list -}}
   {{- range $arch := prepend (keys (include "confidential-containers.arches" . | fromJson)) "" -}}
     {{- $url := $arch | empty | ternary $custom.tarballUrl (get $custom.tarballUrls $arch) -}}
