@@ -12,5 +12,5 @@ pub mod report;
 pub mod stage;
 
 pub use code::Code;
-pub use report::{FleetReport, NodeFailure, NodeRecord, StageReport, State};
+pub use report::{Check, FleetReport, NodeFailure, NodeRecord, StageReport, State, Verdict};
 pub use stage::Stage;

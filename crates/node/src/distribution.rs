@@ -3,7 +3,7 @@
 use crate::error::{NodeError, Result};
 use crate::host::Host;
 use crate::settings::Settings;
-use crate::units::Units;
+use crate::units::{Runtime, Units};
 use contract::Code;
 use std::fmt;
 
@@ -138,6 +138,27 @@ pub fn detect(settings: &Settings, version_text: &str, host: &Host, units: &mut 
         return Err(unknown(format!("containerd {} is older than 1.6, the oldest that Husk configures", found.version)));
     }
     Ok(found)
+}
+
+/// Sockets on which a runtime may answer, those of distributions that bring their own first.
+const SOCKETS: [&str; 5] = [
+    "/run/k3s/containerd/containerd.sock",
+    "/run/k0s/containerd.sock",
+    "/var/snap/microk8s/common/run/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/containerd/containerd.sock",
+];
+
+/// Asks the runtime itself for its version, for hosts whose Node nobody has looked at.
+pub fn ask(host: &Host, runtime: &mut dyn Runtime) -> Result<String> {
+    let mut last = "no socket of a container runtime was found".to_owned();
+    for socket in SOCKETS.into_iter().filter(|socket| host.exists(socket)) {
+        match runtime.served(socket) {
+            Ok(served) => return Ok(format!("{}://{}", served.name, served.version.trim_start_matches('v'))),
+            Err(why) => last = why,
+        }
+    }
+    Err(NodeError::new(Code::RUNTIME_UNKNOWN, last))
 }
 
 fn socket(distribution: Distribution, runtime: RuntimeKind, host: &Host) -> String {

@@ -98,7 +98,11 @@ impl Edit {
                     ));
                 }
                 match after {
-                    Some(image) => disk.put(path, image),
+                    Some(image) => {
+                        // inside a tree of ours; elsewhere the plan has made the directory before
+                        disk.make_directories(parent(path), 0o755)?;
+                        disk.put(path, image)
+                    }
                     None => disk.remove(path),
                 }
             }

@@ -9,26 +9,41 @@
 //! The service manager and the container runtime are traits ([`units`]); the real ones talk D-Bus and CRI. What does not live
 //! here: Kubernetes objects other than the host's own Node, other nodes, and charts.
 
+pub mod artifacts;
+pub mod cli;
+pub mod cluster;
+pub mod container;
 pub mod containerd;
 pub mod cri_plan;
+pub mod cri_socket;
 pub mod cri_stage;
 pub mod crio;
+pub mod daemon;
 pub mod disk;
 pub mod distribution;
 pub mod edit;
 pub mod error;
 pub mod host;
+pub mod host_check;
 pub mod image;
+pub mod kata_config;
 pub mod ledger;
 pub mod lines;
+pub mod marks;
 pub mod merged;
+pub mod payload;
 pub mod runtime_layout;
+pub mod selection;
 pub mod session;
 pub mod settings;
 pub mod shim;
 pub mod snapshotter;
+pub mod stages;
 pub mod store;
+pub mod systemd;
 pub mod units;
+pub mod unpack;
 pub mod wanted;
 
+pub use cli::main;
 pub use error::{NodeError, Result};

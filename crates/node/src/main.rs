@@ -1,5 +1,5 @@
 //! The installer of one node as a program of its own; the same code is in the `husk` binary.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    node::main(std::env::args_os())
 }

@@ -1,0 +1,189 @@
+//! DaemonSet mode: all stages, then health and waiting; on SIGTERM the removal, if the cluster says that it is meant.
+
+use crate::cluster::Cluster;
+use crate::container::{self, variable};
+use crate::error::{NodeError, Result};
+use crate::marks::Mark;
+use crate::selection;
+use crate::settings::Settings;
+use crate::stages::{Bench, print};
+use contract::{NodeRecord, Stage, StageReport, State};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs until SIGTERM. Returns the report that decides the exit status.
+pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
+    let (sender, terminated) = channel();
+    let ready = Arc::new(AtomicBool::new(false));
+    watch(sender, Arc::clone(&ready))?;
+    let cluster = bench.cluster()?;
+    let node = cluster.node(&asked.node)?;
+    if asked.runtime_version.is_none() {
+        asked.runtime_version = node["status"]["nodeInfo"]["containerRuntimeVersion"].as_str().map(str::to_owned);
+    }
+    let mut scribe = Scribe::new(&cluster, &asked);
+    let mut last = None;
+    for stage in Stage::INSTALL {
+        scribe.start(stage);
+        if stage == Stage::Artifacts && !was_served(&node, &asked) {
+            cluster.mark(&asked.node, asked.install(), Mark::Pending)?;
+        }
+        let report = bench.run(stage, &asked);
+        scribe.end(&report);
+        bench.container.leave(&report);
+        print(&report);
+        if report.state == State::Failed {
+            return Ok(report);
+        }
+        last = Some(report);
+    }
+    ready.store(true, Ordering::Release);
+    container::say("ready; waiting");
+    // an error means that the watcher is gone, and with it the reason to stay
+    let _ = terminated.recv();
+    if !leaves(&cluster, &asked) {
+        container::say("terminated, but this node is still selected: everything stays");
+        return last.ok_or_else(|| NodeError::new(contract::Code::BAD_SETTINGS, "no stage ran"));
+    }
+    for stage in Stage::REMOVE {
+        scribe.start(stage);
+        let report = bench.run(stage, &asked);
+        scribe.end(&report);
+        bench.container.leave(&report);
+        print(&report);
+        if report.state == State::Failed {
+            return Ok(report);
+        }
+        last = Some(report);
+    }
+    last.ok_or_else(|| NodeError::new(contract::Code::BAD_SETTINGS, "no stage ran"))
+}
+
+/// A node that is served already is not marked as pending while a second run finds that nothing is to do.
+fn was_served(node: &serde_json::Value, asked: &Settings) -> bool {
+    node["metadata"]["labels"][contract::label::install_mark(asked.install())] == "true"
+}
+
+/// Whether the cluster says that the installation shall leave this node. Silence is no reason to remove anything.
+fn leaves(cluster: &Cluster, asked: &Settings) -> bool {
+    let (Some(namespace), Some(name)) = (variable("POD_NAMESPACE"), variable("DAEMONSET_NAME")) else { return false };
+    match cluster.daemon_set(&namespace, &name) {
+        Ok(None) => true,
+        Ok(Some(set)) if !set["metadata"]["deletionTimestamp"].is_null() => true,
+        Ok(Some(set)) => cluster.node(&asked.node).is_ok_and(|node| !selection::selects(&set, &node)),
+        Err(error) => {
+            container::say(&format!("warning: {error}"));
+            false
+        }
+    }
+}
+
+/// Keeps the node's record. A record that cannot be written stops nothing.
+struct Scribe<'c, 't> {
+    cluster: &'c Cluster<'t>,
+    namespace: Option<String>,
+    record: NodeRecord,
+}
+
+impl<'c, 't> Scribe<'c, 't> {
+    fn new(cluster: &'c Cluster<'t>, asked: &Settings) -> Self {
+        let mut record = NodeRecord::new(&asked.node, asked.install(), Stage::HostCheck, State::Pending);
+        record.pod = variable("POD_NAME").or_else(|| variable("HOSTNAME"));
+        Scribe { cluster, namespace: variable("POD_NAMESPACE"), record }
+    }
+
+    fn start(&mut self, stage: Stage) {
+        self.record.stage = stage;
+        self.record.state = State::Running;
+        self.record.code = None;
+        self.record.message.clear();
+        self.write();
+    }
+
+    fn end(&mut self, report: &StageReport) {
+        self.record.absorb(report);
+        self.write();
+    }
+
+    fn write(&mut self) {
+        self.record.updated_at = Some(jiff::Timestamp::now().to_string());
+        if let Some(namespace) = &self.namespace
+            && let Err(error) = self.cluster.write_record(namespace, &self.record)
+        {
+            container::say(&format!("warning: {error}"));
+        }
+    }
+}
+
+/// Serves health and listens for SIGTERM, on a thread of its own because stages block.
+fn watch(sender: Sender<()>, ready: Arc<AtomicBool>) -> Result<()> {
+    let failed = |error: std::io::Error| NodeError::io("starting the health service of", "the pod", &error);
+    let address = variable("POD_IP").and_then(|ip| ip.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let port: Option<u16> = variable("HEALTH_PORT").and_then(|port| port.parse().ok());
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    // bound and armed before anything else happens, so that neither a probe nor a signal is lost
+    let listener = match port {
+        Some(port) => Some(tokio.block_on(TcpListener::bind((address, port))).map_err(failed)?),
+        None => None,
+    };
+    let mut terminate = tokio.block_on(async { signal(SignalKind::terminate()) }).map_err(failed)?;
+    let mut interrupt = tokio.block_on(async { signal(SignalKind::interrupt()) }).map_err(failed)?;
+    std::thread::spawn(move || {
+        tokio.block_on(async {
+            tokio::spawn(serve(listener, ready));
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            let _ = sender.send(());
+            // health goes on while the removal runs
+            std::future::pending::<()>().await;
+        });
+    });
+    Ok(())
+}
+
+async fn serve(listener: Option<TcpListener>, ready: Arc<AtomicBool>) {
+    let Some(listener) = listener else { return };
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else { continue };
+        let ready = ready.load(Ordering::Acquire);
+        tokio::spawn(async move {
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.unwrap_or(0);
+            let answer = answer(&request[..read], ready);
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        });
+    }
+}
+
+fn answer(request: &[u8], ready: bool) -> String {
+    let line = String::from_utf8_lossy(request);
+    let path = line.split_whitespace().nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+    let (status, body) = match path.as_str() {
+        "/healthz" => ("200 OK", "ok"),
+        "/readyz" if ready => ("200 OK", "ok"),
+        "/readyz" => ("503 Service Unavailable", "stages are running"),
+        _ => ("404 Not Found", "not found"),
+    };
+    format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_get_their_answers() {
+        assert!(answer(b"GET /healthz HTTP/1.1\r\n", false).starts_with("HTTP/1.1 200"));
+        assert!(answer(b"GET /readyz HTTP/1.1\r\n", false).starts_with("HTTP/1.1 503"));
+        assert!(answer(b"GET /readyz?x HTTP/1.1\r\n", true).starts_with("HTTP/1.1 200"));
+        assert!(answer(b"garbage", true).starts_with("HTTP/1.1 404"));
+    }
+}
