@@ -11,12 +11,6 @@
 {{- with include "kata-deploy.requiredHandlers" (list . $values) | fromJsonArray }}
 - --require-node-handlers={{ join "," . }}
 {{- end }}
-{{- with $values.startupTaints }}
-- {{ printf "--remove-node-taints=%s" (join "," .) | quote }}
-{{- end }}
-{{- if include "kata-deploy.pullsInGuest" $values }}
-- --kubelet-timeout-warn-secs=600
-{{- end }}
 {{- with $values.job.canary | int64 }}
 - --canary={{ . }}
 {{- end }}

@@ -12,8 +12,8 @@
 {{- if not (and (hasPrefix "/" $prefix) (not (regexMatch "(^|/)\\.\\.(/|$)|[^A-Za-z0-9/._+-]" $prefix))) -}}
   {{- fail (printf "env.installationPrefix must be an absolute path without `..` (got %q)" $prefix) -}}
 {{- end -}}
-{{- $top := printf "/%s" (index (splitList "/" (clean $prefix)) 1) -}}
-{{- if has $top (list "/" "/boot" "/dev" "/proc" "/run" "/sys" "/tmp") -}}
+{{- $top := printf "/%s" (index (splitList "/" (clean $prefix)) 1 | default "opt") -}}
+{{- if has $top (list "/boot" "/dev" "/proc" "/run" "/sys" "/tmp") -}}
   {{- fail (printf "env.installationPrefix %q is not a place that survives a restart of the host" $prefix) -}}
 {{- end -}}
 {{- $directories := list

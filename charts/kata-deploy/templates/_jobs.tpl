@@ -30,6 +30,13 @@ metadata:
     {{- include "kata-deploy.strings" $labels | trim | nindent 4 }}
 spec:
   backoffLimit: {{ include "kata-deploy.number" (list $values.job "backoffLimit" 3) }}
+  # The installer's exit status for what another attempt cannot cure.
+  podFailurePolicy:
+    rules:
+      - action: FailJob
+        onExitCodes:
+          operator: In
+          values: [78]
   ttlSecondsAfterFinished: {{ $values.job.ttlSecondsAfterFinished | int64 }}
   {{- $deadline := include "kata-deploy.number" (list $values.job "activeDeadlineSeconds" 3600) }}
   {{- if ne $deadline "0" }}

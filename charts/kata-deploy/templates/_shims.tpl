@@ -66,17 +66,3 @@ kata-{{ index . 1 }}{{ include "kata-deploy.dash" (index . 0) }}
 {{- end -}}
 {{- $handlers | uniq | toJson -}}
 {{- end -}}
-
-{{/* pullsInGuest VALUES: "true" when images are unpacked late enough to run into the kubelet's request timeout. */}}
-{{- define "kata-deploy.pullsInGuest" -}}
-{{- $found := has "erofs" (.snapshotter.setup | default list) -}}
-{{- range include "kata-deploy.shims" . | fromJsonArray -}}
-  {{- if or (.containerd | default dict).forceGuestPull (.crio | default dict).guestPull }}{{- $found = true -}}{{- end -}}
-{{- end -}}
-{{- if .customRuntimes.enabled -}}
-  {{- range .customRuntimes.runtimes -}}
-    {{- if contains "guest-pull" ((.crio | default dict).pullType | default "") }}{{- $found = true -}}{{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- $found | ternary "true" "" -}}
-{{- end -}}
