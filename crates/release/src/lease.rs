@@ -100,32 +100,37 @@ pub fn is_abandoned(release: &Release, now: i64) -> bool {
     touched.is_none_or(|time| now - time.at.as_second() > NAMELESS_AFTER)
 }
 
-/// A sign of life that is renewed until it is dropped.
-pub struct Held {
-    /// The name under which the release is held.
-    pub holder: String,
-    renewal: JoinHandle<()>,
+/// An operation of this process that is under way, until it is dropped.
+pub struct Claim {
+    /// What the record says about it.
+    pub lease: Lease,
 }
 
 /// Makes a name for an operation of this process and counts it as under way.
-pub fn begin() -> Lease {
+pub fn begin() -> Claim {
     let holder = Process::this().name(NEXT.fetch_add(1, Ordering::Relaxed));
     UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.clone());
-    Lease { holder, renewed: Timestamp::now().as_second() }
+    Claim { lease: Lease { holder, renewed: Timestamp::now().as_second() } }
 }
 
-/// Forgets an operation that never came to hold anything.
-pub fn end(lease: &Lease) {
-    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.holder);
+impl Drop for Claim {
+    fn drop(&mut self) {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.lease.holder);
+    }
+}
+
+/// A claim on a revision whose sign of life is renewed until it is dropped.
+pub struct Held {
+    _claim: Claim,
+    renewal: JoinHandle<()>,
 }
 
 impl Held {
-    /// Renews a lease on a revision in the background.
-    pub fn keep(storage: &Storage, name: &str, revision: u32, lease: Lease) -> Held {
+    /// Renews a claim in the background.
+    pub fn keep(storage: &Storage, name: &str, revision: u32, claim: Claim) -> Held {
         let (storage, name) = (storage.clone(), name.to_owned());
-        let holder = lease.holder.clone();
+        let mut lease = claim.lease.clone();
         let renewal = tokio::spawn(async move {
-            let mut lease = lease;
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
                 lease.renewed = Timestamp::now().as_second();
@@ -133,14 +138,13 @@ impl Held {
                 let _ = storage.renew(&name, revision, &lease).await;
             }
         });
-        Held { holder, renewal }
+        Held { _claim: claim, renewal }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
-        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.holder);
     }
 }
 
@@ -177,9 +181,10 @@ mod tests {
 
     #[test]
     fn this_process_is_alive_while_it_works() {
-        let lease = begin();
+        let claim = begin();
+        let lease = claim.lease.clone();
         assert_eq!(judge(&lease, lease.renewed), Holder::Alive);
-        end(&lease);
+        drop(claim);
         assert_eq!(judge(&lease, lease.renewed), Holder::Gone);
     }
 }

@@ -64,13 +64,10 @@ impl Engine {
         if options.history_limit > 0 {
             self.storage.prune(&release.name, options.history_limit - 1).await?;
         }
-        let lease = lease::begin();
-        if let Err(error) = self.storage.create(release, &lease).await {
-            lease::end(&lease);
-            return Err(error);
-        }
+        let claim = lease::begin();
+        self.storage.create(release, &claim.lease).await?;
         self.tell_status(release);
-        Ok(Held::keep(&self.storage, &release.name, release.version, lease))
+        Ok(Held::keep(&self.storage, &release.name, release.version, claim))
     }
 
     /// Stores a revision again and tells its status.

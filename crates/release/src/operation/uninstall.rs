@@ -67,9 +67,9 @@ impl Engine {
             HookRunner { cluster: &self.cluster, storage: &self.storage, timeout: options.timeout, filter: &|_| true };
         release.info.deleted = Some(Time::now());
         release.set_status(Status::Uninstalling, "Deletion in progress (or silently failed)");
-        let lease = lease::begin();
-        let _held = Held::keep(&self.storage, name, release.version, lease.clone());
-        self.storage.renew(name, release.version, &lease).await?;
+        let claim = lease::begin();
+        self.storage.renew(name, release.version, &claim.lease).await?;
+        let _held = Held::keep(&self.storage, name, release.version, claim);
         self.record(&release).await?;
         if options.hooks {
             hooks.run(&mut release, HookEvent::PreDelete).await?;

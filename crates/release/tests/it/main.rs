@@ -2,6 +2,7 @@
 
 mod cluster;
 mod converge;
+mod helm;
 mod hooks;
 mod install;
 mod plan;

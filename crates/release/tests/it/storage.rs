@@ -54,7 +54,7 @@ async fn a_revision_is_created_once() {
     let cluster = TestCluster::start().await;
     let engine = cluster.engine();
     let Storage::Cluster(_) = &engine.storage else { panic!("Secrets are the default") };
-    let lease = release::lease::begin();
+    let lease = release::lease::begin().lease.clone();
     let mut release = Release { name: "web".into(), version: 1, namespace: "prod".into(), ..Release::default() };
     release.info.status = Status::PendingInstall;
     engine.storage.create(&release, &lease).await.unwrap();

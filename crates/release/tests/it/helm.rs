@@ -1,0 +1,100 @@
+//! Releases made by Helm are managed by the engine and the other way round. Runs when `HUSK_TEST_HELM` names a Helm 4
+//! binary.
+
+use crate::cluster::{Plain, TestCluster, config_map, no_values, quick};
+use release::Status;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+struct Helm {
+    program: PathBuf,
+    home: PathBuf,
+}
+
+impl Helm {
+    /// Serves the cluster over TLS for a Helm binary; nothing when there is none.
+    async fn over(cluster: &TestCluster) -> Option<Helm> {
+        let program = std::env::var_os("HUSK_TEST_HELM")?.into();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        let home = std::env::temp_dir().join(format!("husk-helm-{}", std::process::id()));
+        std::fs::create_dir_all(home.join("chart/templates")).unwrap();
+        std::fs::write(home.join("kubeconfig"), cluster.server.credentials().kubeconfig("test", &address).unwrap()).unwrap();
+        std::fs::write(home.join("chart/Chart.yaml"), "apiVersion: v2\nname: tiny\nversion: 1.2.3\n").unwrap();
+        std::fs::write(home.join("chart/values.yaml"), "k: one\n").unwrap();
+        let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cfg\ndata:\n  k: {{ .Values.k | quote }}\n";
+        std::fs::write(home.join("chart/templates/cfg.yaml"), template).unwrap();
+        std::fs::write(home.join("chart/templates/NOTES.txt"), "Thanks for {{ .Release.Name }}.").unwrap();
+        let hook = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: seed\n  annotations:\n    helm.sh/hook: post-install,post-upgrade\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers: [{name: main, image: x}]\n";
+        std::fs::write(home.join("chart/templates/seed.yaml"), hook).unwrap();
+        let server = cluster.server.clone();
+        tokio::spawn(async move { server.serve_tls(listener).await });
+        Some(Helm { program, home })
+    }
+
+    async fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).args(["-n", "prod"]).current_dir(&self.home).env("KUBECONFIG", self.home.join("kubeconfig"));
+        for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
+            command.env(variable, self.home.join(folder));
+        }
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "helm {arguments:?}: {text}");
+        text
+    }
+}
+
+impl Drop for Helm {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.home);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn either_manages_what_the_other_made() {
+    let cluster = TestCluster::start().await;
+    let Some(helm) = Helm::over(&cluster).await else { return };
+    let engine = cluster.engine();
+
+    helm.run(&["install", "web", "chart", "--set", "k=two", "-l", "team=blue"]).await;
+    let made = engine.get("web", 0).await.unwrap();
+    assert_eq!((made.version, made.info.status, made.is_server_side()), (1, Status::Deployed, true));
+    assert_eq!((made.chart_field("name"), made.chart_field("version")), ("tiny", "1.2.3"));
+    assert_eq!((made.config["k"].as_str(), made.labels["team"].as_str()), (Some("two"), "blue"));
+    assert_eq!((made.hooks[0].name.as_str(), made.hooks[0].last_run.phase.as_str()), ("seed", "Succeeded"));
+    assert_eq!(made.info.notes, "Thanks for web.");
+    save(&helm.home, "helm-record.txt", &cluster).await;
+
+    let ours = Plain::new(&[config_map("cfg", "three"), config_map("more", "1")]);
+    engine.upgrade("web", ours.clone().arc(), no_values(), &quick()).await.unwrap();
+    assert_eq!(cluster.config_map("cfg").await.unwrap()["data"]["k"], "three");
+    let history = helm.run(&["history", "web", "-o", "json"]).await;
+    assert!(history.contains("\"revision\":2") && history.contains("Upgrade complete") && history.contains("superseded"), "{history}");
+    assert!(helm.run(&["get", "manifest", "web"]).await.contains("three"));
+    helm.run(&["rollback", "web", "1"]).await;
+    assert_eq!(cluster.config_map("cfg").await.unwrap()["data"]["k"], "two");
+    assert!(cluster.config_map("more").await.is_none());
+    let rolled = engine.get("web", 0).await.unwrap();
+    assert_eq!((rolled.version, rolled.info.rollback_revision), (3, 1));
+    engine.uninstall("web", &quick()).await.unwrap();
+    assert!(cluster.config_map("cfg").await.is_none());
+
+    engine.install("own", ours.arc(), no_values(), &quick()).await.unwrap();
+    let list = helm.run(&["list", "-o", "json"]).await;
+    assert!(list.contains("\"name\":\"own\"") && list.contains("plain-1.0.0") && list.contains("deployed"), "{list}");
+    helm.run(&["upgrade", "own", "chart", "--wait"]).await;
+    assert!(cluster.config_map("more").await.is_none());
+    assert_eq!(cluster.config_map("cfg").await.unwrap()["data"]["k"], "one");
+    let status = helm.run(&["status", "own"]).await;
+    assert!(status.contains("REVISION: 2") && status.contains("STATUS: deployed"), "{status}");
+    helm.run(&["uninstall", "own"]).await;
+    assert!(engine.list(true).await.unwrap().is_empty());
+}
+
+/// Leaves a record made by Helm where `HUSK_TEST_SAVE` says, to renew the one in `tests/data`.
+async fn save(_: &Path, name: &str, cluster: &TestCluster) {
+    let Some(folder) = std::env::var_os("HUSK_TEST_SAVE") else { return };
+    let secret = cluster.get("v1", "Secret", "sh.helm.release.v1.web.v1").await.unwrap();
+    std::fs::write(PathBuf::from(folder).join(name), secret["data"]["release"].as_str().unwrap()).unwrap();
+}
