@@ -17,6 +17,7 @@ pub mod manifest;
 mod populate;
 pub mod program;
 mod refusal;
+pub mod rules;
 mod runtime;
 pub mod spec;
 mod systemd;

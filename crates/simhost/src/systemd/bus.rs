@@ -71,7 +71,7 @@ async fn announce(connection: &Connection, job: &JobRemoved) -> zbus::Result<()>
 }
 
 pub(crate) fn job_path(id: u32) -> zbus::Result<OwnedObjectPath> {
-    Ok(OwnedObjectPath::try_from(format!("{MANAGER}/job/{id}"))?)
+    OwnedObjectPath::try_from(format!("{MANAGER}/job/{id}"))
 }
 
 /// Makes a unit's object visible on a connection, and returns its path.

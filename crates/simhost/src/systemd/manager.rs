@@ -1,15 +1,11 @@
 //! The manager: runs units, counts their lives, and keeps what the real one would show of them.
 
-use super::enable;
 use super::file::UnitFile;
 use super::transient;
 use crate::host::Machine;
-use crate::runtime;
-use crate::toml::host_path;
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, watch};
 
 /// What a unit is, beside its file.
@@ -69,14 +65,16 @@ pub(crate) struct Unit {
     pub(crate) nature: Nature,
     pub(crate) state: State,
     /// Counts operations: one that finds it changed has been superseded.
-    turn: watch::Sender<u64>,
+    pub(super) turn: watch::Sender<u64>,
     /// The simulated daemon's listening socket, when it has one.
-    listener: Option<tokio::net::UnixListener>,
+    pub(super) listener: Option<tokio::net::UnixListener>,
+    /// Whether a start is under way, so that units that want each other do not go in circles.
+    pub(super) starting: bool,
 }
 
 impl Unit {
     fn new(file: UnitFile, nature: Nature) -> Self {
-        Unit { file, nature, state: State::default(), turn: watch::Sender::new(0), listener: None }
+        Unit { file, nature, state: State::default(), turn: watch::Sender::new(0), listener: None, starting: false }
     }
 }
 
@@ -130,7 +128,7 @@ impl Manager {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> (u64, u64) {
+    pub(super) fn now(&self) -> (u64, u64) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         // A machine that has just booted has not been up for zero microseconds.
         let up = self.booted.elapsed().as_micros() + 1_000_000;
@@ -159,7 +157,7 @@ impl Manager {
         state.sub = sub;
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut State)) {
+    pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut State)) {
         if let Some(unit) = self.lock().get_mut(name) {
             change(&mut unit.state);
         }
@@ -204,8 +202,10 @@ impl Machine {
         }
         let job = self.manager.next_job.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let machine = Arc::clone(self);
+        // What takes no time has happened before the next call is read.
+        let done = verb == Verb::Stop && self.stop_at_once(&id);
         self.spawn(async move {
-            let result = machine.run(&id, verb).await;
+            let result = if done { "done" } else { machine.run(&id, verb).await };
             let _ = machine.manager.jobs.send(JobRemoved { id: job, unit: id, result });
         });
         Ok(job)
@@ -222,327 +222,6 @@ impl Machine {
                 self.stop(name).await;
                 self.manager.change(name, |state| state.restarts += 1);
                 Box::pin(self.start(name)).await
-            }
-        }
-    }
-
-    async fn start(self: &Arc<Self>, name: &str) -> &'static str {
-        let (file, nature, turn) = {
-            let mut units = self.manager.lock();
-            let Some(unit) = units.get_mut(name) else { return "failed" };
-            if unit.state.active == "active" {
-                return "done";
-            }
-            unit.turn.send_modify(|turn| *turn += 1);
-            let mut turn = unit.turn.subscribe();
-            turn.mark_unchanged();
-            (unit.file.clone(), unit.nature.clone(), turn)
-        };
-        if !self.start_dependencies(name, &file).await {
-            return "dependency";
-        }
-        self.manager.change(name, |state| {
-            state.result = "success";
-            state.exit = (0, 0);
-        });
-        match nature {
-            Nature::Timer(timer) => self.arm(name, &timer, turn),
-            Nature::Service(service) => self.run_service(name, service, turn).await,
-            Nature::File if name == self.spec.layout().unit => self.start_runtime(name, &file, turn).await,
-            Nature::File => self.start_plain(name, &file),
-        }
-    }
-
-    /// Starts what a unit wants; those that it requires must come up.
-    async fn start_dependencies(self: &Arc<Self>, name: &str, file: &UnitFile) -> bool {
-        let mut wanted = enable::linked(&self.root, name);
-        wanted.extend(file.words("Unit", "Wants").iter().map(|unit| ((*unit).to_owned(), false)));
-        for key in ["Requires", "BindsTo"] {
-            wanted.extend(file.words("Unit", key).iter().map(|unit| ((*unit).to_owned(), true)));
-        }
-        for (unit, required) in wanted {
-            let Some(id) = self.load(&unit) else {
-                if required && !unit.ends_with(".target") {
-                    return false;
-                }
-                continue;
-            };
-            let running = self.manager.lock().get(&id).is_some_and(|unit| unit.state.active == "active");
-            if !running && id != name {
-                let result = Box::pin(self.start(&id)).await;
-                if required && result != "done" {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// A unit that is no container runtime runs when its program is there; a socket that its command line names is bound.
-    fn start_plain(&self, name: &str, file: &UnitFile) -> &'static str {
-        let command = file.command();
-        let Some(program) = command.first() else {
-            if name.ends_with(".target") {
-                self.manager.enter(name, "active", "active");
-                return "done";
-            }
-            self.manager.change(name, |state| state.result = "resources");
-            self.manager.enter(name, "failed", "failed");
-            self.log(name, "Service has no ExecStart= setting. Refusing.");
-            return "failed";
-        };
-        if !host_path(&self.root, program).is_file() {
-            self.log(name, &format!("Failed at step EXEC spawning {program}: No such file or directory"));
-            self.manager.change(name, |state| {
-                state.result = "exit-code";
-                state.exit = (203, 1);
-            });
-            self.manager.enter(name, "failed", "failed");
-            return "failed";
-        }
-        let address = command.iter().position(|word| word == "--address").and_then(|at| command.get(at + 1));
-        if let Some(address) = address.filter(|address| address.starts_with("/run/")) {
-            let path = host_path(&self.root, address);
-            let bound = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| cri::socket::bind(&path));
-            match bound {
-                Ok(listener) => {
-                    if let Some(unit) = self.manager.lock().get_mut(name) {
-                        unit.listener = Some(listener);
-                    }
-                }
-                Err(error) => self.log(name, &format!("cannot listen on {address}: {error}")),
-            }
-        }
-        let pid = self.next_pid();
-        self.manager.change(name, |state| state.main_pid = pid);
-        self.manager.enter(name, "active", "running");
-        self.log(name, &format!("Started {name}."));
-        "done"
-    }
-
-    async fn start_runtime(
-        self: &Arc<Self>,
-        name: &str,
-        file: &UnitFile,
-        mut turn: watch::Receiver<u64>,
-    ) -> &'static str {
-        self.manager.enter(name, "activating", "start");
-        self.log(name, &format!("Starting {name}..."));
-        let outcome = tokio::select! {
-            outcome = runtime::start(self, file) => outcome,
-            _ = turn.changed() => return "canceled",
-        };
-        match outcome {
-            Ok(runtime::Started::Ready) => {
-                let pid = self.next_pid();
-                self.manager.change(name, |state| state.main_pid = pid);
-                self.manager.enter(name, "active", "running");
-                self.log(name, &format!("Started {name}."));
-                "done"
-            }
-            // The unit waits for a readiness that never comes, until someone stops or restarts it.
-            Ok(runtime::Started::NeverReady) => {
-                let _ = turn.changed().await;
-                "canceled"
-            }
-            Err(refusal) => {
-                self.log(name, &refusal.message);
-                self.log(name, &format!("{name}: Main process exited, code=exited, status={}", refusal.status));
-                self.log(name, &format!("{name}: Failed with result 'exit-code'."));
-                self.manager.change(name, |state| {
-                    state.result = "exit-code";
-                    state.exit = (refusal.status, 1);
-                    state.main_pid = 0;
-                });
-                match file.restarts_after() {
-                    Some(delay) => {
-                        self.manager.enter(name, "activating", "auto-restart");
-                        self.restart_later(name, delay, turn);
-                    }
-                    None => self.manager.enter(name, "failed", "failed"),
-                }
-                "failed"
-            }
-        }
-    }
-
-    fn restart_later(self: &Arc<Self>, name: &str, delay: Duration, mut turn: watch::Receiver<u64>) {
-        let (machine, name) = (Arc::clone(self), name.to_owned());
-        self.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                _ = turn.changed() => return,
-            }
-            machine.manager.change(&name, |state| state.auto_restarts += 1);
-            machine.log(&name, &format!("{name}: Scheduled restart job."));
-            Box::pin(machine.start(&name)).await;
-        });
-    }
-
-    fn arm(self: &Arc<Self>, name: &str, timer: &transient::Timer, mut turn: watch::Receiver<u64>) -> &'static str {
-        self.manager.enter(name, "active", "waiting");
-        let Some(after) = timer.after else { return "done" };
-        let service = timer.unit.clone().unwrap_or_else(|| name.replace(".timer", ".service"));
-        let (machine, name) = (Arc::clone(self), name.to_owned());
-        self.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(after) => {}
-                _ = turn.changed() => return,
-            }
-            let now = machine.manager.now();
-            machine.manager.change(&name, |state| state.last_trigger = now);
-            machine.manager.enter(&name, "active", "running");
-            machine.log(&name, &format!("Timer fired, starting {service}."));
-            Box::pin(machine.start(&service)).await;
-            machine.manager.enter(&name, "active", "elapsed");
-        });
-        "done"
-    }
-
-    /// Runs a transient service as a child process, its program taken below the host's root.
-    async fn run_service(
-        self: &Arc<Self>,
-        name: &str,
-        service: transient::Service,
-        turn: watch::Receiver<u64>,
-    ) -> &'static str {
-        let oneshot = service.kind == "oneshot";
-        self.manager.enter(
-            name,
-            if oneshot { "activating" } else { "active" },
-            if oneshot { "start" } else { "running" },
-        );
-        let (machine, name) = (Arc::clone(self), name.to_owned());
-        let running = async move { machine.run_commands(&name, &service, turn).await };
-        if oneshot {
-            return running.await;
-        }
-        self.spawn(async move {
-            running.await;
-        });
-        "done"
-    }
-
-    async fn run_commands(
-        self: &Arc<Self>,
-        name: &str,
-        service: &transient::Service,
-        mut turn: watch::Receiver<u64>,
-    ) -> &'static str {
-        for (program, arguments, ignore) in &service.commands {
-            let exit = tokio::select! {
-                exit = self.run_command(name, program, arguments, &service.environment) => exit,
-                _ = turn.changed() => return "canceled",
-            };
-            if exit.0 != 0 && !ignore {
-                self.log(name, &format!("{name}: Main process exited, status={}", exit.0));
-                self.manager.change(name, |state| {
-                    state.exit = exit;
-                    state.main_pid = 0;
-                    state.result = if exit.1 == 1 { "exit-code" } else { "signal" };
-                });
-                self.manager.enter(name, "failed", "failed");
-                return "failed";
-            }
-        }
-        self.manager.change(name, |state| {
-            state.exit = (0, 1);
-            state.main_pid = 0;
-        });
-        let (active, sub) = if service.remain { ("active", "exited") } else { ("inactive", "dead") };
-        self.manager.enter(name, active, sub);
-        self.log(name, &format!("{name}: Deactivated successfully."));
-        "done"
-    }
-
-    async fn run_command(&self, name: &str, program: &str, arguments: &[String], environment: &[String]) -> (i32, i32) {
-        use std::os::unix::process::ExitStatusExt;
-        let (Ok(stdout), Ok(stderr)) = (self.journal(name), self.journal(name)) else {
-            return (209, 1); // systemd's status for an output that cannot be opened
-        };
-        let mut command = tokio::process::Command::new(host_path(&self.root, program));
-        command
-            .arg0(arguments.first().map_or(program, String::as_str))
-            .args(arguments.iter().skip(1))
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
-            .env("HUSK_ROOT", &self.root)
-            .envs(environment.iter().filter_map(|pair| pair.split_once('=')))
-            .current_dir(&self.root)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .kill_on_drop(true);
-        match command.spawn() {
-            Ok(mut child) => {
-                let pid = child.id().unwrap_or(0);
-                self.manager.change(name, |state| state.main_pid = pid);
-                match child.wait().await {
-                    Ok(status) => match (status.code(), status.signal()) {
-                        (Some(code), _) => (code, 1),
-                        (None, signal) => (signal.unwrap_or(9), 2),
-                    },
-                    Err(_) => (1, 1),
-                }
-            }
-            Err(error) => {
-                self.log(name, &format!("Failed at step EXEC spawning {program}: {error}"));
-                (203, 1)
-            }
-        }
-    }
-
-    async fn stop(self: &Arc<Self>, name: &str) -> &'static str {
-        let dependents = {
-            let mut units = self.manager.lock();
-            let Some(unit) = units.get_mut(name) else { return "done" };
-            unit.turn.send_modify(|turn| *turn += 1);
-            unit.listener = None;
-            if matches!(unit.state.active, "inactive" | "failed") {
-                return "done";
-            }
-            drop(units);
-            self.dependents(name)
-        };
-        for dependent in dependents {
-            Box::pin(self.stop(&dependent)).await;
-        }
-        self.manager.enter(name, "deactivating", "stop-sigterm");
-        if name == self.spec.layout().unit {
-            self.log(name, &format!("Stopping {name}..."));
-            runtime::stop(self).await;
-        }
-        self.manager.change(name, |state| {
-            state.main_pid = 0;
-            state.result = "success";
-        });
-        self.manager.enter(name, "inactive", "dead");
-        self.collect(name);
-        "done"
-    }
-
-    /// Units that require this one and run: they stop with it.
-    fn dependents(&self, name: &str) -> Vec<String> {
-        let units = self.manager.lock();
-        let requires = |id: &String, unit: &Unit| {
-            ["Requires", "BindsTo"].iter().any(|key| unit.file.words("Unit", key).contains(&name))
-                || enable::linked(&self.root, id).contains(&(name.to_owned(), true))
-        };
-        let active = units.iter().filter(|(id, unit)| id.as_str() != name && unit.state.active == "active");
-        active.filter(|(id, unit)| requires(id, unit)).map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Forgets a transient unit that has ended, and the service of a transient timer that will not fire.
-    fn collect(&self, name: &str) {
-        let mut units = self.manager.lock();
-        let transient = units.get(name).is_some_and(|unit| !matches!(unit.nature, Nature::File));
-        if transient {
-            units.remove(name);
-            let service = name.replace(".timer", ".service");
-            if units.get(&service).is_some_and(|unit| {
-                matches!(unit.nature, Nature::Service(_)) && unit.state.active == "inactive" && service != name
-            }) {
-                units.remove(&service);
             }
         }
     }

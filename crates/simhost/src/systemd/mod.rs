@@ -1,9 +1,11 @@
-//! A systemd small enough to simulate: unit files ([`file`]), links that enable them ([`enable`]), the manager that runs
-//! units ([`manager`]), and its D-Bus interfaces ([`bus`], [`objects`]).
+//! A systemd small enough to simulate: unit files ([`file`]), links that enable them ([`enable`]), the manager
+//! ([`manager`]), how it starts and stops them ([`lifecycle`], [`process`]), and its D-Bus interfaces ([`bus`], [`objects`]).
 
 pub(crate) mod bus;
 pub(crate) mod enable;
 pub(crate) mod file;
+mod lifecycle;
 pub(crate) mod manager;
 pub(crate) mod objects;
+mod process;
 pub(crate) mod transient;

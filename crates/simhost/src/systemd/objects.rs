@@ -18,7 +18,7 @@ pub(crate) struct Manager {
 type Row = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
 fn root_path() -> zbus::Result<OwnedObjectPath> {
-    Ok(OwnedObjectPath::try_from("/")?)
+    OwnedObjectPath::try_from("/")
 }
 
 impl Manager {
@@ -316,6 +316,11 @@ impl Service {
     #[zbus(property)]
     fn exec_main_code(&self) -> i32 {
         self.state().exit.1
+    }
+
+    #[zbus(property)]
+    fn status_text(&self) -> &'static str {
+        "" // neither containerd nor CRI-O tells systemd anything
     }
 
     #[zbus(property, name = "MainPID")]

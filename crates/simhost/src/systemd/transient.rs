@@ -22,6 +22,8 @@ pub(crate) struct Timer {
     pub(crate) after: Option<Duration>,
     /// The unit that it starts, unless that is the one of its own name.
     pub(crate) unit: Option<String>,
+    /// Whether it is gone after it has fired.
+    pub(crate) once: bool,
 }
 
 /// A property as it comes over D-Bus.
@@ -97,9 +99,9 @@ pub(crate) fn timer(properties: &[Property]) -> Result<Timer, String> {
             }
             "OnActiveSec" | "OnActiveUSec" => timer.after = Some(Duration::from_micros(take(name, value)?)),
             "Unit" => timer.unit = Some(take(name, value)?),
+            "RemainAfterElapse" => timer.once = !take::<bool>(name, value)?,
             "AccuracyUSec"
             | "RandomizedDelayUSec"
-            | "RemainAfterElapse"
             | "WakeSystem"
             | "Persistent"
             | "CollectMode"

@@ -1,0 +1,106 @@
+//! What simulated runtimes do with their configuration, rule by rule, and where each rule was learnt.
+//!
+//! The code that follows a rule is in `containerd`, `crio`, `daemon` and `systemd`; this table is for people who wonder
+//! whether the simulation may be trusted. Rules of containerd name the cases of the integration test that show them; the
+//! same cases are put to real daemons (`cargo test -p simhost -- --ignored`, with `HUSK_REAL_CONTAINERD`).
+
+/// Where a rule was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Seen: the case was put to real daemons of these versions.
+    Seen(&'static str),
+    /// Read in the source of this version.
+    Source(&'static str),
+    /// Read in the project's documentation, or told by its users.
+    Told(&'static str),
+}
+
+/// One rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What it applies to.
+    pub runtime: &'static str,
+    /// What happens.
+    pub rule: &'static str,
+    /// How we know.
+    pub source: Source,
+    /// Cases of the integration test that show it.
+    pub cases: &'static [&'static str],
+}
+
+const fn rule(runtime: &'static str, rule: &'static str, source: Source, cases: &'static [&'static str]) -> Rule {
+    Rule { runtime, rule, source, cases }
+}
+
+const BOTH: Source = Source::Seen("1.6.20, 2.1.9");
+
+/// Every rule.
+#[rustfmt::skip]
+pub static RULES: &[Rule] = &[
+    // The files
+    rule("containerd", "text that is not TOML ends the daemon, in the main file and in imports alike", BOTH,
+        &["not TOML", "a table twice", "a key twice", "a comma too many", "a broken import"]),
+    rule("containerd", "a setting of the wrong type ends the daemon; a table of handlers that is none makes 2.x panic", BOTH,
+        &["schema as text", "imports that are no list", "handlers that are no table", "a type that is no text", "annotations that are no list"]),
+    rule("containerd", "settings and plugins that it does not know are ignored, with a warning in 2.x", BOTH,
+        &["unknown key", "unknown plugin", "unknown key of the CRI"]),
+    rule("containerd", "an import without `*` must exist; one with `*` may match nothing", BOTH,
+        &["a missing import", "an import that matches nothing"]),
+    rule("containerd", "an import is relative to the importing file; a file is read once, so circles are harmless", BOTH,
+        &["imports in a circle", "an import replaces a plugin whole in 1.x"]),
+    rule("containerd 1.6.20", "a relative import with `*` is looked for in the daemon's working directory instead", Source::Seen("1.6.20; 1.6.36 no longer does"),
+        &["a pattern relative to the file"]),
+    rule("containerd", "without a main file the defaults serve, and no drop-in is imported, in 2.2 neither", Source::Source("2.1.9, 2.2.0"), &[]),
+    // Schemas
+    rule("containerd 1.x", "no `version`, or 1: plugins go by short names, full names are ignored", Source::Seen("1.6.20"),
+        &["empty", "full plugin name without schema", "short plugin name without schema", "short plugin name without schema, with runc"]),
+    rule("containerd 1.x", "schema 2: short names in `plugins` and in `disabled_plugins` end the daemon", Source::Seen("1.6.20"),
+        &["short plugin name in schema 2", "the CRI disabled by its short name"]),
+    rule("containerd 1.x", "schema 3 and above ends the daemon; 1.6.20 and before take it for schema 2", Source::Seen("1.6.20; later ones read in 1.6.36 and 1.7.27"),
+        &["schema 3", "schema 4"]),
+    rule("containerd 2.x", "schema 4 and above ends the daemon; the last file that names a schema decides for all", Source::Seen("2.1.9"),
+        &["schema 4", "schema 3 with a drop-in of schema 2"]),
+    rule("containerd 2.x", "a file of schema 1 has its plugins renamed and nothing more: its handlers are not served", Source::Seen("2.1.9"),
+        &["short plugin name without schema", "full plugin name without schema"]),
+    rule("containerd 2.x", "schema 2 is migrated after all files are merged, so a drop-in of schema 3 leaves a main file of schema 2 unmigrated: its handlers are lost", Source::Seen("2.1.9"),
+        &["schema 2 with a drop-in of schema 3 loses its own handlers", "schema 1 imports schema 2"]),
+    rule("containerd 2.x", "migrating from 2 to 3, `snapshotter` moves only when handlers are configured too", Source::Seen("2.1.9"),
+        &["an unknown snapshotter", "an unknown snapshotter and a handler"]),
+    // Merging
+    rule("containerd 1.x", "a later file replaces a plugin's table whole: a drop-in with one handler forgets the others, runc included", Source::Seen("1.6.20"),
+        &["an import replaces a plugin whole in 1.x", "an import with all that is needed"]),
+    rule("containerd 2.x", "tables of plugins merge at any depth, lists and values are replaced; a drop-in needs no `version` when the main file has 3", Source::Seen("2.1.9"),
+        &["an import with all that is needed", "schema 3 with a drop-in of schema 3", "schema 3 with a drop-in without schema"]),
+    // The CRI plugin
+    rule("containerd 1.x", "configured handlers replace the built-in runc; without runc the default handler is missing and the CRI is off", Source::Seen("1.6.20"),
+        &["a handler without runc", "a handler with runc"]),
+    rule("containerd 2.x", "configured handlers are added to the built-in runc", Source::Seen("2.1.9"), &["a handler without runc"]),
+    rule("containerd", "a CRI plugin that refuses its settings leaves the daemon running; every CRI call answers Unimplemented", BOTH,
+        &["a default handler that is not there", "mirrors and hosts", "an unknown snapshotter and a handler"]),
+    rule("containerd", "a handler's type, snapshotter and paths are not looked at before a pod asks for it", BOTH,
+        &["a handler without a type", "a handler with an unknown snapshotter"]),
+    rule("containerd", "a disabled CRI leaves the daemon running; Docker's package ships it so", BOTH,
+        &["the CRI disabled", "the CRI disabled as Docker's package does"]),
+    rule("containerd", "a required plugin that is unknown or fails ends the daemon", BOTH,
+        &["a required plugin that is unknown", "a required CRI that fails"]),
+    rule("containerd", "a proxied snapshotter need not run; a proxy of unknown type makes the daemon panic", BOTH,
+        &["a proxied snapshotter that does not run", "a proxy without address", "a proxy of unknown type"]),
+    rule("containerd", "an unknown log level ends the daemon", BOTH, &["an unknown log level"]),
+    rule("containerd 1.x", "Status lists no handlers; verbose Status shows the configuration", Source::Seen("1.6.20"), &[]),
+    rule("containerd 2.x", "Status lists the handlers, the default one again under the empty name", Source::Seen("2.1.9"), &[]),
+    rule("containerd 1.x", "RuntimeConfig is Unimplemented", Source::Seen("1.6.20"), &[]),
+    // CRI-O
+    rule("CRI-O", "`crio.conf`, then every file below `crio.conf.d` whatever its suffix, in name order; a handler's table is replaced whole", Source::Source("1.34.0"), &[]),
+    rule("CRI-O", "text that is not TOML, a wrong type and a default handler that is missing or invalid end the daemon", Source::Source("1.34.0"), &[]),
+    rule("CRI-O", "another handler that is invalid is left out with a warning: a path that does not exist, a `vm` shim not named containerd-shim-NAME-v2, a missing runtime_config_path, an unknown type", Source::Source("1.34.0"), &[]),
+    rule("CRI-O", "crun is built in and served when found on the path", Source::Source("1.34.0"), &[]),
+    // Distributions
+    rule("k3s, RKE2", "`config.toml` is rendered at every start from `config-v3.toml.tmpl`, else from `config.toml.tmpl` (schema 2), else from the built-in base of schema 3", Source::Source("k3s main, 2026"), &[]),
+    rule("k3s, RKE2", "the base imports `config-v3.toml.d` or `config.toml.d`; releases with containerd 1.x have one schema and no imports", Source::Told("users of k3s; upstream's installer refuses when the import is missing"), &[]),
+    rule("k3s, RKE2, k0s", "the unit is ready only when the CRI answers: a CRI that is off leaves the unit starting for ever", Source::Told("k3s' log line about waiting for containerd"), &[]),
+    rule("k0s", "files of `containerd.d` that configure the CRI are merged into /run/k0s/containerd-cri.toml, others are imported; `containerd.toml` is rewritten while it carries the managed mark", Source::Told("k0s' documentation"), &[]),
+    rule("MicroK8s", "`containerd.toml` is filled in from `containerd-template.toml` at every start", Source::Told("MicroK8s' documentation"), &[]),
+    // systemd
+    rule("systemd", "a failed unit with `Restart=` is `activating (auto-restart)`, not `failed`; `Result` and `ExecMainStatus` tell", Source::Told("systemd's manual"), &[]),
+    rule("systemd", "unit files and drop-ins are read again at a reload only; `NeedDaemonReload` tells", Source::Told("systemd's manual"), &[]),
+];
