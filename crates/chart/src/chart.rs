@@ -90,6 +90,12 @@ impl Chart {
         self.metadata.r#type.eq_ignore_ascii_case("library")
     }
 
+    /// The names of listed dependencies that are not below `charts/`.
+    pub fn missing_dependencies(&self) -> Vec<String> {
+        let present = |name: &str| self.dependencies.iter().any(|d| d.name() == name);
+        self.metadata.dependencies.iter().map(|d| &d.name).filter(|name| !present(name)).cloned().collect()
+    }
+
     /// The definitions in `crds/` of this chart and of all below it.
     pub fn crds(&self) -> Vec<CrdFile> {
         let mut found = Vec::new();

@@ -21,9 +21,17 @@ pub enum Error {
     /// Values break a schema. One entry for each finding, schema by schema, as Helm prints them.
     #[error("values don't meet the specifications of the schema(s) in the following chart(s):\n{0}")]
     Schema(String),
-    /// The cluster is too old or too new for the chart, or the chart is not one to install.
+    /// The chart is not one to install.
     #[error("{0}")]
     Unsuitable(String),
+    /// The cluster is too old or too new for the chart.
+    #[error("chart requires kubeVersion: {wanted} which is incompatible with Kubernetes {found}")]
+    KubeVersion {
+        /// The chart's constraint.
+        wanted: String,
+        /// The cluster's version.
+        found: String,
+    },
     /// A template does not parse or fails. The text names template, line and column.
     #[error("{0}")]
     Template(String),
@@ -41,6 +49,6 @@ pub enum Error {
 impl Error {
     /// Whether Helm adds its hint that `--debug` shows the rendered text.
     pub fn has_debug_hint(&self) -> bool {
-        matches!(self, Error::Template(_) | Error::Manifest(_))
+        matches!(self, Error::Template(_) | Error::Manifest(_) | Error::KubeVersion { .. })
     }
 }

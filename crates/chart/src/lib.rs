@@ -18,7 +18,10 @@ pub mod load;
 pub mod log;
 mod metadata;
 mod options;
+pub mod output;
+pub mod render;
 mod rendered;
+pub mod schema;
 pub mod values;
 pub mod version;
 
@@ -27,6 +30,8 @@ pub use error::Error;
 pub use log::{Log, LogLevel, LogLine};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata};
 pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, RenderOptions};
+pub use output::{OutputFile, TemplateOutput};
+pub use render::{render, render_logged};
 pub use rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy, Rendered};
 
 /// Values as Helm holds them: JSON in which a float is what YAML gave and an integer what `--set` gave. The two render

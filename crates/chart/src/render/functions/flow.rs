@@ -1,0 +1,106 @@
+//! Functions that run templates, stop them, or ask the cluster.
+
+use super::Messages;
+use crate::render::error::marked;
+use crate::{LogLevel, LogLine, RenderOptions};
+use gotemplate::{CallResult, Error, FuncError, Functions, Map, Run, Str, Type, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How often one template may be in progress through `include`.
+const MAX_INCLUDES: usize = 1000;
+
+/// The name under which Go knows the set itself and every text given to `tpl`.
+const ANONYMOUS: &str = "gotpl";
+
+pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages: &Messages) {
+    let included: Arc<Mutex<HashMap<Str, usize>>> = Arc::default();
+    table.fixed("include", &[Type::Str, Type::Any], move |run, args| include(run, args, &included));
+    table.fixed("tpl", &[Type::Str, Type::Any], tpl);
+    let (lint, said) = (options.lint, messages.clone());
+    table.fixed("required", &[Type::Str, Type::Any], move |_, args| required(args, lint, &said));
+    let said = messages.clone();
+    table.fixed("fail", &[Type::Str], move |_, args| fail(args, lint, &said));
+    let cluster = options.lookup.clone().filter(|_| !options.lint);
+    table.fixed("lookup", &[Type::Str, Type::Str, Type::Str, Type::Str], move |_, args| {
+        let Some(cluster) = &cluster else { return Ok(Value::Map(Map::new())) };
+        let text = |i: usize| args[i].as_str().unwrap_or_default().lossy().into_owned();
+        let found = cluster.lookup(&text(0), &text(1), &text(2), &text(3))?;
+        Ok(crate::convert::to_go(&found))
+    });
+    // Names are looked up only by those who ask for it, and a rendering here has no network to ask.
+    table.fixed("getHostByName", &[Type::Str], |_, _| Ok(Value::from("")));
+}
+
+fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<HashMap<Str, usize>>) -> CallResult {
+    let name = args[0].as_str().unwrap_or_default();
+    let count = |change: &dyn Fn(usize) -> usize| {
+        let mut counts = included.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(name.clone()).or_default();
+        *count = change(*count);
+        *count
+    };
+    if count(&|n| n) > MAX_INCLUDES {
+        let name = name.lossy();
+        return Err(FuncError::Message(format!(
+            "rendering template has a nested reference name: {name}: unable to execute template"
+        )));
+    }
+    count(&|n| n + 1);
+    let result = run.execute(&name.lossy(), &args[1]);
+    count(&|n| n.saturating_sub(1));
+    match result {
+        Ok(text) => Ok(Value::Str(text)),
+        Err(Error::NoTemplate { name }) => Err(FuncError::Message(format!(
+            "template: no template {} associated with template \"{ANONYMOUS}\"",
+            gotemplate::quote::quoted(name.as_bytes())
+        ))),
+        Err(e) => Err(FuncError::Template(e)),
+    }
+}
+
+fn tpl(run: &mut Run<'_>, args: &[Value]) -> CallResult {
+    let text = args[0].as_str().unwrap_or_default();
+    // Nothing to execute; and a blank text would not replace the one that it may stand in.
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Str(text));
+    }
+    let Some(outer) = run.templates().cloned() else {
+        return Err("tpl: there is no template set".into());
+    };
+    let quoted = || gotemplate::quote::quoted(&text);
+    let mut set = outer.fork();
+    set.parse(ANONYMOUS, &text.lossy())
+        .map_err(|e| FuncError::Wrapped(format!("cannot parse template {}: {e}", quoted()), e))?;
+    let output = Arc::new(set).execute(ANONYMOUS, &args[1], run).map_err(|e| {
+        FuncError::Wrapped(format!("error during tpl function execution for {}: {e}", quoted()), e)
+    })?;
+    Ok(Value::from(output.lossy().replace("<no value>", "")))
+}
+
+fn required(args: &[Value], lint: bool, said: &Messages) -> CallResult {
+    let message = args[0].as_str().unwrap_or_default().lossy().into_owned();
+    let what = match &args[1] {
+        Value::Nil => "missing required value",
+        Value::Str(text) if text.is_empty() => "missing required values",
+        present => return Ok(present.clone()),
+    };
+    if !lint {
+        return Err(FuncError::Message(marked(&message)));
+    }
+    said.add(LogLine { level: LogLevel::Warn, message: what.into(), fields: vec![("message", message)] });
+    Ok(Value::from(""))
+}
+
+fn fail(args: &[Value], lint: bool, said: &Messages) -> CallResult {
+    let message = args[0].as_str().unwrap_or_default().lossy().into_owned();
+    if !lint {
+        return Err(FuncError::Message(marked(&message)));
+    }
+    said.add(LogLine {
+        level: LogLevel::Info,
+        message: "funcMap fail".into(),
+        fields: vec![("message", message)],
+    });
+    Ok(Value::from(""))
+}

@@ -1,0 +1,111 @@
+//! Running the templates of a chart and of the charts below it.
+
+use crate::render::{error, functions, objects};
+use crate::{Chart, Error, Log, RenderOptions};
+use gotemplate::{Limits, Map, MissingKey, Run, TemplateSet, Value};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A template file and what it is rendered with.
+struct Template {
+    text: String,
+    /// The root of its data, shared by all files of a chart.
+    data: Map,
+    /// `templates` directory of its chart.
+    base: String,
+}
+
+/// What every file renders to, by its path.
+pub(super) fn render(
+    chart: &Chart,
+    values: &Map,
+    options: &RenderOptions,
+    log: &mut Log,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut found = BTreeMap::new();
+    let scope = Scope { path: chart.name().to_string(), values: values.clone(), is_root: true };
+    let shared = Shared { release: objects::release(options), capabilities: objects::capabilities(options) };
+    collect(chart, scope, &shared, &mut found);
+    let order = order(&found);
+
+    let (table, messages) = functions::table(options);
+    let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
+    let mut set = TemplateSet::new(Arc::new(table)).with_missing_key(missing);
+    for path in &order {
+        set.parse(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
+    }
+    let set = Arc::new(set);
+    let mut run = Run::new(Limits::default());
+    let mut rendered = BTreeMap::new();
+    for path in order {
+        if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
+            continue;
+        }
+        let template = &found[&path];
+        template.data.insert("Template", objects::template(&path, &template.base));
+        let data = Value::Map(template.data.retyped(objects::VALUES));
+        let result = set.execute(&path, &data, &mut run);
+        log.0.append(&mut messages.take());
+        let text = result.map_err(|e| Error::Template(error::execution_error(&e)))?;
+        // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
+        rendered.insert(path, text.lossy().replace("<no value>", ""));
+    }
+    Ok(rendered)
+}
+
+/// Where in the tree of charts a chart stands.
+struct Scope {
+    path: String,
+    values: Map,
+    is_root: bool,
+}
+
+/// What all charts of one rendering see.
+struct Shared {
+    release: Value,
+    capabilities: Value,
+}
+
+/// Collects the templates of a chart and those below, and gives the root of its data.
+fn collect(chart: &Chart, scope: Scope, shared: &Shared, into: &mut BTreeMap<String, Template>) -> Map {
+    let subcharts = Map::new();
+    let data = Map::from_iter([
+        ("Chart", objects::metadata(&chart.metadata, scope.is_root)),
+        ("Files", objects::files(&chart.files)),
+        ("Release", shared.release.clone()),
+        ("Capabilities", shared.capabilities.clone()),
+        ("Values", Value::Map(scope.values.retyped(objects::VALUES))),
+        ("Subcharts", Value::Map(subcharts.clone())),
+    ]);
+    for below in &chart.dependencies {
+        let values = match scope.values.get(below.name()) {
+            Some(Value::Map(values)) => values,
+            _ => Map::new(),
+        };
+        let path = format!("{}/charts/{}", scope.path, below.name());
+        let inner = collect(below, Scope { path, values, is_root: false }, shared, into);
+        subcharts.insert(below.name(), Value::Map(inner));
+    }
+    for file in &chart.templates {
+        let partial = file.name.rsplit('/').next().is_some_and(|name| name.starts_with('_'));
+        if chart.is_library() && !partial {
+            continue;
+        }
+        let template = Template {
+            text: file.text().into_owned(),
+            data: data.clone(),
+            base: format!("{}/templates", scope.path),
+        };
+        into.insert(format!("{}/{}", scope.path, file.name), template);
+    }
+    data
+}
+
+/// The order of parsing and rendering: deepest paths first, and backwards by name, so that the definitions of outer charts
+/// and of earlier files win.
+fn order(found: &BTreeMap<String, Template>) -> Vec<String> {
+    let mut paths: Vec<String> = found.keys().cloned().collect();
+    paths.sort_by_key(|path| Reverse((path.matches('/').count(), path.clone())));
+    paths
+}

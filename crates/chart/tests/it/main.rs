@@ -1,0 +1,9 @@
+//! What real Helm 4.3.1 answered, asked of this crate.
+//!
+//! The recorded cases are command lines. The little command line in `command` understands the flags that they use, so that the
+//! cases read as they were recorded.
+
+mod charts;
+mod command;
+mod functions;
+mod strvals;
