@@ -77,6 +77,7 @@ pub fn check_room(session: &Session, plan: &ArtifactsPlan) -> Result<Option<u64>
 pub fn install(session: &mut Session, distribution: Option<Distribution>) -> Result<Outcome> {
     let store = session.store();
     let ledger = store.ledger()?;
+    store.tidy(Part::Artifacts, &ledger)?;
     let open = store.journal(Part::Artifacts, &ledger)?;
     let mut known = ledger.clone();
     for edit in open.iter().flat_map(Journal::edits) {
@@ -99,11 +100,11 @@ pub fn install(session: &mut Session, distribution: Option<Distribution>) -> Res
             version
         }
         (Err(error), journal) => {
-            if let Some(journal) = journal {
-                journal.edits().iter().rev().try_for_each(|edit| edit.undo(&session.disk))?;
-                store.discard(Part::Artifacts)?;
-                store.clean_if_empty()?;
+            for edit in journal.map(|journal| journal.edits()).unwrap_or_default().iter().rev() {
+                edit.undo(&session.disk)?;
             }
+            store.discard(Part::Artifacts)?;
+            store.clean_if_empty()?;
             return Err(error);
         }
     };
@@ -293,13 +294,22 @@ fn collect(session: &Session, store: &Store, mut ledger: Ledger, current: &str, 
             outcome.warnings.push(format!("{tree} is kept: {user}"));
             continue;
         }
-        session.disk.remove_tree(&tree)?;
-        session.disk.remove_tree(&partial(&tree))?;
+        remove_version(session, &tree)?;
         ledger.trees.remove(&tree);
         store.save(&ledger)?;
         outcome.changes += 1;
     }
     Ok(())
+}
+
+/// Removes a version. It loses its name first: half a version must never be taken for a whole one.
+fn remove_version(session: &Session, tree: &str) -> Result<()> {
+    let partial = partial(tree);
+    if session.host.exists(tree) {
+        session.disk.remove_tree(&partial)?;
+        session.disk.rename(tree, &partial)?;
+    }
+    session.disk.remove_tree(&partial)
 }
 
 /// Who may be using a version: a process that runs a program of it or names it, or a sandbox of Kata's, whose version cannot be
@@ -341,7 +351,6 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
     let edits = wanted::plan(Part::Artifacts, &wanted::Wishes::new(), &now, &BTreeSet::new(), &ledger)?;
     for edit in edits.iter().filter(|edit| matches!(edit, Edit::Put { .. })) {
         (session.around.say)(&edit.describe());
-        crate::edit::sweep(edit.path(), &session.disk)?;
         edit.apply(&session.disk)?;
         outcome.changes += 1;
     }
@@ -350,8 +359,7 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
             outcome.warnings.push(format!("{tree} is removed although {user}"));
         }
         (session.around.say)(&format!("- {tree}"));
-        session.disk.remove_tree(tree)?;
-        session.disk.remove_tree(&partial(tree))?;
+        remove_version(session, tree)?;
         outcome.changes += 1;
     }
     for edit in edits.iter().filter(|edit| matches!(edit, Edit::DropDirectory { .. })) {

@@ -20,6 +20,9 @@ const POLL: Duration = Duration::from_millis(250);
 pub fn install(session: &mut Session, found: &Found) -> Result<Outcome> {
     let store = session.store();
     let ledger = store.ledger()?;
+    if store.tidy(Part::Cri, &ledger)? {
+        settle(session, &store)?;
+    }
     let journal = store.journal(Part::Cri, &ledger)?;
     let known = with_journal(&ledger, journal.as_ref());
     let plan = cri_plan::install(session.asked, found, session.host, &known)?;
@@ -46,6 +49,9 @@ pub fn install(session: &mut Session, found: &Found) -> Result<Outcome> {
 pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
     let store = session.store();
     let ledger = store.ledger()?;
+    if store.tidy(Part::Cri, &ledger)? {
+        settle(session, &store)?;
+    }
     let journal = store.journal(Part::Cri, &ledger)?;
     let known = with_journal(&ledger, journal.as_ref());
     let mut known = known;

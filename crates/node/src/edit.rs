@@ -87,6 +87,7 @@ impl Edit {
             Edit::MakeDirectory { path, mode } => disk.make_directory(path, *mode),
             Edit::DropDirectory { path, .. } => disk.remove_directory(path).map(drop),
             Edit::Put { path, before, after, .. } => {
+                sweep(path, disk)?;
                 let now = disk.host().image(path)?;
                 if digest_of(now.as_ref()) == digest_of(after.as_ref()) && now.is_some() == after.is_some() {
                     return Ok(());

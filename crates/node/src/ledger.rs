@@ -4,7 +4,7 @@ use crate::edit::Edit;
 use crate::image::{Image, digest_of};
 use crate::lines::Ours;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The schema of `ledger.json`.
 pub const LEDGER_SCHEMA: &str = "husk.ledger/v1";
@@ -82,6 +82,9 @@ pub struct Ledger {
     /// Units of ours that run on the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
+    /// Paths that an open transaction is about to forget. A plan that wants to keep one says so again.
+    #[serde(skip)]
+    pub leaving: BTreeSet<String>,
 }
 
 impl Ledger {
@@ -97,6 +100,7 @@ impl Ledger {
             payload: None,
             unit: None,
             services: Vec::new(),
+            leaving: BTreeSet::new(),
         }
     }
 
@@ -113,20 +117,25 @@ impl Ledger {
             || (part == Part::Cri && !self.services.is_empty())
     }
 
-    /// Takes an edit into account. The edit may or may not have reached the disk: both contents count as left by us.
+    /// Takes an edit of an open transaction into account. It may or may not have reached the disk, so what is there before it
+    /// and what is there after it both count as left by us, and nothing is forgotten yet.
     pub fn fold(&mut self, part: Part, edit: &Edit) {
         match edit {
             Edit::MakeDirectory { path, mode } => {
                 self.directories.insert(path.clone(), OwnedDirectory { part, mode: *mode });
+                self.leaving.remove(path);
             }
             Edit::DropDirectory { path, .. } => {
-                self.directories.remove(path);
+                self.leaving.insert(path.clone());
             }
             Edit::Unpack { path, digest, .. } => {
                 self.trees.insert(path.clone(), digest.clone());
             }
-            Edit::Put { path, owned: None, .. } => {
-                self.files.remove(path);
+            Edit::Put { path, after, owned: None, .. } => {
+                if let Some(owned) = self.files.get_mut(path) {
+                    owned.left.extend(after.iter().map(Image::digest));
+                    self.leaving.insert(path.clone());
+                }
             }
             Edit::Put { path, owned: Some(owned), before, .. } => {
                 let mut owned = owned.clone();
@@ -135,6 +144,7 @@ impl Ledger {
                 owned.left.extend(before);
                 owned.left.dedup();
                 self.files.insert(path.clone(), owned);
+                self.leaving.remove(path);
             }
         }
     }
@@ -142,11 +152,18 @@ impl Ledger {
     /// Ends a transaction: only what was really written counts from now on.
     pub fn commit(&mut self, part: Part, transaction: u64, edits: &[Edit]) {
         for edit in edits {
-            self.fold(part, edit);
-            if let Edit::Put { path, after, .. } = edit
-                && let Some(owned) = self.files.get_mut(path)
-            {
-                owned.left = vec![digest_of(after.as_ref())];
+            match edit {
+                Edit::DropDirectory { path, .. } => {
+                    self.directories.remove(path);
+                }
+                Edit::Put { path, owned: None, .. } => {
+                    self.files.remove(path);
+                }
+                Edit::Put { path, owned: Some(owned), after, .. } => {
+                    let left = vec![digest_of(after.as_ref())];
+                    self.files.insert(path.clone(), Owned { left, ..owned.clone() });
+                }
+                edit => self.fold(part, edit),
             }
         }
         self.committed.insert(part, transaction);

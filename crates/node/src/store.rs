@@ -7,7 +7,7 @@
 use crate::disk::{Disk, temporary};
 use crate::edit::Edit;
 use crate::error::{NodeError, Result};
-use crate::host::{Host, file_name};
+use crate::host::{Host, file_name, parent};
 use crate::image::Image;
 use crate::ledger::{LEDGER_SCHEMA, Ledger, Part};
 use contract::Code;
@@ -177,7 +177,22 @@ impl<'a> Store<'a> {
             self.disk.remove(&format!("{directory}/000000.json"))?;
             self.disk.remove_tree(&directory)?;
         }
+        let journals = parent(&directory);
+        if self.disk.host().exists(journals) && self.disk.host().names(journals).is_empty() {
+            self.disk.remove_directory(journals)?;
+        }
         Ok(())
+    }
+
+    /// Removes what a run left behind that was killed after its commit, or while it wrote for itself. Returns whether the copy
+    /// of the installer was still there, which means that a timer may be armed.
+    pub fn tidy(&self, part: Part, ledger: &Ledger) -> Result<bool> {
+        self.disk.remove(&temporary(&format!("{}/ledger.json", self.directory())))?;
+        if self.journal(part, ledger)?.is_some() {
+            return Ok(false);
+        }
+        self.discard(part)?;
+        Ok(part == Part::Cri && (self.disk.host().exists(&self.installer()) || self.disk.host().exists(&temporary(&self.installer()))))
     }
 
     /// Copies the installer to the host.

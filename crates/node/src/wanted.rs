@@ -57,13 +57,16 @@ pub fn plan(
 ) -> Result<Vec<Edit>> {
     let mut puts = Vec::new();
     for (path, wanted) in wishes {
-        puts.extend(plan_file(part, path, wanted, now.get(path), ledger.files.get(path))?);
+        let (now, owned) = (now.get(path), ledger.files.get(path));
+        let edit = plan_file(part, path, wanted, now, owned)?;
+        puts.extend(edit.or_else(|| kept_after_all(path, now, owned, ledger)));
     }
     for (path, owned) in ledger.files.iter().filter(|(path, owned)| owned.part == part && !wishes.contains_key(*path)) {
         puts.push(plan_removal(path, owned, now.get(path)));
     }
     let kept: BTreeSet<&str> = wishes.keys().flat_map(|path| ancestors(path)).collect();
-    let missing = kept.iter().filter(|path| !directories.contains(**path));
+    let leaving = |path: &str| ledger.leaving.contains(path) && ledger.directories.contains_key(path);
+    let missing = kept.iter().filter(|path| !directories.contains(**path) || leaving(path));
     let mut edits: Vec<Edit> =
         missing.map(|path| Edit::MakeDirectory { path: (*path).to_owned(), mode: 0o755 }).collect();
     edits.extend(puts);
@@ -74,6 +77,12 @@ pub fn plan(
         }
     }
     Ok(edits)
+}
+
+/// A removal that was interrupted was about to forget this file, which is as it shall be: it stays ours.
+fn kept_after_all(path: &str, now: Option<&Image>, owned: Option<&Owned>, ledger: &Ledger) -> Option<Edit> {
+    let owned = owned.filter(|_| ledger.leaving.contains(path))?.clone();
+    Some(Edit::Put { path: path.to_owned(), before: now.cloned(), after: now.cloned(), owned: Some(owned) })
 }
 
 /// The directories above a path, from the top, without `/`.

@@ -1,0 +1,5 @@
+//! Stages on small hosts in temporary directories, with a service manager and a runtime that read what was written.
+
+mod crash;
+mod host;
+mod stages;

@@ -1,0 +1,263 @@
+//! What stages do on hosts of each kind, and what they refuse.
+
+use crate::host::{CONFIG, TestHost, payload};
+use contract::Code;
+use std::fs;
+
+#[test]
+fn containerd_1_7_is_configured_in_its_main_file_with_one_restart() {
+    let host = TestHost::containerd("1.7.24", Some(CONFIG));
+    let first = host.picture();
+    let (changes, restarted) = host.install().unwrap();
+    assert!(changes > 0 && restarted);
+    assert_eq!(host.machine.borrow().restarts, 1);
+    assert_eq!(host.machine.borrow().handlers, ["kata-qemu", "kata-qemu-snp", "runc"]);
+    let text = host.host.text("/etc/containerd/config.toml").unwrap();
+    assert!(text.starts_with(CONFIG), "comments and order stay:\n{text}");
+    assert!(host.host.text("/opt/kata/share/defaults/kata-containers/configuration-qemu.toml").unwrap().starts_with("# A copy"));
+    let before = host.picture();
+    assert_eq!(host.install().unwrap(), (0, false));
+    assert_eq!(host.picture(), before, "a second run writes nothing");
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+    assert_eq!(host.machine.borrow().restarts, 2);
+}
+
+#[test]
+fn the_drop_in_goes_where_the_version_reads_it() {
+    for (version, config, path) in [
+        ("2.0.5", Some("version = 3\n"), "/etc/containerd/config.d/kata-deploy.toml"),
+        ("2.1.4", None, "/etc/containerd/config.d/kata-deploy.toml"),
+        ("2.2.0", Some("version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n"), "/etc/containerd/conf.d/kata-deploy.toml"),
+        ("2.2.0", Some("version = 2\n"), "/etc/containerd/config.d/kata-deploy.toml"),
+    ] {
+        let host = TestHost::containerd(version, config);
+        let first = host.picture();
+        host.install().unwrap();
+        let text = host.host.text(path).unwrap_or_else(|| panic!("{version}: no {path}"));
+        let plugin = if config == Some("version = 2\n") { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" };
+        assert!(text.contains(plugin), "{text}");
+        assert_eq!(host.install().unwrap(), (0, false));
+        host.remove().unwrap();
+        assert_eq!(host.picture(), first, "{version}");
+    }
+}
+
+#[test]
+fn a_runtime_that_does_not_come_back_gets_its_old_configuration() {
+    let host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.machine.borrow_mut().refuses = true;
+    let config = host.host.text("/etc/containerd/config.toml");
+    let error = host.install().unwrap_err();
+    assert_eq!(error.code, Code::RUNTIME_REFUSED);
+    assert!(error.message.contains("exit-code"), "{}", error.message);
+    assert_eq!(host.host.text("/etc/containerd/config.toml"), config);
+    assert!(host.machine.borrow().up && host.machine.borrow().armed.is_empty());
+    assert_eq!(host.machine.borrow().restarts, 2);
+    assert!(!host.host.exists("/var/lib/husk/default/journal/cri") && !host.host.exists("/var/lib/husk/default/husk-node"));
+    host.machine.borrow_mut().refuses = false;
+    assert!(host.install().unwrap().1, "and the next attempt may work");
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_written() {
+    type Spoil = fn(&mut TestHost);
+    let cases: [(&str, Spoil, Code); 10] = [
+        ("unreadable configuration", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\n[x\n").unwrap(), Code::RUNTIME_CONFIG_UNREADABLE),
+        ("unknown schema", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 9\n").unwrap(), Code::RUNTIME_CONFIG_UNREADABLE),
+        ("dangling import", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\nimports = ['/etc/gone.toml']\n").unwrap(), Code::RUNTIME_CONFIG_CONFLICT),
+        ("CRI disabled", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\ndisabled_plugins = ['cri']\n").unwrap(), Code::RUNTIME_CONFIG_CONFLICT),
+        ("wrong distribution", |h| h.set("K8S_DISTRIBUTION", "k3s"), Code::DISTRIBUTION_MISMATCH),
+        ("shim of another architecture", |h| h.set("SHIMS_X86_64", "qemu qemu-se"), Code::SHIM_NOT_FOR_ARCHITECTURE),
+        ("no shim", |h| h.set("SHIMS_X86_64", ""), Code::SHIM_NOT_FOR_ARCHITECTURE),
+        ("archive missing", |h| fs::remove_file(h.payload().join("tarballs/kata-static-qemu.tar.zst")).unwrap(), Code::PAYLOAD_MISSING),
+        ("somebody's /opt/kata", |h| fs::create_dir(h.host.path("/opt/kata")).unwrap(), Code::PATH_OCCUPIED),
+        ("another runtime", |h| h.set("CONTAINER_RUNTIME_VERSION", "docker://27.0"), Code::RUNTIME_UNKNOWN),
+    ];
+    for (name, spoil, code) in cases {
+        let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
+        spoil(&mut host);
+        let first = host.picture();
+        let checks = host.session(|session| {
+            let version = session.asked.runtime_version.clone().unwrap();
+            let found = node::distribution::detect(session.asked, &version, session.host, session.units);
+            node::host_check::run(session, found.as_ref())
+        });
+        let failed: Vec<Code> = checks.iter().filter_map(|check| check.code).collect();
+        assert!(failed.contains(&code), "{name}: {checks:?}");
+        assert_eq!(host.picture(), first, "{name}");
+        assert_eq!(host.machine.borrow().restarts, 0);
+    }
+}
+
+#[test]
+fn a_truncated_archive_leaves_the_old_version_in_use() {
+    let host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.install().unwrap();
+    payload(&host.payload(), "4.2.0");
+    let path = host.payload().join("tarballs/kata-static-qemu.tar.zst");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    let before = host.picture();
+    assert_eq!(host.install().unwrap_err().code, Code::PAYLOAD_CORRUPT);
+    assert_eq!(host.picture(), before);
+}
+
+#[test]
+fn an_old_version_stays_while_a_process_uses_it() {
+    let host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.install().unwrap();
+    let old = host.host.names("/opt/kata.d").remove(0);
+    let process = host.directory.path().join("proc/77");
+    fs::create_dir_all(&process).unwrap();
+    fs::write(process.join("cmdline"), format!("/opt/kata.d/{old}/bin/qemu\0-m\02048\0")).unwrap();
+    payload(&host.payload(), "4.2.0");
+    host.install().unwrap();
+    assert_eq!(host.host.names("/opt/kata.d").len(), 2);
+    fs::remove_dir_all(&process).unwrap();
+    host.install().unwrap();
+    assert_eq!(host.host.names("/opt/kata.d").len(), 1);
+    assert!(!host.host.names("/opt/kata.d").contains(&old));
+}
+
+#[test]
+fn two_installations_share_a_host_and_leave_one_by_one() {
+    let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
+    let first = host.picture();
+    host.install().unwrap();
+    let alone = host.picture();
+    host.set("MULTI_INSTALL_SUFFIX", "dev");
+    host.install().unwrap();
+    assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu-dev"));
+    assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu"));
+    assert_eq!(host.install().unwrap(), (0, false));
+    host.set("MULTI_INSTALL_SUFFIX", "");
+    assert_eq!(host.install().unwrap(), (0, false), "the other's lines are not ours to judge");
+    host.set("MULTI_INSTALL_SUFFIX", "dev");
+    host.remove().unwrap();
+    assert_eq!(host.picture(), alone);
+    host.set("MULTI_INSTALL_SUFFIX", "");
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+}
+
+#[test]
+fn the_first_installation_may_leave_before_the_second() {
+    let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.install().unwrap();
+    host.set("MULTI_INSTALL_SUFFIX", "dev");
+    host.install().unwrap();
+    host.set("MULTI_INSTALL_SUFFIX", "");
+    host.remove().unwrap();
+    assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu-dev"));
+    assert!(!host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu"));
+    host.set("MULTI_INSTALL_SUFFIX", "dev");
+    host.remove().unwrap();
+    let text = host.host.text("/etc/containerd/config.toml").unwrap();
+    assert!(!text.contains("kata"), "{text}");
+}
+
+#[test]
+fn a_changed_setting_changes_only_its_lines() {
+    let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
+    let first = host.picture();
+    host.install().unwrap();
+    host.set("DEBUG", "true");
+    host.set("SHIMS_X86_64", "qemu");
+    host.install().unwrap();
+    let handlers = host.machine.borrow().handlers.clone();
+    assert!(handlers.contains(&"kata-qemu-debug".to_owned()) && !handlers.contains(&"kata-qemu-snp".to_owned()));
+    assert!(host.host.text("/etc/containerd/config.toml").unwrap().contains("level = \"debug\""));
+    host.set("DEBUG", "false");
+    host.install().unwrap();
+    assert!(!host.host.text("/etc/containerd/config.toml").unwrap().contains("debug"));
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+}
+
+#[test]
+fn a_stranger_s_change_survives_the_removal() {
+    let host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.install().unwrap();
+    let path = host.host.path("/etc/containerd/config.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("pause:3.9", "pause:3.10");
+    fs::write(&path, text).unwrap();
+    assert_eq!(host.install().unwrap(), (0, false));
+    host.remove().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), CONFIG.replace("pause:3.9", "pause:3.10"));
+}
+
+#[test]
+fn k3s_gets_its_lines_through_the_template() {
+    let mut host = TestHost::containerd("2.1.4", None);
+    let directory = "/var/lib/rancher/k3s/agent/etc/containerd";
+    fs::create_dir_all(host.host.path(directory)).unwrap();
+    fs::write(host.host.path(format!("{directory}/config.toml")), "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsnapshotter = 'overlayfs'\n").unwrap();
+    {
+        let mut machine = host.machine.borrow_mut();
+        machine.unit = "k3s.service".into();
+        machine.main = format!("{directory}/config-v3.toml.tmpl");
+    }
+    host.set("K8S_DISTRIBUTION", "k3s");
+    let first = host.picture();
+    host.install().unwrap();
+    let text = host.host.text(&format!("{directory}/config-v3.toml.tmpl")).unwrap();
+    assert!(text.starts_with("{{ template \"base\" . }}\n"), "{text}");
+    assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu-snp"));
+    assert_eq!(host.install().unwrap(), (0, false));
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+
+    // lines that a rendered file has already cannot be put behind it
+    host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "nydus");
+    assert_eq!(host.install().unwrap_err().code, Code::DROP_IN_NOT_READ);
+    assert!(!host.host.exists(&format!("{directory}/config-v3.toml.tmpl")));
+    host.remove().unwrap();
+
+    // a template that imports the drop-in directory takes both
+    fs::write(host.host.path(format!("{directory}/config.toml")), format!("version = 3\nimports = ['{directory}/config-v3.toml.d/*.toml']\n")).unwrap();
+    host.machine.borrow_mut().main = format!("{directory}/config.toml");
+    host.install().unwrap();
+    assert!(host.host.exists(&format!("{directory}/config-v3.toml.d/kata-deploy.toml")));
+}
+
+#[test]
+fn crio_gets_a_drop_in() {
+    let mut host = TestHost::containerd("1.34.0", None);
+    fs::create_dir_all(host.host.path("/etc/crio/crio.conf.d")).unwrap();
+    {
+        let mut machine = host.machine.borrow_mut();
+        machine.unit = "crio.service".into();
+        machine.main = "/etc/crio/crio.conf".into();
+    }
+    host.set("CONTAINER_RUNTIME_VERSION", "cri-o://1.34.0");
+    host.set("PULL_TYPE_MAPPING_X86_64", "qemu-snp:guest-pull");
+    let first = host.picture();
+    host.install().unwrap();
+    let text = host.host.text("/etc/crio/crio.conf.d/99-kata-deploy").unwrap();
+    assert!(text.contains("[crio.runtime.runtimes.kata-qemu-snp]") && text.contains("runtime_pull_image = true"), "{text}");
+    assert_eq!(host.install().unwrap(), (0, false));
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+}
+
+#[test]
+fn nydus_runs_as_a_service_of_its_own_and_leaves() {
+    let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "nydus");
+    host.set("SNAPSHOTTER_HANDLER_MAPPING_X86_64", "qemu-snp:nydus");
+    let first = host.picture();
+    host.install().unwrap();
+    assert_eq!(host.machine.borrow().running, ["nydus-for-kata-tee.service"]);
+    assert!(host.host.exists("/opt/kata/nydus-for-kata-tee/containerd-nydus-grpc"));
+    assert!(host.host.text("/etc/containerd/config.toml").unwrap().contains("[proxy_plugins.nydus-for-kata-tee]"));
+    assert_eq!(host.install().unwrap(), (0, false));
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+    assert!(host.machine.borrow().running.is_empty());
+
+    fs::remove_file(host.payload().join("nydus-snapshotter/containerd-nydus-grpc")).unwrap();
+    let error = host.install().unwrap_err();
+    assert_eq!(error.code, Code::PAYLOAD_INCOMPLETE);
+    assert!(error.message.contains("containerd-nydus-grpc"));
+}
