@@ -399,6 +399,30 @@ catalogue! {
         "Nothing was changed."
         "The message says what to use instead."
     }
+    5001 NO_SANDBOX {
+        "no sandbox"
+        "The verb needs a sandbox and there is none in the directory, or it does not run."
+        "Nothing was changed."
+        "Start one with `husk up --sandbox` or `husk sandbox up`."
+    }
+    5002 SANDBOX_HOSTS {
+        "sandbox hosts not as asked"
+        "The list of hosts cannot be read, or the sandbox that exists has other hosts."
+        "Nothing was changed."
+        "Correct `--hosts`, or remove the sandbox first with `husk sandbox down`."
+    }
+    5003 SANDBOX_UNUSABLE {
+        "sandbox cannot be used"
+        "A file of the sandbox cannot be read or written, or its process does not start."
+        "Nothing outside the sandbox's directory was touched."
+        "Read the cause in the message and `daemon.log` in the directory; `husk sandbox down` begins anew."
+    }
+    5004 HOST_NOT_CLEAN {
+        "host differs from what it was"
+        "After the removal a simulated host is not what it was before the installation."
+        "The release is removed; the sandbox and its hosts were left for inspection."
+        "If nobody changed the files that the message names, this is a bug worth reporting."
+    }
 }
 
 #[cfg(test)]

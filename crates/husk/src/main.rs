@@ -1,1 +1,82 @@
-fn main() {}
+//! The `husk` binary. Called as `husk-node` or `husk-dispatcher` it is these programs: the sandbox needs one file only.
+
+mod board;
+mod chart_source;
+mod charts;
+mod cli;
+mod cluster;
+mod down;
+mod error;
+mod explain;
+mod fit;
+mod plan;
+mod preflight;
+mod records;
+mod rollout;
+mod rollout_watch;
+mod sandbox_verbs;
+mod screen;
+mod status;
+mod subject;
+mod summary;
+mod up;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use error::{Failure, Result};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments.first().and_then(|name| Path::new(name).file_name()).unwrap_or_default();
+    match name.to_str() {
+        Some("husk-node") => return node::main(arguments),
+        Some("husk-dispatcher") => return fleet::cli::main(arguments),
+        _ => {}
+    }
+    let serving = arguments.get(1).is_some_and(|word| word == "sandbox") && arguments.get(2).is_some_and(|word| word == "serve");
+    if serving {
+        sandbox::daemon::log_to_stderr();
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HUSK_LOG").unwrap_or_else(|_| "off".into());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let call = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            let _ = error.print();
+            // clap says 2 for a wrong call; here 2 means "changes pending".
+            return if error.use_stderr() { ExitCode::from(error::exit::ERROR) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(call) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn run(call: Command) -> Result<()> {
+    let asynchronous = match call {
+        Command::Explain { code } => {
+            screen::emit(&explain::explain(code.as_deref())?);
+            return Ok(());
+        }
+        Command::Sandbox(verb) => return sandbox_verbs::run(verb),
+        other => other,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::plain)?;
+    runtime.block_on(async {
+        match asynchronous {
+            Command::Up(call) => up::up(call).await,
+            Command::Plan(call) => plan::plan(call).await,
+            Command::Status(call) => status::status(call).await,
+            Command::Down(call) => down::down(call).await,
+            Command::Explain { .. } | Command::Sandbox(_) => unreachable!("handled above"),
+        }
+    })
+}

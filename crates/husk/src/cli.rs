@@ -1,0 +1,182 @@
+//! The words of the command line.
+
+use crate::screen::Output;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Confidential Containers on any Kubernetes: checked, installed, proven, upgraded, removed without a trace.
+#[derive(Parser)]
+#[command(name = "husk", version, propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Install, or bring an installation to what the values say.
+    Up(Up),
+    /// Show what `up` would change; exit status 2 when something would.
+    Plan(Plan),
+    /// Show the installation: release, nodes, classes.
+    Status(Status),
+    /// Remove the installation from the cluster and from every node.
+    Down(Down),
+    /// Explain an error code, or list all of them.
+    Explain {
+        /// Such as HUSK-2202.
+        code: Option<String>,
+    },
+    /// Start, stop and look at the sandbox: a cluster inside this binary.
+    #[command(subcommand)]
+    Sandbox(Sandbox),
+}
+
+/// Which cluster.
+#[derive(Args, Clone)]
+pub(crate) struct Target {
+    /// Use the sandbox; it is started when it does not run.
+    #[arg(long)]
+    pub(crate) sandbox: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Hosts of a new sandbox, such as `k8s:2,k3s:1,crio:1`. Without it the sandbox is shaped after the values files.
+    #[arg(long, value_name = "KIND:COUNT,…", requires = "sandbox")]
+    pub(crate) hosts: Option<String>,
+    /// Kubeconfig file.
+    #[arg(long, env = "KUBECONFIG", conflicts_with = "sandbox", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, conflicts_with = "sandbox")]
+    pub(crate) context: Option<String>,
+}
+
+/// Where a sandbox lives.
+#[derive(Args, Clone)]
+pub(crate) struct Place {
+    /// Directory of the sandbox: hosts, API state, kubeconfig, logs.
+    #[arg(long, alias = "dir", env = "HUSK_SANDBOX_DIR", value_name = "DIR")]
+    pub(crate) sandbox_dir: Option<PathBuf>,
+}
+
+/// Which release of which chart.
+#[derive(Args, Clone)]
+pub(crate) struct Subject {
+    /// `confidential-containers`, `kata-deploy`, or the directory or archive of a chart.
+    #[arg(long, default_value = "confidential-containers")]
+    pub(crate) chart: String,
+    /// Name of the release; by default the chart's name.
+    #[arg(long)]
+    pub(crate) release: Option<String>,
+    /// Namespace; by default `coco-system`, for kata-deploy `kube-system`.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+}
+
+/// Values, in Helm's words.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Values {
+    /// Values file (repeatable; later ones win).
+    #[arg(long = "values", short = 'f', value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Set values: `key=value,key2=value2`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Set values as text.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set_string: Vec<String>,
+    /// Set values from JSON.
+    #[arg(long, value_name = "KEY=JSON")]
+    pub(crate) set_json: Vec<String>,
+    /// Set values from files.
+    #[arg(long, value_name = "KEY=FILE")]
+    pub(crate) set_file: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    #[command(flatten)]
+    pub(crate) values: Values,
+    /// How long the rollout may take, in seconds.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    #[command(flatten)]
+    pub(crate) values: Values,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// How long the removal may take, in seconds.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Sandbox {
+    /// Start it.
+    Up {
+        #[command(flatten)]
+        place: Place,
+        /// Its hosts, such as `k8s:2,k3s:1,crio:1`.
+        #[arg(long, value_name = "KIND:COUNT,…")]
+        hosts: Option<String>,
+    },
+    /// Stop it and delete everything that it kept.
+    Down {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Stop it; its state stays.
+    Stop {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the kubeconfig's path.
+    Kubeconfig {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Tell whether it runs, and where everything is.
+    Status {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Be the sandbox (what `up` starts in the background).
+    #[command(hide = true)]
+    Serve {
+        #[command(flatten)]
+        place: Place,
+    },
+}

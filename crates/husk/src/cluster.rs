@@ -1,0 +1,217 @@
+//! The cluster that a verb works on: a kubeconfig's, or the sandbox.
+
+use crate::cli::{Place, Target};
+use crate::error::{Failure, Result};
+use crate::fit;
+use crate::rollout::Rollout;
+use crate::screen::Screen;
+use contract::Code;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use sandbox::{HostSpec, daemon, parse_hosts};
+use serde::Serialize;
+use simhost::Manifest;
+use std::path::{Path, PathBuf};
+
+/// A cluster, reached.
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) sandbox: Option<SandboxPlace>,
+}
+
+/// Where a sandbox's things are.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SandboxPlace {
+    pub(crate) directory: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+}
+
+impl SandboxPlace {
+    /// Says where to look and how to go on.
+    pub(crate) fn hint(&self) -> String {
+        let directory = self.directory.display();
+        format!(
+            "hosts      {directory}/hosts/<name>/root\nkubeconfig {}\nremove     husk down --sandbox",
+            self.kubeconfig.display()
+        )
+    }
+}
+
+/// What a removal left on one simulated host.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostTrace {
+    pub(crate) name: String,
+    /// What differs from the host as it was at first; empty when nothing does.
+    pub(crate) differences: Vec<String>,
+}
+
+/// Returns the directory of the sandbox: the one given, else `husk/sandbox` in the user's state directory.
+pub(crate) fn directory(place: &Place) -> Result<PathBuf> {
+    if let Some(directory) = &place.sandbox_dir {
+        return std::path::absolute(directory).map_err(Failure::plain);
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
+    let state = state.ok_or_else(|| Failure::plain("HOME is not set; say where the sandbox lives with --sandbox-dir"))?;
+    Ok(state.join("husk/sandbox"))
+}
+
+/// Reaches the cluster of `up` and `plan`; a sandbox is started, and shaped after the rollouts when it is new.
+pub(crate) async fn reach(target: &Target, rollouts: &[Rollout], screen: &mut Screen) -> Result<Cluster> {
+    if !target.sandbox {
+        return from_kubeconfig(target).await;
+    }
+    let directory = directory(&target.place)?;
+    let hosts = match &target.hosts {
+        Some(text) => Some(hosts(text)?),
+        None if is_new(&directory)? => Some(fit::hosts(rollouts)),
+        None => None,
+    };
+    let (place, specs) = start(&directory, hosts).await?;
+    let shown: Vec<String> = specs.iter().map(|host| format!("{} ({})", host.name, host.kind)).collect();
+    screen.step("sandbox", &shown.join(", "));
+    Ok(Cluster { client: client(&place.kubeconfig, None).await?, sandbox: Some(place) })
+}
+
+/// Reaches the cluster of `status` and `down`, which find an installation or nothing.
+///
+/// A sandbox that was stopped or killed is started again: what is on its hosts can be asked and undone only while it runs.
+pub(crate) async fn existing(target: &Target) -> Result<Cluster> {
+    if !target.sandbox {
+        return from_kubeconfig(target).await;
+    }
+    let directory = directory(&target.place)?;
+    if is_new(&directory)? {
+        let message = format!("there is no sandbox in {}; `husk up --sandbox` makes one", directory.display());
+        return Err(Failure::new(Code::NO_SANDBOX, message));
+    }
+    let (place, _) = start(&directory, None).await?;
+    Ok(Cluster { client: client(&place.kubeconfig, None).await?, sandbox: Some(place) })
+}
+
+impl Cluster {
+    /// After a removal: compares the sandbox's hosts with what they were at first, and stops the sandbox.
+    pub(crate) async fn finish(&self, screen: &mut Screen) -> Result<Option<Vec<HostTrace>>> {
+        let Some(place) = &self.sandbox else { return Ok(None) };
+        let traces = traces(&place.directory)?;
+        if traces.iter().all(|trace| trace.differences.is_empty()) {
+            screen.step("hosts", &format!("{} hosts are what they were, byte for byte", traces.len()));
+        }
+        Ok(Some(traces))
+    }
+}
+
+/// Reads a list of hosts.
+pub(crate) fn hosts(text: &str) -> Result<Vec<HostSpec>> {
+    parse_hosts(text).map_err(|error| Failure::new(Code::SANDBOX_HOSTS, error.to_string()))
+}
+
+fn is_new(directory: &Path) -> Result<bool> {
+    let known = sandbox::Options::load(directory).map_err(|error| unusable(directory, &error))?;
+    Ok(known.is_none())
+}
+
+/// Starts the sandbox of a directory, or finds it running; returns its place and hosts.
+pub(crate) async fn start(directory: &Path, hosts: Option<Vec<HostSpec>>) -> Result<(SandboxPlace, Vec<HostSpec>)> {
+    let exe = std::env::current_exe().map_err(Failure::plain)?;
+    let owned = directory.to_owned();
+    let running = tokio::task::spawn_blocking(move || daemon::ensure(&owned, &exe, hosts))
+        .await
+        .map_err(Failure::plain)?
+        .map_err(|error| sandbox_failure(&error))?;
+    let options = sandbox::Options::load(directory)
+        .map_err(|error| unusable(directory, &error))?
+        .ok_or_else(|| unusable(directory, &"its options are gone"))?;
+    for host in &options.hosts {
+        remember(&directory.join("hosts").join(&host.name))?;
+    }
+    let place = SandboxPlace { directory: directory.to_owned(), kubeconfig: running.kubeconfig };
+    Ok((place, options.hosts))
+}
+
+/// Translates an error of the sandbox's process.
+pub(crate) fn sandbox_failure(error: &daemon::Error) -> Failure {
+    let code = match error {
+        daemon::Error::OtherHosts { .. } => Code::SANDBOX_HOSTS,
+        _ => Code::SANDBOX_UNUSABLE,
+    };
+    Failure::new(code, error.to_string())
+}
+
+fn unusable(directory: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::SANDBOX_UNUSABLE, format!("{}: {why}", directory.display()))
+}
+
+const MANIFEST: &str = "manifest.json";
+
+/// Writes down what a host is before anything is installed on it; once.
+fn remember(host: &Path) -> Result<()> {
+    let file = host.join(MANIFEST);
+    if file.exists() {
+        return Ok(());
+    }
+    let fail = |error: &dyn std::fmt::Display| unusable(&file, error);
+    let manifest = simhost::manifest::scan(&host.join("root")).map_err(|error| fail(&error))?;
+    let text = serde_json::to_string(&manifest).map_err(|error| fail(&error))?;
+    let fresh = host.join("manifest.json.new");
+    std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &file)).map_err(|error| fail(&error))
+}
+
+fn traces(directory: &Path) -> Result<Vec<HostTrace>> {
+    let options = sandbox::Options::load(directory).map_err(|error| unusable(directory, &error))?;
+    let mut traces = Vec::new();
+    for host in options.iter().flat_map(|options| &options.hosts) {
+        let place = directory.join("hosts").join(&host.name);
+        let fail = |error: &dyn std::fmt::Display| unusable(&place, error);
+        let text = std::fs::read_to_string(place.join(MANIFEST)).map_err(|error| fail(&error))?;
+        let before: Manifest = serde_json::from_str(&text).map_err(|error| fail(&error))?;
+        let now = simhost::manifest::scan(&place.join("root")).map_err(|error| fail(&error))?;
+        let differences = before.diff(&now).iter().map(ToString::to_string).collect();
+        traces.push(HostTrace { name: host.name.clone(), differences });
+    }
+    Ok(traces)
+}
+
+async fn from_kubeconfig(target: &Target) -> Result<Cluster> {
+    let client = match &target.kubeconfig {
+        Some(file) => client(file, target.context.clone()).await?,
+        None => {
+            let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
+            let config = match Config::from_kubeconfig(&options).await {
+                Ok(config) => config,
+                Err(error) => {
+                    let message = format!("no cluster: {error}; name one with --kubeconfig, or try `--sandbox`");
+                    return Err(Failure::new(Code::CLUSTER_UNREACHABLE, message));
+                }
+            };
+            connect(config)?
+        }
+    };
+    Ok(Cluster { client, sandbox: None })
+}
+
+async fn client(kubeconfig: &Path, context: Option<String>) -> Result<Client> {
+    let fail = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::CLUSTER_UNREACHABLE, format!("{}: {error}", kubeconfig.display()))
+    };
+    let file = Kubeconfig::read_from(kubeconfig).map_err(|error| fail(&error))?;
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(file, &options).await.map_err(|error| fail(&error))?;
+    connect(config)
+}
+
+fn connect(config: Config) -> Result<Client> {
+    // A second installation of the provider is refused and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::try_from(config).map_err(api_failure)
+}
+
+/// Translates an error of a request.
+pub(crate) fn api_failure(error: kube::Error) -> Failure {
+    Failure::new(Code::CLUSTER_UNREACHABLE, error.to_string())
+}
+
+/// Translates an error of the release engine.
+pub(crate) fn release_failure(error: &release::Error) -> Failure {
+    Failure { code: Some(error.code()), message: error.to_string(), exit: crate::error::exit::ERROR }
+}

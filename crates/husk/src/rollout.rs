@@ -1,0 +1,247 @@
+//! What rendered objects are going to do to nodes: read off the manifests, so that it is true for any values file.
+
+use fleet::selection::{Rules, Toleration};
+use fleet::selector::{Requirement, Selector};
+use fleet::template::JobTemplate;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a rollout reaches its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A DaemonSet of this name.
+    DaemonSet(String),
+    /// A dispatcher Job of this name.
+    Job(String),
+}
+
+/// One rollout of the node installer.
+#[derive(Clone, Debug)]
+pub(crate) struct Rollout {
+    pub(crate) mode: Mode,
+    /// The installation's name: `default` or its suffix.
+    pub(crate) install: String,
+    /// Which nodes it selects.
+    pub(crate) rules: Rules,
+    /// The installer's environment, as far as it is given literally.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Labels that the dispatcher's own pod asks for.
+    pub(crate) dispatcher_labels: BTreeMap<String, String>,
+    /// Taints that the dispatcher's own pod tolerates are of no interest to the sandbox; its images are.
+    pub(crate) images: BTreeSet<String>,
+}
+
+/// A RuntimeClass and the handler behind it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    pub(crate) name: String,
+    pub(crate) handler: String,
+}
+
+/// Returns the RuntimeClasses among some objects, by name.
+pub(crate) fn classes(objects: &[Value]) -> Vec<Class> {
+    let mut classes: Vec<Class> = objects
+        .iter()
+        .filter(|object| object["kind"] == "RuntimeClass")
+        .map(|object| Class { name: text(&object["metadata"]["name"]), handler: text(&object["handler"]) })
+        .collect();
+    classes.sort();
+    classes
+}
+
+/// Returns the rollouts among some objects, hooks included.
+pub(crate) fn rollouts(objects: &[Value]) -> Vec<Rollout> {
+    objects.iter().filter_map(|object| daemon_set(object).or_else(|| dispatcher(object, objects))).collect()
+}
+
+fn daemon_set(object: &Value) -> Option<Rollout> {
+    if object["kind"] != "DaemonSet" {
+        return None;
+    }
+    let pod = &object["spec"]["template"]["spec"];
+    let installer = containers(pod).find(|c| command(c).first().is_some_and(|c| c.ends_with("husk-node")) && command(c).iter().any(|w| w == "install"))?;
+    let environment = environment(installer);
+    let mut tolerations: Vec<Toleration> = serde_json::from_value(pod["tolerations"].clone()).unwrap_or_default();
+    tolerations.extend(added_by_the_controller());
+    let rules = Rules { nodes: BTreeSet::new(), selectors: selectors(pod), tolerations: Some(tolerations) };
+    Some(Rollout {
+        mode: Mode::DaemonSet(text(&object["metadata"]["name"])),
+        install: install_name(&environment),
+        rules,
+        environment,
+        dispatcher_labels: BTreeMap::new(),
+        images: images(pod),
+    })
+}
+
+/// The tolerations that the DaemonSet controller gives every pod of its own accord.
+fn added_by_the_controller() -> impl Iterator<Item = Toleration> {
+    ["not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable"].into_iter().map(
+        |name| Toleration {
+            key: format!("node.kubernetes.io/{name}"),
+            operator: "Exists".to_owned(),
+            ..Toleration::default()
+        },
+    )
+}
+
+fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
+    if object["kind"] != "Job" {
+        return None;
+    }
+    let pod = &object["spec"]["template"]["spec"];
+    let words = containers(pod).map(command).find(|words| {
+        words.first().is_some_and(|word| word.ends_with("husk-dispatcher")) && words.get(1).is_some_and(|word| word == "dispatch")
+    })?;
+    let options = |name: &str| {
+        let prefix = format!("--{name}=");
+        words.iter().filter_map(|word| word.strip_prefix(&prefix).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let file = options("job-template").pop()?;
+    let key = file.rsplit('/').next().unwrap_or_default().to_owned();
+    let source = objects
+        .iter()
+        .filter(|object| object["kind"] == "ConfigMap")
+        .find_map(|map| map["data"][&key].as_str())?;
+    let template: Value = serde_saphyr::from_str(source).ok()?;
+    let tolerations = JobTemplate::parse(source).ok()?.tolerations();
+    let node_pod = &template["spec"]["template"]["spec"];
+    let environment = containers(node_pod).map(environment).find(|e| !e.is_empty()).unwrap_or_default();
+    let nodes = options("nodes").iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
+    let rules = Rules {
+        nodes,
+        selectors: options("node-selector").iter().filter_map(|text| Selector::parse(text).ok()).collect(),
+        tolerations: (!words.iter().any(|word| word == "--ignore-node-taints")).then_some(tolerations),
+    };
+    let mut images = images(pod);
+    images.extend(self::images(node_pod));
+    Some(Rollout {
+        mode: Mode::Job(text(&object["metadata"]["name"])),
+        install: install_name(&environment),
+        rules,
+        environment,
+        dispatcher_labels: serde_json::from_value(pod["nodeSelector"].clone()).unwrap_or_default(),
+        images,
+    })
+}
+
+fn install_name(environment: &BTreeMap<String, String>) -> String {
+    let suffix = environment.get("MULTI_INSTALL_SUFFIX").map(String::as_str).unwrap_or_default();
+    contract::label::install_name(suffix).to_owned()
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainers", "containers"].into_iter().flat_map(|key| pod[key].as_array().into_iter().flatten())
+}
+
+fn command(container: &Value) -> Vec<String> {
+    let words = ["command", "args"].into_iter().flat_map(|key| container[key].as_array().into_iter().flatten());
+    words.map(text).collect()
+}
+
+fn environment(container: &Value) -> BTreeMap<String, String> {
+    let entries = container["env"].as_array().into_iter().flatten();
+    entries.filter_map(|entry| Some((text(&entry["name"]), entry["value"].as_str()?.to_owned()))).collect()
+}
+
+fn images(pod: &Value) -> BTreeSet<String> {
+    containers(pod).map(|container| text(&container["image"])).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Returns the selectors of a pod: its `nodeSelector` joined with each required term of its node affinity.
+///
+/// A term with something that labels cannot express (`Gt`, `Lt`, `matchFields`) counts as selecting every node: the
+/// cluster decides then.
+fn selectors(pod: &Value) -> Vec<Selector> {
+    let own: Vec<Requirement> = pod["nodeSelector"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| Requirement::In(key.clone(), [text(value)].into()))
+        .collect();
+    let terms = &pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+    let terms: Vec<Vec<Requirement>> = terms
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|term| term["matchExpressions"].as_array().into_iter().flatten().filter_map(requirement).collect())
+        .collect();
+    if terms.is_empty() {
+        return if own.is_empty() { Vec::new() } else { vec![Selector(own)] };
+    }
+    terms.into_iter().map(|term| Selector(own.iter().cloned().chain(term).collect())).collect()
+}
+
+fn requirement(expression: &Value) -> Option<Requirement> {
+    let key = text(&expression["key"]);
+    let values = expression["values"].as_array().into_iter().flatten().map(text).collect();
+    match expression["operator"].as_str()? {
+        "Exists" => Some(Requirement::Exists(key)),
+        "DoesNotExist" => Some(Requirement::Missing(key)),
+        "In" => Some(Requirement::In(key, values)),
+        "NotIn" => Some(Requirement::NotIn(key, values)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_daemon_set_selects_by_selector_and_affinity() {
+        let object = json!({"kind": "DaemonSet", "metadata": {"name": "kata-deploy"}, "spec": {"template": {"spec": {
+            "nodeSelector": {"pool": "kata"},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "tee", "operator": "Exists"}]},
+                {"matchExpressions": [{"key": "os", "operator": "In", "values": ["a", "b"]}]}]}}},
+            "containers": [{"image": "i", "command": ["/husk/husk-node", "install"],
+                            "env": [{"name": "MULTI_INSTALL_SUFFIX", "value": "canary"}, {"name": "N", "valueFrom": {}}]}]}}}});
+        let rollout = &rollouts(&[object])[0];
+        assert_eq!(rollout.install, "canary");
+        assert_eq!(rollout.mode, Mode::DaemonSet("kata-deploy".into()));
+        let selectors: Vec<String> = rollout
+            .rules
+            .selectors
+            .iter()
+            .map(|s| s.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            .collect();
+        assert_eq!(selectors, ["pool=kata,tee", "pool=kata,os in (a,b)"]);
+        let node = fleet::node::Node {
+            labels: [("pool".to_owned(), "kata".to_owned()), ("tee".to_owned(), String::new())].into(),
+            taints: vec![fleet::node::Taint {
+                key: "node.kubernetes.io/unschedulable".into(),
+                effect: "NoSchedule".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        assert_eq!(rollout.rules.left_out(&node), None);
+    }
+
+    #[test]
+    fn a_dispatcher_is_read_off_its_command_and_template() {
+        let template = "{apiVersion: batch/v1, kind: Job, spec: {template: {spec: {tolerations: [{operator: Exists}],
+            containers: [{image: node, env: [{name: K8S_DISTRIBUTION, value: k3s}]}]}}}}";
+        let objects = [
+            json!({"kind": "ConfigMap", "data": {"install.yaml": template}}),
+            json!({"kind": "Job", "metadata": {"name": "d"}, "spec": {"template": {"spec": {
+                "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
+                "containers": [{"image": "dispatcher", "command": ["/usr/bin/husk-dispatcher", "dispatch",
+                    "--job-template=/etc/kata-job/install.yaml", "--node-selector=a,b=1", "--node-selector=c"]}]}}}}),
+            json!({"kind": "Job", "metadata": {"name": "other"}, "spec": {"template": {"spec": {"containers": []}}}}),
+        ];
+        let rollouts = rollouts(&objects);
+        assert_eq!(rollouts.len(), 1);
+        assert_eq!(rollouts[0].mode, Mode::Job("d".into()));
+        assert_eq!(rollouts[0].rules.selectors.len(), 2);
+        assert_eq!(rollouts[0].environment["K8S_DISTRIBUTION"], "k3s");
+        assert_eq!(rollouts[0].images, ["dispatcher".to_owned(), "node".to_owned()].into());
+        assert!(rollouts[0].dispatcher_labels.contains_key("node-role.kubernetes.io/control-plane"));
+    }
+}

@@ -1,0 +1,158 @@
+//! Waits until every node of a rollout is through, and keeps the board and the screen up to date meanwhile.
+
+use crate::board::Board;
+use crate::records::{self, News};
+use crate::rollout::{Mode, Rollout};
+use crate::screen::Screen;
+use contract::{Stage, State};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How often the live region moves.
+const FRAME: Duration = Duration::from_millis(100);
+/// How often a DaemonSet and its pods are looked at.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// The node records of some installations, as they change.
+pub(crate) struct Watch {
+    pub(crate) board: Board,
+    news: BoxStream<'static, News>,
+    begun: Instant,
+}
+
+impl Watch {
+    /// Begins to watch, and takes in what is there already.
+    pub(crate) async fn begin(client: &Client, namespace: &str, rollouts: &[Rollout]) -> Watch {
+        let installs: BTreeSet<&str> = rollouts.iter().map(|rollout| rollout.install.as_str()).collect();
+        let streams = installs.iter().map(|install| records::follow(client, namespace, install).boxed());
+        let mut watch =
+            Watch { board: Board::default(), news: futures::stream::select_all(streams).boxed(), begun: Instant::now() };
+        let mut unlisted = installs.len();
+        let patience = tokio::time::sleep(Duration::from_secs(10));
+        let mut patience = std::pin::pin!(patience);
+        while unlisted > 0 {
+            tokio::select! {
+                Some(news) = watch.news.next() => match news {
+                    News::Record(record) => drop(watch.board.on(*record, 0)),
+                    News::Listed => unlisted -= 1,
+                    News::Gone(_) | News::Broken(_) => {}
+                },
+                // Without the first list old records would count as new ones; that is told apart later, by their pods.
+                () = &mut patience => break,
+            }
+        }
+        watch.board.listed();
+        watch
+    }
+
+    /// Milliseconds since the beginning.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Shows what happens until a future is through, and returns its result.
+    pub(crate) async fn during<T>(&mut self, doing: &str, screen: &mut Screen, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let mut frames = tokio::time::interval(FRAME);
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut work => break result,
+                Some(news) = self.news.next() => self.take(news, screen),
+                _ = frames.tick() => {}
+            }
+            screen.draw(doing, &self.board, self.now());
+        };
+        // What has arrived already belongs to the work.
+        while let Some(Some(news)) = self.news.next().now_or_never() {
+            self.take(news, screen);
+        }
+        screen.clear();
+        result
+    }
+
+    fn take(&mut self, news: News, screen: &mut Screen) {
+        let now = self.now();
+        match news {
+            News::Record(record) => {
+                if let Some(row) = self.board.on(*record, now) {
+                    screen.node(row);
+                }
+            }
+            News::Gone(node) => drop(self.board.gone(&node)),
+            News::Listed => {}
+            News::Broken(why) => tracing::debug!("the watch on node records broke: {why}"),
+        }
+    }
+}
+
+/// How a DaemonSet's rollout ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every node is through, some perhaps with an error.
+    Through,
+    /// Time is up; these nodes are not through.
+    TimedOut(Vec<String>),
+}
+
+/// Waits for the pods of a DaemonSet: each node must have said, through the pod of the newest revision, how it ended.
+pub(crate) async fn daemon_set(
+    client: &Client,
+    namespace: &str,
+    rollout: &Rollout,
+    watch: &mut Watch,
+    screen: &mut Screen,
+    patience: Duration,
+) -> kube::Result<Ending> {
+    let Mode::DaemonSet(name) = &rollout.mode else { return Ok(Ending::Through) };
+    let deadline = Instant::now() + patience;
+    let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    loop {
+        let set = sets.get(name).await?;
+        let generation = set.metadata.generation;
+        let status = set.status.unwrap_or_default();
+        let selector = ListParams::default().labels(&format!("name={name}"));
+        let mut unfinished = vec!["(the DaemonSet controller)".to_owned()];
+        if status.observed_generation == generation {
+            let wanted = usize::try_from(status.desired_number_scheduled).unwrap_or(0);
+            let updated = usize::try_from(status.updated_number_scheduled.unwrap_or(0)).unwrap_or(0);
+            let current = current_pods(pods.list(&selector).await?.items);
+            unfinished = current
+                .iter()
+                .filter(|(node, pod)| !through(watch, node, pod))
+                .map(|(node, _)| node.clone())
+                .collect();
+            if current.len() < wanted || updated < wanted {
+                unfinished.push(format!("({} of {wanted} pods exist)", current.len().min(updated)));
+            }
+        }
+        if unfinished.is_empty() {
+            return Ok(Ending::Through);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Ending::TimedOut(unfinished));
+        }
+        watch.during("nodes", screen, tokio::time::sleep(LOOK)).await;
+    }
+}
+
+/// Returns the living pod of each node.
+fn current_pods(pods: Vec<Pod>) -> BTreeMap<String, String> {
+    pods.into_iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter_map(|pod| Some((pod.spec?.node_name?, pod.metadata.name?)))
+        .collect()
+}
+
+fn through(watch: &Watch, node: &str, pod: &str) -> bool {
+    let Some(row) = watch.board.row(node) else { return false };
+    let ended = row.record.state == State::Failed || (row.record.stage == Stage::Label && row.record.state == State::Done);
+    ended && row.record.pod.as_deref().is_none_or(|speaker| speaker == pod)
+}

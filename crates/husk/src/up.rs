@@ -1,0 +1,297 @@
+//! `husk up`: values → plan → apply → nodes → proof.
+
+use crate::cli::Up;
+use crate::cluster::{self, Cluster};
+use crate::error::{Failure, Result, exit};
+use crate::preflight;
+use crate::rollout::{Class, Rollout};
+use crate::rollout_watch::{self, Ending, Watch};
+use crate::screen::{Output, Screen, emit};
+use crate::subject::Subject;
+use crate::summary::{self, ClassSummary, NodeSummary};
+use contract::{Code, State};
+use release::record::HookEvent;
+use release::event::Change;
+use release::{Engine, Event, Options, Progress};
+use serde::Serialize;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What `husk up -o json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    schema: &'static str,
+    release: String,
+    namespace: String,
+    revision: u32,
+    chart: String,
+    payload: String,
+    seconds: f64,
+    nodes: Vec<NodeSummary>,
+    classes: Vec<ClassSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<cluster::SandboxPlace>,
+}
+
+pub(crate) async fn up(call: Up) -> Result<()> {
+    let begun = Instant::now();
+    let mut screen = Screen::open(call.output);
+    let subject = Subject::load(&call.subject, &call.values)?;
+    let objects = subject.objects()?;
+    let rollouts = crate::rollout::rollouts(&objects);
+    let classes = crate::rollout::classes(&objects);
+    screen.step("values", &describe(&subject, &rollouts, &classes));
+
+    let cluster = cluster::reach(&call.target, &rollouts, &mut screen).await?;
+    let nodes = preflight::nodes(&cluster.client).await?;
+    preflight::check(&rollouts, &nodes)?;
+    let selected = nodes.iter().filter(|node| rollouts.iter().any(|r| r.rules.left_out(node).is_none())).count();
+    screen.step("plan", &format!("{} objects, {selected} of {} nodes selected", objects.len(), nodes.len()));
+
+    let mut watch = Watch::begin(&cluster.client, &subject.namespace, &rollouts).await;
+    let told = Told::default();
+    let engine = Engine::new(cluster.client.clone(), &subject.namespace).with_progress(told.listener());
+    let options = Options {
+        timeout: Duration::from_secs(call.timeout),
+        create_namespace: true,
+        force_conflicts: true,
+        ..Options::default()
+    };
+    let work = engine.install_or_upgrade(&subject.release, subject.source(), subject.values.clone(), &options);
+    let outcome = tokio::select! {
+        outcome = watch.during("apply", &mut screen, work) => outcome,
+        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+    };
+    for text in told.warnings() {
+        screen.warn(&text);
+    }
+    let release = match outcome {
+        Ok(release) => release,
+        Err(error) => {
+            let results = collect(&cluster, &subject, &rollouts).await.unwrap_or_default();
+            return Err(rollout_failure(&results).unwrap_or_else(|| cluster::release_failure(&error)));
+        }
+    };
+    screen.step("apply", &told.summary());
+
+    for rollout in &rollouts {
+        let patience = Duration::from_secs(call.timeout).saturating_sub(begun.elapsed());
+        let waiting = rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
+        let ending = tokio::select! {
+            ending = waiting => ending.map_err(cluster::api_failure)?,
+            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+        };
+        if let Ending::TimedOut(nodes) = ending {
+            return Err(Failure::new(
+                Code::NODES_FAILED,
+                format!("after {} s these nodes are not through: {}; the cluster goes on", call.timeout, nodes.join(", ")),
+            )
+            .exiting(exit::TIMED_OUT));
+        }
+    }
+
+    let results = settled(&cluster, &subject, &rollouts).await?;
+    if let Some(failure) = rollout_failure(&results) {
+        return Err(failure);
+    }
+    let class_results = summary::classes(&classes, &results);
+    let done = results.iter().filter(|node| node.selected).count();
+    screen.step("verify", &proof(&results, &class_results));
+    let seconds = begun.elapsed().as_secs_f64();
+    let report = Report {
+        schema: "husk.up/v1",
+        release: release.name.clone(),
+        namespace: release.namespace.clone(),
+        revision: release.version,
+        chart: subject.chart_title(),
+        payload: subject.payload(),
+        seconds,
+        nodes: results,
+        classes: class_results,
+        sandbox: cluster.sandbox.clone(),
+    };
+    match call.output {
+        Output::Json => print_json(&report),
+        Output::Text => {
+            screen.block("");
+            screen.block(summary::node_table(&report.nodes).trim_end());
+            if report.nodes.iter().any(|node| !node.selected) {
+                screen.block(&skipped(&report.nodes));
+            }
+            screen.block("");
+            screen.block(summary::class_table(&report.classes).trim_end());
+            screen.block("");
+            for warning in warnings(&report.nodes) {
+                screen.warn(&warning);
+            }
+            let nodes = if done == 1 { "node" } else { "nodes" };
+            screen.block(&format!(
+                "{} {} in {}, revision {}: payload {}, {done} {nodes} in {seconds:.1} s",
+                report.chart, report.release, report.namespace, report.revision, report.payload
+            ));
+            if let Some(place) = &report.sandbox {
+                screen.block(&place.hint());
+            }
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::plain)?;
+    emit(&format!("{text}\n"));
+    Ok(())
+}
+
+fn describe(subject: &Subject, rollouts: &[Rollout], classes: &[Class]) -> String {
+    let mode = match rollouts.first().map(|rollout| &rollout.mode) {
+        Some(crate::rollout::Mode::DaemonSet(_)) => "DaemonSet mode",
+        Some(crate::rollout::Mode::Job(_)) => "Job mode",
+        None => "no node installer",
+    };
+    format!("{}, payload {}, {mode}, {} RuntimeClasses", subject.chart_title(), subject.payload(), classes.len())
+}
+
+/// Reads what the cluster shows of every rollout.
+pub(crate) async fn collect(cluster: &Cluster, subject: &Subject, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
+    let nodes = preflight::nodes(&cluster.client).await?;
+    let mut all = Vec::new();
+    for rollout in rollouts {
+        let records = crate::records::list(&cluster.client, &subject.namespace, &rollout.install)
+            .await
+            .map_err(cluster::api_failure)?;
+        all.extend(summary::nodes(rollout, &nodes, &records));
+    }
+    Ok(all)
+}
+
+/// Reads the same until kubelets report what the runtimes have proven, for a while: they ask their runtime every few seconds.
+async fn settled(cluster: &Cluster, subject: &Subject, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let results = collect(cluster, subject, rollouts).await?;
+        let open = results.iter().any(|node| node.selected && !node.converged() && node.state != Some(State::Failed));
+        if !open || Instant::now() > deadline {
+            return Ok(results);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Returns the failure that nodes make together; exit 4 when some of them converged all the same.
+fn rollout_failure(results: &[NodeSummary]) -> Option<Failure> {
+    let selected: Vec<&NodeSummary> = results.iter().filter(|node| node.selected).collect();
+    let bad: Vec<&&NodeSummary> = selected.iter().filter(|node| !node.converged()).collect();
+    let failed: Vec<&&&NodeSummary> = bad.iter().filter(|node| node.state == Some(State::Failed)).collect();
+    if bad.is_empty() {
+        return None;
+    }
+    let mut lines = Vec::new();
+    for node in bad.iter().take(20) {
+        let code = node.code.map(|code| format!("{code} ")).unwrap_or_default();
+        let stage = node.stage.map(|stage| format!("at stage {stage}")).unwrap_or_else(|| "before any stage".to_owned());
+        let message = match (&node.message, node.missing.as_slice()) {
+            (message, _) if !message.is_empty() => message.clone(),
+            (_, []) => "not labelled".to_owned(),
+            (_, missing) => format!("the kubelet does not report {}", missing.join(", ")),
+        };
+        lines.push(format!("  node {}: {code}{stage}: {message}", node.name));
+    }
+    if bad.len() > 20 {
+        lines.push(format!("  and {} more", bad.len() - 20));
+    }
+    // One cause for all: say it as such, so that `husk explain` helps at once.
+    let codes: std::collections::BTreeSet<Code> = failed.iter().filter_map(|node| node.code).collect();
+    let code = match (codes.len(), codes.first()) {
+        (1, Some(code)) if failed.len() == bad.len() => *code,
+        _ => Code::NODES_FAILED,
+    };
+    let message = format!("{} of {} nodes failed\n{}", bad.len(), selected.len(), lines.join("\n"));
+    let status = if bad.len() < selected.len() { exit::PARTLY } else { exit::ERROR };
+    Some(Failure::new(code, message).exiting(status))
+}
+
+fn proof(nodes: &[NodeSummary], classes: &[ClassSummary]) -> String {
+    let selected = nodes.iter().filter(|node| node.selected).count();
+    let served = classes.iter().filter(|class| class.nodes > 0).count();
+    format!("{selected} of {selected} nodes labelled; {served} of {} classes served", classes.len())
+}
+
+fn skipped(nodes: &[NodeSummary]) -> String {
+    let lines = nodes.iter().filter_map(|node| node.skipped.as_ref().map(|why| format!("{} skipped: {why}", node.name)));
+    lines.take(20).collect::<Vec<_>>().join("\n")
+}
+
+/// Joins equal warnings of nodes.
+fn warnings(nodes: &[NodeSummary]) -> Vec<String> {
+    let mut by_text: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+    for node in nodes {
+        for text in &node.warnings {
+            by_text.entry(text).or_default().push(&node.name);
+        }
+    }
+    by_text.into_iter().map(|(text, names)| format!("{}: {text}", names.join(", "))).collect()
+}
+
+fn interrupted() -> Failure {
+    Failure::plain("interrupted: the cluster goes on with what was begun; the same command takes up where this ended")
+        .exiting(exit::INTERRUPTED)
+}
+
+/// What the release engine told.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Heard>>);
+
+#[derive(Default)]
+struct Heard {
+    created: usize,
+    changed: usize,
+    unchanged: usize,
+    deleted: usize,
+    hooks: Vec<(HookEvent, String)>,
+    warnings: Vec<String>,
+}
+
+impl Told {
+    pub(crate) fn listener(&self) -> Progress {
+        let heard = self.0.clone();
+        Progress::new(move |event| {
+            let Ok(mut heard) = heard.lock() else { return };
+            match event {
+                Event::Applied { change, .. } => match change {
+                    Change::Created => heard.created += 1,
+                    Change::Configured | Change::Recreated => heard.changed += 1,
+                    Change::Unchanged => heard.unchanged += 1,
+                },
+                Event::Deleted { .. } => heard.deleted += 1,
+                Event::HookStarted { event, object } => heard.hooks.push((event, object.name)),
+                Event::Warning { text } => heard.warnings.push(text),
+                Event::TakenOver { revision, status, .. } => {
+                    heard.warnings.push(format!("revision {revision} was left {status} by an interrupted run and is taken over"));
+                }
+                _ => {}
+            }
+        })
+    }
+
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.0.lock().map(|mut heard| std::mem::take(&mut heard.warnings)).unwrap_or_default()
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let Ok(heard) = self.0.lock() else { return String::new() };
+        let counts = [
+            (heard.created, "created"),
+            (heard.changed, "changed"),
+            (heard.unchanged, "unchanged"),
+            (heard.deleted, "deleted"),
+        ];
+        let mut parts: Vec<String> =
+            counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        if !heard.hooks.is_empty() {
+            parts.push(format!("{} hooks run", heard.hooks.len()));
+        }
+        if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+    }
+}

@@ -1,0 +1,10 @@
+//! The whole product on the sandbox: the binary as a user calls it.
+
+mod bad_input;
+mod command_line;
+mod crash;
+mod harness;
+mod host_roots;
+mod kubectl;
+mod up_and_down;
+mod values_files;

@@ -1,0 +1,74 @@
+//! The main job, both ways, and its reverse.
+
+use crate::harness::{Place, assert_converged};
+use crate::host_roots::{differences, snapshot};
+
+#[test]
+fn up_serves_every_handler_and_down_leaves_every_host_as_it_was() {
+    let place = Place::new();
+    place.ok(&["sandbox", "up"]);
+    let hosts = place.hosts();
+    assert_eq!(hosts, ["crio-1", "k3s-1", "k8s-1", "k8s-2"]);
+    let before: Vec<_> = hosts.iter().map(|host| snapshot(&place.host(host))).collect();
+
+    let report = place.json(&["up", "--sandbox"]);
+    assert_eq!(assert_converged(&report), 4);
+    let classes = report["classes"].as_array().unwrap();
+    assert!(classes.len() > 10, "{classes:?}");
+    let unserved: Vec<_> = classes.iter().filter(|class| class["nodes"] == 0).collect();
+    // s390x handlers have a class, and no such node is here.
+    assert!(unserved.iter().all(|class| class["name"].as_str().unwrap().contains("qemu-se")), "{unserved:?}");
+
+    let again = place.json(&["up", "--sandbox"]);
+    assert_eq!(assert_converged(&again), 4);
+    assert_eq!(again["revision"], 2);
+
+    let status = place.ok(&["status", "--sandbox"]);
+    assert!(status.contains("deployed") && status.contains("k3s-1"), "{status}");
+
+    place.ok(&["down", "--sandbox"]);
+    for (host, before) in hosts.iter().zip(&before) {
+        assert_eq!(differences(before, &snapshot(&place.host(host))), Vec::<String>::new(), "host {host}");
+    }
+}
+
+#[test]
+fn plan_tells_what_up_would_do_and_nothing_once_it_is_done() {
+    let place = Place::new();
+    let first = place.husk(&["plan", "--sandbox", "--hosts", "k8s:1"]);
+    assert_eq!(first.code, Some(2), "{first}");
+    assert!(first.out.contains("create   DaemonSet") || first.out.contains("DaemonSet"), "{first}");
+    assert!(first.out.contains("nodes selected: k8s-1"), "{first}");
+    let status = place.husk(&["status", "--sandbox"]);
+    assert_eq!(status.code, Some(1), "a plan installs nothing: {status}");
+    place.ok(&["up", "--sandbox"]);
+    let second = place.husk(&["plan", "--sandbox"]);
+    assert_eq!(second.code, Some(0), "{second}");
+    let changed = place.husk(&["plan", "--sandbox", "--set", "kata-as-coco-runtime.debug=true"]);
+    assert_eq!(changed.code, Some(2), "{changed}");
+}
+
+#[test]
+fn job_mode_does_the_same() {
+    let place = Place::new();
+    place.ok(&["sandbox", "up", "--hosts", "k8s:1,crio:1"]);
+    let hosts = place.hosts();
+    let before: Vec<_> = hosts.iter().map(|host| snapshot(&place.host(host))).collect();
+    let job = ["--set", "kata-as-coco-runtime.deploymentMode=job"];
+    let report = place.json(&[&["up", "--sandbox"][..], &job].concat());
+    assert_eq!(assert_converged(&report), 2);
+    place.ok(&["down", "--sandbox"]);
+    for (host, before) in hosts.iter().zip(&before) {
+        assert_eq!(differences(before, &snapshot(&place.host(host))), Vec::<String>::new(), "host {host}");
+    }
+}
+
+#[test]
+fn plain_output_has_a_line_for_every_stage_of_every_node_and_a_summary() {
+    let place = Place::new();
+    let out = place.ok(&["up", "--sandbox", "--hosts", "k8s:1"]);
+    for part in ["values ", "plan ", "node      k8s-1", "verify ", "payload 4.1.0", "kata-qemu", "1 node in"] {
+        assert!(out.contains(part), "{part} is missing in\n{out}");
+    }
+    assert!(!out.contains('\x1b'), "no control codes outside a terminal: {out:?}");
+}
