@@ -14,7 +14,9 @@ const LIMIT: u64 = 256 << 20;
 
 /// Returns the text that Helm keeps under the key `release`.
 pub fn encode(release: &Release) -> Result<String, String> {
-    let json = serde_json::to_vec(release).map_err(|error| error.to_string())?;
+    // Values hold floats where YAML has numbers; Go writes those without a point when they are whole.
+    let record = serde_json::to_value(release).map_err(|error| error.to_string())?;
+    let json = serde_json::to_vec(&goyaml::with_json_numbers(record)).map_err(|error| error.to_string())?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&json).map_err(|error| error.to_string())?;
     let packed = gzip.finish().map_err(|error| error.to_string())?;
@@ -82,6 +84,15 @@ mod tests {
         let text = encode(&release).unwrap();
         assert!(STANDARD.decode(&text).unwrap().starts_with(&[0x1f, 0x8b, 0x08]));
         assert_eq!(decode(&text).unwrap(), release);
+    }
+
+    #[test]
+    fn whole_numbers_are_written_as_go_writes_them() {
+        let release: Release = serde_json::from_value(json!({"config": {"a": 3.0, "b": 0.5}})).unwrap();
+        assert_eq!(
+            serde_json::to_value(decode(&encode(&release).unwrap()).unwrap().config).unwrap().to_string(),
+            "{\"a\":3,\"b\":0.5}"
+        );
     }
 
     #[test]

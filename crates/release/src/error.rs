@@ -114,7 +114,7 @@ pub enum Error {
         text: String,
     },
     /// Server-side apply found fields that another manager owns.
-    #[error("conflict occurred while applying object {object}: {message}")]
+    #[error("conflict occurred while applying object {}: {message}", .object.as_go())]
     FieldConflict {
         /// The object.
         object: ObjectId,
@@ -122,7 +122,7 @@ pub enum Error {
         message: String,
     },
     /// The server refused an object.
-    #[error("server-side apply failed for object {object}: {message}")]
+    #[error("server-side apply failed for object {}: {message}", .object.as_go())]
     Refused {
         /// The object.
         object: ObjectId,

@@ -35,6 +35,13 @@ impl ObjectId {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
+    /// Returns the object as Helm's errors about applying name it: `prod/web apps/v1, Kind=Deployment`.
+    pub fn as_go(&self) -> String {
+        let ObjectId { api_version, kind, namespace, name } = self;
+        let slash = if api_version.contains('/') { "" } else { "/" };
+        format!("{namespace}/{name} {slash}{api_version}, Kind={kind}")
+    }
+
     /// Are these the same object, whatever version of its API group they were written in?
     pub fn is_same_object(&self, other: &ObjectId) -> bool {
         self.group() == other.group()
@@ -265,6 +272,8 @@ mod tests {
         assert!(a.is_same_object(&ObjectId::new("batch/v1", "CronJob", "n", "x")));
         assert!(!a.is_same_object(&ObjectId::new("v1", "CronJob", "n", "x")));
         assert_eq!(a.to_string(), "CronJob/n/x");
+        assert_eq!(a.as_go(), "n/x batch/v1beta1, Kind=CronJob");
+        assert_eq!(ObjectId::new("v1", "Node", "", "x").as_go(), "/x /v1, Kind=Node");
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 /// Something that can be rendered for a cluster: a chart, in general.
 pub trait Source: Send + Sync + 'static {
-    /// Returns the CustomResourceDefinitions that are installed before anything is rendered (the `crds/` folder).
-    fn crds(&self) -> Vec<Crd>;
+    /// Returns the CustomResourceDefinitions that are installed before anything is rendered (the `crds/` folder), with
+    /// the dependencies that the values ask for. The error is shown to the user as it is.
+    fn crds(&self, values: &Map<String, Value>) -> Result<Vec<Crd>, String>;
 
     /// Renders. Called on a thread that may block; the error is shown to the user as it is.
     fn render(&self, input: RenderInput) -> Result<Bundle, String>;

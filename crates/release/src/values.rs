@@ -25,15 +25,16 @@ pub struct Chosen {
     pub defaults: Option<Map<String, Value>>,
 }
 
-/// Chooses the values of an upgrade.
+/// Chooses the values of an upgrade. Numbers of the record are floats, as they are for Helm, which reads it as JSON.
 pub fn choose(reuse: Reuse, given: Map<String, Value>, old: &Map<String, Value>, old_chart: &Value) -> Chosen {
+    let old = &with_floats(old);
     match reuse {
         Reuse::Never => Chosen { config: given, defaults: None },
         Reuse::WhenNoneGiven if given.is_empty() => Chosen { config: old.clone(), defaults: None },
         Reuse::WhenNoneGiven => Chosen { config: given, defaults: None },
         Reuse::OverNewDefaults => Chosen { config: coalesce(given, old), defaults: None },
         Reuse::WithOldDefaults => {
-            let defaults = old_chart["values"].as_object().cloned().unwrap_or_default();
+            let defaults = old_chart["values"].as_object().map(with_floats).unwrap_or_default();
             Chosen { config: coalesce(given, old), defaults: Some(coalesce(old.clone(), &without_nulls(&defaults))) }
         }
     }
@@ -58,6 +59,10 @@ pub fn coalesce(mut upper: Map<String, Value>, lower: &Map<String, Value>) -> Ma
         }
     }
     upper
+}
+
+fn with_floats(map: &Map<String, Value>) -> Map<String, Value> {
+    map.iter().map(|(key, value)| (key.clone(), goyaml::with_float_numbers(value.clone()))).collect()
 }
 
 fn without_nulls(map: &Map<String, Value>) -> Map<String, Value> {
@@ -94,16 +99,17 @@ mod tests {
     fn each_way_of_reuse() {
         let given = map(json!({"a": {"x": 1}, "gone": null}));
         let old = map(json!({"a": {"x": 0, "y": 2}, "gone": 5, "b": 3}));
+        let floats = map(json!({"a": {"x": 0.0, "y": 2.0}, "gone": 5.0, "b": 3.0}));
         let chart = json!({"values": {"b": 0, "c": 4, "n": null}});
         let pick = |reuse, given: &Map<String, Value>| choose(reuse, given.clone(), &old, &chart);
-        let both = map(json!({"a": {"x": 1, "y": 2}, "b": 3}));
+        let both = map(json!({"a": {"x": 1, "y": 2.0}, "b": 3.0}));
         assert_eq!(pick(Reuse::Never, &given).config, given);
         assert_eq!(pick(Reuse::WhenNoneGiven, &given).config, given);
-        assert_eq!(pick(Reuse::WhenNoneGiven, &Map::new()).config, old);
+        assert_eq!(pick(Reuse::WhenNoneGiven, &Map::new()).config, floats);
         assert_eq!(pick(Reuse::OverNewDefaults, &given), Chosen { config: both.clone(), defaults: None });
         let kept = pick(Reuse::WithOldDefaults, &given);
         assert_eq!(kept.config, both);
-        assert_eq!(kept.defaults, Some(map(json!({"a": {"x": 0, "y": 2}, "gone": 5, "b": 3, "c": 4}))));
+        assert_eq!(kept.defaults, Some(map(json!({"a": {"x": 0.0, "y": 2.0}, "gone": 5.0, "b": 3.0, "c": 4.0}))));
     }
 
     #[test]

@@ -34,8 +34,8 @@ impl Engine {
         let revision = history.last().map_or(1, |last| last.version + 1);
 
         if options.dry_run == DryRun::No {
-            self.install_crds(&source, options.crds).await?;
-        } else if !source.crds().is_empty() && options.crds != Crds::Skip {
+            self.install_crds(&source, &values, options.crds).await?;
+        } else if options.crds != Crds::Skip && !source.crds(&values).map_err(Error::Render)?.is_empty() {
             let text = "This chart or one of its subcharts contains CRDs. Rendering may fail or contain inaccuracies.";
             self.cluster.progress.warn(text);
         }
@@ -135,11 +135,16 @@ impl Engine {
     }
 
     /// Brings the chart's own CustomResourceDefinitions to the cluster and waits until they are served.
-    pub(super) async fn install_crds(&self, source: &Arc<dyn Source>, policy: Crds) -> Result<()> {
+    pub(super) async fn install_crds(
+        &self,
+        source: &Arc<dyn Source>,
+        values: &Map<String, Value>,
+        policy: Crds,
+    ) -> Result<()> {
         if policy == Crds::Skip {
             return Ok(());
         }
-        for crd in source.crds() {
+        for crd in source.crds(values).map_err(Error::Render)? {
             let failed = |error| Error::Crd { name: crd.name.clone(), source: Box::new(error) };
             let objects = parse_manifest(&crd.text).map_err(failed)?;
             let mut items = resolve(&self.cluster, objects, &self.namespace).await.map_err(failed)?;

@@ -48,7 +48,7 @@ impl Engine {
             ([HookEvent::PreInstall, HookEvent::PostInstall], options.crds != Crds::Skip)
         };
 
-        let crds = if crds { self.crd_items(&source).await? } else { vec![] };
+        let crds = if crds { self.crd_items(&source, &release.config).await? } else { vec![] };
         let mut objects = self.planned_crds(&crds, options.crds).await?;
         objects.extend(self.planned_objects(&release, &crds, &history, &options).await?);
         let hooks = if options.hooks { planned_hooks(&release, &events) } else { vec![] };
@@ -62,9 +62,9 @@ impl Engine {
         })
     }
 
-    async fn crd_items(&self, source: &Arc<dyn Source>) -> Result<Vec<Item>> {
+    async fn crd_items(&self, source: &Arc<dyn Source>, values: &Map<String, Value>) -> Result<Vec<Item>> {
         let mut objects = Vec::new();
-        for crd in source.crds() {
+        for crd in source.crds(values).map_err(Error::Render)? {
             objects.extend(parse_manifest(&crd.text)?);
         }
         resolve_beside(&self.cluster, objects, &[], "").await

@@ -51,7 +51,7 @@ impl Engine {
             return Ok(release);
         }
         if options.crds == Crds::Apply {
-            self.install_crds(&source, options.crds).await?;
+            self.install_crds(&source, &release.config, options.crds).await?;
         }
         let mut earlier = without(self.left_by(&history).await?, &recorded);
         earlier.extend(recorded);

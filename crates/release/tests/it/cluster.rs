@@ -98,11 +98,6 @@ impl TestCluster {
         names.sort();
         names
     }
-
-    pub(crate) async fn delete(&self, api_version: &str, kind: &str, name: &str) {
-        let resource = self.api.resource(api_version, kind).await.unwrap().unwrap();
-        self.api.delete(&resource, &ObjectId::new(api_version, kind, "prod", name), Cascade::Background).await.unwrap();
-    }
 }
 
 fn id_of(object: &Value) -> ObjectId {
@@ -248,8 +243,8 @@ pub(crate) struct Plain {
 }
 
 impl Source for Plain {
-    fn crds(&self) -> Vec<Crd> {
-        self.crds.clone()
+    fn crds(&self, _: &Map<String, Value>) -> Result<Vec<Crd>, String> {
+        Ok(self.crds.clone())
     }
 
     fn render(&self, input: RenderInput) -> Result<Bundle, String> {

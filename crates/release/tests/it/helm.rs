@@ -19,7 +19,8 @@ impl Helm {
         let address = format!("https://{}", listener.local_addr().unwrap());
         let home = std::env::temp_dir().join(format!("husk-helm-{}", std::process::id()));
         std::fs::create_dir_all(home.join("chart/templates")).unwrap();
-        std::fs::write(home.join("kubeconfig"), cluster.server.credentials().kubeconfig("test", &address).unwrap()).unwrap();
+        std::fs::write(home.join("kubeconfig"), cluster.server.credentials().kubeconfig("test", &address).unwrap())
+            .unwrap();
         std::fs::write(home.join("chart/Chart.yaml"), "apiVersion: v2\nname: tiny\nversion: 1.2.3\n").unwrap();
         std::fs::write(home.join("chart/values.yaml"), "k: one\n").unwrap();
         let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cfg\ndata:\n  k: {{ .Values.k | quote }}\n";
@@ -34,8 +35,14 @@ impl Helm {
 
     async fn run(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.program);
-        command.args(arguments).args(["-n", "prod"]).current_dir(&self.home).env("KUBECONFIG", self.home.join("kubeconfig"));
-        for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
+        command
+            .args(arguments)
+            .args(["-n", "prod"])
+            .current_dir(&self.home)
+            .env("KUBECONFIG", self.home.join("kubeconfig"));
+        for (variable, folder) in
+            [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+        {
             command.env(variable, self.home.join(folder));
         }
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
@@ -70,7 +77,10 @@ async fn either_manages_what_the_other_made() {
     engine.upgrade("web", ours.clone().arc(), no_values(), &quick()).await.unwrap();
     assert_eq!(cluster.config_map("cfg").await.unwrap()["data"]["k"], "three");
     let history = helm.run(&["history", "web", "-o", "json"]).await;
-    assert!(history.contains("\"revision\":2") && history.contains("Upgrade complete") && history.contains("superseded"), "{history}");
+    assert!(
+        history.contains("\"revision\":2") && history.contains("Upgrade complete") && history.contains("superseded"),
+        "{history}"
+    );
     assert!(helm.run(&["get", "manifest", "web"]).await.contains("three"));
     helm.run(&["rollback", "web", "1"]).await;
     assert_eq!(cluster.config_map("cfg").await.unwrap()["data"]["k"], "two");

@@ -126,10 +126,11 @@ async fn definitions_come_first() {
     let cluster = TestCluster::start().await;
     let engine = cluster.engine();
     let thing = json!({"apiVersion": "x.io/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"a": 1}});
-    let error = engine.install("a", Plain::new(&[thing.clone()]).arc(), no_values(), &quick()).await.unwrap_err();
+    let error =
+        engine.install("a", Plain::new(std::slice::from_ref(&thing)).arc(), no_values(), &quick()).await.unwrap_err();
     assert!(error.to_string().contains("no matches for kind \"Thing\" in version \"x.io/v1\""), "{error}");
 
-    let mut source = Plain::new(&[thing.clone()]);
+    let mut source = Plain::new(std::slice::from_ref(&thing));
     source.crds = vec![Crd { name: "crds/things.yaml".into(), text: crd().to_string() }];
     let plan = engine.plan("a", source.clone().arc(), no_values(), &quick()).await.unwrap();
     assert_eq!(plan.counts().create, 2, "{plan:?}");

@@ -86,9 +86,9 @@ async fn values_are_kept_when_none_are_given() {
     let values = json!({"a": 1}).as_object().unwrap().clone();
     engine.install("web", source.clone().arc(), values, &quick()).await.unwrap();
     let release = engine.upgrade("web", source.clone().arc(), no_values(), &quick()).await.unwrap();
-    assert_eq!(release.config["a"], 1);
+    assert_eq!(release.config["a"].as_f64(), Some(1.0));
     let shown = cluster.config_map("values").await.unwrap()["data"].clone();
-    assert_eq!(shown, json!({"values": "{\"a\":1}", "revision": "2", "upgrade": "true"}));
+    assert_eq!(shown, json!({"values": "{\"a\":1.0}", "revision": "2", "upgrade": "true"}));
     let options = Options { reuse: Reuse::Never, ..quick() };
     assert!(engine.upgrade("web", source.arc(), no_values(), &options).await.unwrap().config.is_empty());
 }
