@@ -1,5 +1,6 @@
 //! The container runtime of a host: from `ExecStart` to answers on the CRI socket.
 
+use crate::containerd;
 use crate::daemon;
 use crate::host::{Machine, RuntimeStatus};
 use crate::layout::Flavour;
@@ -163,7 +164,8 @@ impl Answers {
         let handler = |name: &str, like: &str| {
             let full = matches!(like, "runc" | "crun");
             let features = RuntimeHandlerFeatures { recursive_read_only_mounts: full, user_namespaces: full };
-            RuntimeHandler { name: name.to_owned(), features: Some(features) }
+            // containerd asks the shim, and says nothing of a shim that does not tell.
+            RuntimeHandler { name: name.to_owned(), features: (full || self.is_crio()).then_some(features) }
         };
         let default = handler("", &self.effective.default_handler);
         let named = self.effective.handlers.keys().map(|name| handler(name, name));
@@ -195,7 +197,8 @@ impl RuntimeService for Answers {
             condition.reason = "NetworkPluginNotReady".to_owned();
             condition.message = "Network plugin returns error: cni plugin not initialized".to_owned();
         }
-        if !self.is_crio() && !self.runtime.version.starts_with("1.6.") {
+        let version = containerd::Version::parse(&self.runtime.version);
+        if !self.is_crio() && !version.is_some_and(containerd::Version::is_lenient_1_6) {
             conditions.push(condition("ContainerdHasNoDeprecationWarnings", true));
         }
         let mut info = std::collections::BTreeMap::new();

@@ -31,9 +31,9 @@ impl Version {
         self.major >= 2
     }
 
-    /// 1.6.20 and before: schema versions above 2 pass unread, and patterns of imports are not taken relative to the
-    /// importing file.
-    fn is_lenient_1_6(self) -> bool {
+    /// 1.6.20 and before: schema versions above 2 pass unread, and patterns of imports are not taken relative to
+    /// the importing file. Where exactly this ended is not known: 1.6.36 is strict.
+    pub(crate) fn is_lenient_1_6(self) -> bool {
         self < Version { major: 1, minor: 6, patch: 21 }
     }
 }

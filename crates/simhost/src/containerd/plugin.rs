@@ -140,7 +140,8 @@ fn invalid(
     }
     let flag = |handler: &Value, key: &str| handler.get(key).and_then(Value::as_bool).unwrap_or(false);
     for (name, handler) in handlers {
-        if flag(handler, "privileged_without_host_devices_all_devices_allowed")
+        if start.version >= (Version { major: 1, minor: 7, patch: 0 })
+            && flag(handler, "privileged_without_host_devices_all_devices_allowed")
             && !flag(handler, "privileged_without_host_devices")
         {
             return Some(

@@ -22,6 +22,8 @@ pub(crate) struct Case {
     old: Expected,
     /// 1.6.20, where it differs from later 1.x.
     lenient: Option<Expected>,
+    /// All of 1.6, where it differs from 1.7.
+    six: Option<Expected>,
     new: Expected,
 }
 
@@ -37,7 +39,8 @@ impl Case {
     pub(crate) fn expected(&self, version: &str) -> Outcome {
         let expected = match version {
             version if version.starts_with("2.") => self.new,
-            version if version.starts_with("1.6.20") => self.lenient.unwrap_or(self.old),
+            version if version.starts_with("1.6.20") => self.lenient.or(self.six).unwrap_or(self.old),
+            version if version.starts_with("1.6.") => self.six.unwrap_or(self.old),
             _ => self.old,
         };
         match expected {
@@ -49,14 +52,14 @@ impl Case {
 }
 
 const fn case(name: &'static str, config: &'static str, old: Expected, new: Expected) -> Case {
-    Case { name, config, drop_in: "", old, lenient: None, new }
+    Case { name, config, drop_in: "", old, lenient: None, six: None, new }
 }
 
 const fn with(name: &'static str, config: &'static str, drop_in: &'static str, old: Expected, new: Expected) -> Case {
-    Case { name, config, drop_in, old, lenient: None, new }
+    Case { name, config, drop_in, old, lenient: None, six: None, new }
 }
 
-/// Every case; seen on containerd 1.6.20 and 2.1.9.
+/// Every case; put to containerd 1.6.20, 1.6.36, 1.7.27, 2.1.9 and 2.2.0.
 #[rustfmt::skip]
 pub(crate) static CASES: &[Case] = &[
     case("not TOML", "version = 2\n[plugins", EXITS, EXITS),
@@ -107,6 +110,21 @@ pub(crate) static CASES: &[Case] = &[
     Case { lenient: Some(RUNC), ..with("schema 3 with a drop-in without schema", "version = 3\nimports = ['@D@/extra.toml']", "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.a]\nruntime_type = 'x'", EXITS, WITH_A) },
     Case { lenient: Some(Ok(&["main", "runc"])), ..with("schema 2 with a drop-in of schema 3 loses its own handlers", "version = 2\nimports = ['@D@/extra.toml']\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.main]\nruntime_type = 'x'\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type = 'x'", "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.a]\nruntime_type = 'x'", EXITS, WITH_A) },
     with("schema 3 with a drop-in of schema 2", "version = 3\nimports = ['@D@/extra.toml']\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.main]\nruntime_type = 'x'", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.a]\nruntime_type = 'x'\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type = 'x'", WITH_A, Ok(&["main", "runc"])),
+    case("a base specification that is missing", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type = 'x'\nbase_runtime_spec = '/nonexistent.json'", NO_CRI, NO_CRI),
+    Case { six: Some(RUNC), ..case("all devices without host devices", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type = 'x'\nprivileged_without_host_devices_all_devices_allowed = true", NO_CRI, NO_CRI) },
+    case("a time span that is none", "version = 2\n[timeouts]\n'io.containerd.timeout.shim.cleanup' = 'soon'", EXITS, EXITS),
+    Case { lenient: Some(RUNC), ..case("the runtime half of the CRI disabled", "version = 3\ndisabled_plugins = ['io.containerd.cri.v1.runtime']", EXITS, NO_CRI) },
+    Case { lenient: Some(RUNC), ..case("the images half of the CRI disabled", "version = 3\ndisabled_plugins = ['io.containerd.cri.v1.images']", EXITS, NO_CRI) },
+    Case { lenient: Some(RUNC), ..case("an unknown snapshotter in schema 3", "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsnapshotter = 'nope'", EXITS, NO_CRI) },
+    case("a root that is no text", "version = 2\nroot = 7", EXITS, EXITS),
+    case("schema as a fraction", "version = 2.0", EXITS, EXITS),
+    case("an import that is a directory", "version = 2\nimports = ['@D@']", EXITS, EXITS),
+    case("lines that end as on Windows", "version = 2\r\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.a]\r\nruntime_type = 'x'\r\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\r\nruntime_type = 'x'\r\n", WITH_A, WITH_A),
+    case("an inline handler", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes]\na = {runtime_type = 'x'}\nrunc = {runtime_type = 'x'}", WITH_A, WITH_A),
+    case("handlers as a list of tables", "version = 2\n[[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes]]\nruntime_type = 'x'", EXITS, EXITS),
+    with("an import disables the CRI too", "version = 2\nimports = ['extra.toml']\ndisabled_plugins = ['io.containerd.snapshotter.v1.zfs']", "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri']", NO_CRI, NO_CRI),
+    with("an import takes nothing off a list", "version = 2\nimports = ['extra.toml']\ndisabled_plugins = ['io.containerd.grpc.v1.cri']", "version = 2\ndisabled_plugins = []", NO_CRI, NO_CRI),
+    with("an import with an empty default handler", "version = 2\nimports = ['extra.toml']\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name = 'a'\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.a]\nruntime_type = 'x'", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name = ''", NO_CRI, NO_CRI),
 ];
 
 async fn outcome(host: &Host, systemd: &Systemd, case: &Case) -> Outcome {
@@ -142,6 +160,11 @@ async fn all_cases(version: &str, kind: HostKind) {
 #[tokio::test]
 async fn containerd_1_6_20_is_lenient() {
     all_cases("1.6.20", HostKind::Containerd16).await;
+}
+
+#[tokio::test]
+async fn later_containerd_1_6_is_strict() {
+    all_cases("1.6.36", HostKind::Containerd16).await;
 }
 
 #[tokio::test]
