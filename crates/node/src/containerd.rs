@@ -77,9 +77,17 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Result<Wishes> {
     }
     let lines = if layout.route == Route::MainFile { settings } else { Vec::new() };
     if !lines.is_empty() || !imports.is_empty() {
-        wishes.insert(layout.main.clone(), Wanted::Lines { settings: lines, imports, created: vec![version] });
+        let missing = if layout.route == Route::MainFile { default_handler(layout) } else { Vec::new() };
+        wishes.insert(layout.main.clone(), Wanted::Lines { settings: lines, imports, created: vec![version], missing });
     }
     Ok(wishes)
+}
+
+/// In containerd 1.x handlers in the file replace the built-in one: a file that gets its first handler from us would lose runc,
+/// and the CRI plugin with it.
+fn default_handler(layout: &Layout) -> Vec<Setting> {
+    let runc = ["plugins", layout.runtime_plugin(), "containerd", "runtimes", "runc", "runtime_type"];
+    if layout.default_runtime.as_deref().is_none_or(|name| name == "runc") { vec![setting(runc, "io.containerd.runc.v2")] } else { Vec::new() }
 }
 
 /// Our lines for a template that is not TOML: whole tables, between two comments.
@@ -103,7 +111,7 @@ mod tests {
     }
 
     fn layout(schema: i64, route: Route) -> Layout {
-        Layout { main: "/etc/containerd/config.toml".into(), main_exists: true, route, schema }
+        Layout { main: "/etc/containerd/config.toml".into(), main_exists: true, route, schema, default_runtime: None }
     }
 
     #[test]

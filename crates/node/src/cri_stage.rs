@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How much later than our own patience the host's timer acts.
 const TIMER_MARGIN: Duration = Duration::from_secs(60);
+/// How long a runtime that answers may go on not serving a handler.
+const SETTLED: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(250);
 
 /// Configures the runtime for our handlers and proves that it serves them.
@@ -303,14 +305,21 @@ fn prove(
     socket: Option<&str>,
     handlers: &[String],
 ) -> std::result::Result<(), String> {
-    let start = Instant::now();
     wait_active(units, around, unit, Some(before))?;
     let Some(socket) = socket else { return Ok(()) };
+    let start = Instant::now();
+    let mut answered: Option<Instant> = None;
     loop {
         let why = match runtime.served(socket) {
             Ok(served) => match proves(&served, handlers) {
                 Ok(()) => return Ok(()),
-                Err(why) => why,
+                Err(why) => {
+                    // the configuration was read at the start; what it does not serve now it will not serve later
+                    if answered.get_or_insert_with(Instant::now).elapsed() >= SETTLED {
+                        return Err(format!("came back, but {why}"));
+                    }
+                    why
+                }
             },
             Err(why) => why,
         };

@@ -34,6 +34,8 @@ pub struct Layout {
     pub route: Route,
     /// The configuration's schema: 1 (no version key), 2, 3 or later. 0 for CRI-O.
     pub schema: i64,
+    /// The handler that the main file names as the default one.
+    pub default_runtime: Option<String>,
 }
 
 impl Layout {
@@ -64,7 +66,7 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
     if found.runtime == RuntimeKind::Crio {
         let path = format!("/etc/crio/crio.conf.d/{}", settings.suffixed("99-kata-deploy"));
         let main = "/etc/crio/crio.conf".to_owned();
-        return Ok(Layout { main_exists: host.exists(&main), main, route: Route::Merged(path), schema: 0 });
+        return Ok(Layout { main_exists: host.exists(&main), main, route: Route::Merged(path), schema: 0, default_runtime: None });
     }
     let directory = settings.containerd_directory.clone().unwrap_or_else(|| directory(found.distribution).to_owned());
     let main = match found.distribution {
@@ -114,7 +116,11 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
         _ if imported(&format!("{directory}/conf.d")) => Route::DropIn(format!("{directory}/conf.d/{ours}")),
         _ => Route::Import(format!("{directory}/config.d/{ours}")),
     };
-    Ok(Layout { main_exists: text.is_some(), main, route, schema })
+    let mut layout = Layout { main_exists: text.is_some(), main, route, schema, default_runtime: None };
+    let path = ["plugins", layout.runtime_plugin(), "containerd", "default_runtime_name"].map(str::to_owned);
+    let name = document.as_ref().and_then(|document| lines::get(document, &path)).and_then(toml_edit::Item::as_str);
+    layout.default_runtime = name.map(str::to_owned);
+    Ok(layout)
 }
 
 fn directory(distribution: Distribution) -> &'static str {

@@ -27,6 +27,8 @@ pub struct Bench<'t> {
     pub tokio: &'t Tokio,
     /// The program that is running.
     pub installer: std::path::PathBuf,
+    /// Prints a line for people.
+    pub say: fn(&str),
 }
 
 impl<'t> Bench<'t> {
@@ -34,7 +36,7 @@ impl<'t> Bench<'t> {
     pub fn new(container: Container, host_root: &str, tokio: &'t Tokio) -> Self {
         let host = Host::new(container.path(host_root));
         let installer = std::env::current_exe().unwrap_or_else(|_| container.path(pod::INSTALLER));
-        Bench { container, host, tokio, installer }
+        Bench { container, host, tokio, installer, say: container::say }
     }
 
     /// Calls something with a session on the host.
@@ -54,12 +56,12 @@ impl<'t> Bench<'t> {
     }
 
     /// The process' surroundings.
-    pub fn surroundings(&self) -> Surroundings<'static> {
+    pub fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             payload: self.container.path(pod::PAYLOAD),
             installer: self.installer.clone(),
             processes: self.container.path("/proc"),
-            say: &container::say,
+            say: &self.say,
             pause: &std::thread::sleep,
             patience: container::patience(),
         }

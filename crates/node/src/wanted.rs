@@ -20,6 +20,8 @@ pub enum Wanted {
         imports: Vec<String>,
         /// Settings for a file that does not exist yet, such as the schema version.
         created: Vec<Setting>,
+        /// Values that are set only where the file, without us, has no table that could hold them.
+        missing: Vec<Setting>,
     },
     /// A TOML file of our own.
     DropIn {
@@ -122,7 +124,11 @@ fn plan_file(part: Part, path: &str, wanted: &Wanted, now: Option<&Image>, owned
             let (text, ours) = lines::document(NOTICE, settings, &[]).map_err(unfit)?;
             (Image::text(text, 0o644), ours)
         }
-        Wanted::Lines { settings, imports, created } => {
+        Wanted::Lines { settings, imports, created, missing } => {
+            let first = text_of(base.as_ref())?.map(|text| lines::parse(&text)).transpose().map_err(unfit)?.unwrap_or_default();
+            let lacks = |(path, _): &&Setting| path.split_last().is_some_and(|(_, table)| lines::get(&first, table).is_none());
+            let settings: Vec<Setting> = missing.iter().filter(lacks).chain(settings).cloned().collect();
+            let settings = &settings;
             if let (Some(now), Some(owned)) = (text_of(now)?, owned)
                 && lines::satisfied(&now, settings, imports, &owned.ours)
             {
@@ -188,7 +194,7 @@ mod tests {
 
     fn wish(value: &str) -> Wishes {
         let settings = vec![setting(["a", "b"], value)];
-        [("/etc/m.toml".to_owned(), Wanted::Lines { settings, imports: vec![], created: vec![setting(["version"], 2)] })].into()
+        [("/etc/m.toml".to_owned(), Wanted::Lines { settings, imports: vec![], created: vec![setting(["version"], 2)], missing: vec![setting(["r", "runc"], true)] })].into()
     }
 
     fn run(wishes: &Wishes, now: &mut BTreeMap<String, Image>, ledger: &mut Ledger) -> usize {

@@ -2,4 +2,5 @@
 
 mod crash;
 mod host;
+mod simulated;
 mod stages;

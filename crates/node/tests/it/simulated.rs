@@ -1,0 +1,154 @@
+//! Whole stages on simulated hosts of every kind: D-Bus and CRI over their sockets, configuration read as the daemons read it.
+
+use crate::host::payload;
+use contract::{Code, Stage, StageReport, State};
+use node::container::Container;
+use node::settings::Settings;
+use node::stages::Bench;
+use simhost::{Host, HostKind, HostSpec};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tokio::runtime::Runtime;
+
+struct Node {
+    directory: tempfile::TempDir,
+    /// Runs the host, on threads of its own.
+    simulation: Runtime,
+    /// Runs what a stage awaits.
+    own: Runtime,
+    host: Host,
+    variables: BTreeMap<String, String>,
+}
+
+impl Node {
+    fn start(spec: HostSpec) -> Node {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let simulation = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let name = if spec.kind == HostKind::Crio { "cri-o" } else { "containerd" };
+        let version = format!("{name}://{}", spec.runtime_version());
+        let root = directory.path().join("machine");
+        let host = simulation.block_on(Host::start(spec, &root)).unwrap();
+        let container = directory.path().join("container");
+        std::fs::create_dir_all(container.join("dev")).unwrap();
+        std::fs::create_dir_all(container.join("opt")).unwrap();
+        std::os::unix::fs::symlink(host.root(), container.join("host")).unwrap();
+        std::os::unix::fs::symlink(host.root().join("proc"), container.join("proc")).unwrap();
+        payload(&container.join("opt/kata-artifacts"), "4.1.0");
+        let variables = [
+            ("NODE_NAME", "node-1".to_owned()),
+            ("SHIMS_X86_64", "qemu qemu-snp".to_owned()),
+            ("CONTAINER_RUNTIME_VERSION", version),
+            ("NODE_MACHINE_ID", host.machine_id()),
+        ];
+        let variables = variables.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Node { directory, simulation, own, host, variables }
+    }
+
+    fn run(&self, stage: Stage) -> StageReport {
+        let container = Container { root: self.directory.path().join("container") };
+        let asked = Settings::read(&|name| self.variables.get(name).cloned(), "x86_64", &|_| None).unwrap();
+        let mut bench = Bench::new(container, "/host", &self.own);
+        bench.installer = PathBuf::from(env!("CARGO_BIN_EXE_husk-node"));
+        bench.say = |_| {};
+        bench.run(stage, &asked)
+    }
+
+    fn good(&self, stage: Stage) -> StageReport {
+        let report = self.run(stage);
+        assert_eq!(report.state, State::Done, "{}: {report:?}\n{:?}", self.host.spec().kind, self.journal());
+        report
+    }
+
+    fn unit(&self) -> &'static str {
+        self.host.spec().layout().unit
+    }
+
+    fn journal(&self) -> Vec<String> {
+        self.host.journal(self.unit())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // a host drops its tasks, which wants a reactor
+        let _guard = self.simulation.enter();
+    }
+}
+
+#[test]
+fn every_kind_of_host_is_installed_twice_and_removed_without_a_trace() {
+    for kind in HostKind::ALL {
+        let node = Node::start(HostSpec::new("node-1", kind));
+        let first = node.host.manifest().unwrap();
+        let before = node.host.restarts(node.unit());
+        let check = node.good(Stage::HostCheck);
+        assert_eq!(node.host.manifest().unwrap(), first, "{kind}: host-check wrote something");
+        assert!(check.checks.len() > 8 && check.runtime.is_some());
+        assert!(node.good(Stage::Artifacts).changes > 0);
+        let cri = node.good(Stage::Cri);
+        assert!(cri.restarted);
+        assert_eq!(node.host.restarts(node.unit()), before + 1, "{kind}: one restart");
+        let served = node.host.runtime().handlers;
+        for handler in ["kata-qemu", "kata-qemu-snp"] {
+            assert!(served.iter().any(|name| name == handler), "{kind}: {served:?}");
+        }
+        let installed = node.host.manifest().unwrap();
+        let check = node.good(Stage::HostCheck);
+        assert!(check.checks.iter().any(|check| check.detail == "has all of ours already"), "{kind}: {check:?}");
+        assert_eq!((node.good(Stage::Artifacts).changes, node.good(Stage::Cri).changes), (0, 0), "{kind}");
+        assert_eq!(installed.diff(&node.host.manifest().unwrap()), [], "{kind}: the second run wrote something");
+        assert_eq!(node.host.restarts(node.unit()), before + 1);
+        node.good(Stage::RevertCri);
+        node.good(Stage::RemoveArtifacts);
+        let left: Vec<String> = first.diff(&node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+        assert!(left.is_empty(), "{kind}: {left:?}");
+        assert!(!node.host.runtime().handlers.iter().any(|name| name.starts_with("kata")), "{kind}");
+    }
+}
+
+#[test]
+fn a_runtime_that_refuses_is_put_back() {
+    for kind in [HostKind::Containerd17, HostKind::Containerd21, HostKind::Crio] {
+        let node = Node::start(HostSpec::new("node-1", kind));
+        node.good(Stage::Artifacts);
+        let before = node.host.manifest().unwrap();
+        node.host.inject(|faults| faults.refuse_changes = true);
+        let report = node.run(Stage::Cri);
+        assert_eq!(report.code, Some(Code::RUNTIME_REFUSED), "{kind}: {report:?}");
+        let left: Vec<String> = before.diff(&node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+        assert!(left.is_empty(), "{kind}: {left:?}");
+        assert_eq!(node.host.unit_state(node.unit()).unwrap().0, "active", "{kind}: {report:?}");
+        node.host.inject(|faults| faults.refuse_changes = false);
+        node.good(Stage::Cri);
+    }
+}
+
+#[test]
+fn a_handler_that_is_not_served_is_no_success() {
+    let node = Node::start(HostSpec::new("node-1", HostKind::Containerd21));
+    node.good(Stage::Artifacts);
+    node.host.inject(|faults| faults.hide_handlers = vec!["kata-qemu-snp".into()]);
+    let report = node.run(Stage::Cri);
+    assert_eq!(report.code, Some(Code::RUNTIME_REFUSED));
+    assert!(report.message.contains("does not serve kata-qemu-snp"), "{}", report.message);
+    assert!(!node.host.path("/etc/containerd/config.d").exists());
+}
+
+#[test]
+fn nydus_is_served_on_simulated_hosts() {
+    for kind in [HostKind::Containerd17, HostKind::Containerd22] {
+        let mut node = Node::start(HostSpec::new("node-1", kind));
+        node.variables.insert("EXPERIMENTAL_SETUP_SNAPSHOTTER".into(), "nydus".into());
+        node.variables.insert("SNAPSHOTTER_HANDLER_MAPPING_X86_64".into(), "qemu-snp:nydus".into());
+        let first = node.host.manifest().unwrap();
+        node.good(Stage::Artifacts);
+        node.good(Stage::Cri);
+        assert_eq!(node.host.unit_state("nydus-for-kata-tee.service").map(|state| state.0), Some("active"));
+        assert_eq!(node.good(Stage::Cri).changes, 0);
+        node.good(Stage::RevertCri);
+        node.good(Stage::RemoveArtifacts);
+        let left: Vec<String> = first.diff(&node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+        assert!(left.is_empty(), "{kind}: {left:?}");
+    }
+}
