@@ -14,6 +14,7 @@ pub mod merge;
 pub mod resource;
 pub mod selector;
 mod server;
+mod types;
 pub mod status;
 pub mod store;
 

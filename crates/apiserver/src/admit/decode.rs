@@ -7,13 +7,21 @@ use serde_json::{Map, Value};
 use crate::resource::Resource;
 use crate::server::core_event;
 use crate::status::ApiError;
+use crate::types::check::check;
+use crate::types::protobuf::{self, is_protobuf};
+
+/// Reads a body: JSON, or the protobuf form of a built-in kind.
+pub(crate) fn body_value(body: &[u8]) -> Result<Value, ApiError> {
+    if is_protobuf(body) {
+        return protobuf::decode(body).map_err(ApiError::bad_request);
+    }
+    serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))
+}
 
 /// Reads an object of the resource's kind.
 pub(crate) fn object(body: &[u8], resource: &Resource) -> Result<Value, ApiError> {
-    let mut object: Value = serde_json::from_slice(body).map_err(|e| {
-        let text = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
-        ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e} (body starts with {text:?})"))
-    })?;
+    let mut object = body_value(body)?;
     check_kind(&object, resource)?;
     drop_nulls(&mut object);
     object["apiVersion"] = resource.api_version().into();
@@ -69,13 +77,34 @@ pub(crate) fn fold_string_data(object: &mut Value) {
     }
 }
 
-/// Checks the fields of a built-in kind against its type; `validation` is the `fieldValidation` parameter. Gives warnings.
+/// Checks the fields of a built-in kind against its type; `validation` is the `fieldValidation` parameter. Unknown fields are
+/// taken out; they are warnings, or an error when validation is strict.
 pub(crate) fn check_fields(
     resource: &Resource,
     object: &mut Value,
     validation: Option<&str>,
 ) -> Result<Vec<String>, ApiError> {
-    let _ = (resource, validation);
     drop_nulls(object);
-    Ok(Vec::new())
+    if resource.custom.is_some() {
+        return Ok(Vec::new());
+    }
+    // Events are checked in the form in which they are stored.
+    let (version, kind) = match resource.group.as_str() {
+        "events.k8s.io" => ("v1".to_string(), "Event"),
+        _ => (resource.api_version(), resource.kind.as_str()),
+    };
+    let findings = check(&version, kind, object);
+    let refuse = |why: String| {
+        let (kind, version) = (&resource.kind, &resource.version);
+        ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
+    if let Some(mismatch) = findings.mismatch {
+        return Err(refuse(mismatch));
+    }
+    let unknown: Vec<String> = findings.unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+    match validation {
+        Some("Strict") if !unknown.is_empty() => Err(refuse(format!("strict decoding error: {}", unknown.join(", ")))),
+        Some("Ignore") => Ok(Vec::new()),
+        _ => Ok(unknown),
+    }
 }

@@ -2,20 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::resource::Resource;
 use crate::server::{State, create_internal};
 use crate::status::ApiError;
 use crate::store::Key;
 
 /// Defaults of a new namespace.
-pub(crate) fn on_create(_: &State, resource: &Resource, object: &mut Value) -> Result<(), ApiError> {
-    if !resource.is("", "namespaces") {
-        return Ok(());
-    }
+pub(crate) fn on_create(object: &mut Value) {
     object["metadata"]["labels"]["kubernetes.io/metadata.name"] = object["metadata"]["name"].clone();
     object["spec"] = json!({"finalizers": ["kubernetes"]});
     object["status"] = json!({"phase": "Active"});
-    Ok(())
 }
 
 /// Gives a namespace its default ServiceAccount and the ConfigMap with the cluster's CA. In a real cluster controllers do this

@@ -29,8 +29,7 @@ impl DeleteOptions {
         let value: Value = if body.is_empty() {
             Value::Null
         } else {
-            serde_json::from_slice(body)
-                .map_err(|e| ApiError::bad_request(format!("error decoding DeleteOptions: {e}")))?
+            crate::admit::decode::body_value(body)?
         };
         let mut options = DeleteOptions::from_object(&value);
         if let Some(grace) = call.query.get("gracePeriodSeconds") {

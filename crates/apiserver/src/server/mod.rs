@@ -10,6 +10,7 @@ mod read;
 mod render;
 mod request;
 mod review;
+mod serve;
 mod subresource;
 mod table;
 pub(crate) mod tls;
@@ -38,8 +39,9 @@ use crate::resource::{Catalogue, Resource};
 use crate::store::Store;
 use tls::{Credentials, TlsError};
 
+pub(crate) use crd::established_status;
 pub(crate) use render::core_event;
-pub(crate) use write::create_internal;
+pub(crate) use write::{create_internal, name_suffix};
 
 /// How to open a server.
 #[derive(Clone)]

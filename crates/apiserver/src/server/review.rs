@@ -44,7 +44,7 @@ pub(crate) fn create(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let mut review: Value = if body.is_empty() {
         json!({})
     } else {
-        serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("error decoding {kind}: {e}")))?
+        crate::admit::decode::body_value(body)?
     };
     if !review.is_object() {
         return Err(ApiError::bad_request(format!("{kind} must be an object")));

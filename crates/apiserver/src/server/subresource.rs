@@ -132,7 +132,7 @@ fn spend_budget(call: &Call, pod: &Value) -> Result<(), ApiError> {
 
 fn evict(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let eviction: Value =
-        serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("error decoding Eviction: {e}")))?;
+        decode::body_value(body)?;
     let pod = existing(call)?;
     let mut options = eviction["deleteOptions"].clone();
     if call.dry_run() {
@@ -149,7 +149,7 @@ fn evict(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
 
 fn bind(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let binding: Value =
-        serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("error decoding Binding: {e}")))?;
+        decode::body_value(body)?;
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_string();
     if node.is_empty() {
         let error = FieldError::required("target.name", "");
@@ -187,7 +187,7 @@ fn bind(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
 
 fn token(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let mut request: Value =
-        serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("error decoding TokenRequest: {e}")))?;
+        decode::body_value(body)?;
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let error = FieldError::invalid(
@@ -273,7 +273,7 @@ fn scale(call: &Call, body: &Bytes) -> Result<Response, ApiError> {
         let kind = if kind == PatchType::Apply { PatchType::Merge } else { kind };
         patched(&scale_of(call, &live.value), &patch, kind, Schema::Unknown)?
     } else {
-        serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("error decoding Scale: {e}")))?
+        decode::body_value(body)?
     };
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {

@@ -153,15 +153,15 @@ impl Credentials {
         (token == self.admin_token).then(User::admin)
     }
 
-    /// A client certificate for a user (common name) in groups (organisations).
+    /// A client certificate for a user (common name) in a group (organisation).
     ///
     /// # Errors
     /// When the names cannot be put into a certificate.
-    pub fn client(&self, user: &str, groups: &[&str]) -> Result<Identity, TlsError> {
+    pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, TlsError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);
-        for group in groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
+        if let Some(group) = group {
+            params.distinguished_name.push(DnType::OrganizationName, group);
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.signed(params)
@@ -193,7 +193,7 @@ impl Credentials {
     /// # Errors
     /// As [`Credentials::client`].
     pub fn kubeconfig(&self, cluster: &str, server: &str) -> Result<String, TlsError> {
-        let admin = self.client("kubernetes-admin", &["system:masters"])?;
+        let admin = self.client("kubernetes-admin", Some("system:masters"))?;
         let (ca, cert, key) = (B64.encode(&self.ca_pem), B64.encode(admin.certificate), B64.encode(admin.key));
         Ok(kubeconfig(cluster, server, &ca, &format!("client-certificate-data: {cert}\n    client-key-data: {key}")))
     }
