@@ -101,6 +101,20 @@ mod tests {
         assert_eq!(decode(&text).unwrap().name, "old");
     }
 
+    /// A record as Helm 4.3.1 wrote it into a Secret, which adds one more base64.
+    #[test]
+    fn a_record_of_helm_is_read_and_written_back() {
+        let data = STANDARD.decode(include_str!("../tests/data/helm-record.txt").trim()).unwrap();
+        let release = decode(std::str::from_utf8(&data).unwrap()).unwrap();
+        assert_eq!((release.name.as_str(), release.version, release.apply_method.as_str()), ("web", 1, "ssa"));
+        assert_eq!((release.chart_field("name"), release.config["k"].as_str()), ("tiny", Some("two")));
+        assert_eq!(release.hooks[0].last_run.phase, "Succeeded");
+        assert_eq!(release.info.notes, "Thanks for web.");
+        assert!(release.other.is_empty() && release.info.other.is_empty(), "every field is known");
+        let again = decode(&encode(&release).unwrap()).unwrap();
+        assert_eq!(again, release);
+    }
+
     #[test]
     fn rubbish_is_an_error() {
         for text in ["", "%%%", &STANDARD.encode("no json"), &STANDARD.encode([0x1f, 0x8b, 0x08, 1, 2, 3])] {

@@ -220,6 +220,30 @@ impl Error {
         matches!(self, Error::NotFound | Error::Api { code: 404, .. })
     }
 
+    /// Returns the root causes that were found in pods and events, a sentence each. The error's own text is Helm's and does
+    /// not have them.
+    pub fn causes(&self) -> Vec<String> {
+        match self {
+            Error::NotReady(not_ready) => {
+                not_ready.objects.iter().filter_map(|unready| unready.reason.clone()).collect()
+            }
+            Error::Hook(failure) => failure.source.causes(),
+            Error::Crd { source, .. } | Error::Undone { source, .. } | Error::UndoFailed { source, .. } => {
+                source.causes()
+            }
+            Error::Several(errors) => errors.iter().flat_map(Error::causes).collect(),
+            _ => vec![],
+        }
+    }
+
+    /// Returns the text with the root causes behind it, for records.
+    pub(crate) fn with_causes(&self) -> String {
+        match self.causes().as_slice() {
+            [] => self.to_string(),
+            causes => format!("{self} ({})", causes.join("; ")),
+        }
+    }
+
     /// Did time run out while something was still on its way (as opposed to having failed)?
     pub fn is_timeout(&self) -> bool {
         match self {
@@ -271,13 +295,9 @@ pub struct Unready {
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
-        for Unready { object, status, message, reason } in &self.objects {
+        for Unready { object, status, message, .. } in &self.objects {
             let verb = if self.deleting { "still exists" } else { "not ready" };
-            let mut line = format!("resource {object} {verb}. status: {status}, message: {message}");
-            if let Some(reason) = reason {
-                line.push_str(&format!(" ({reason})"));
-            }
-            lines.push(line);
+            lines.push(format!("resource {object} {verb}. status: {status}, message: {message}"));
         }
         if self.timed_out {
             lines.push("context deadline exceeded".to_owned());
@@ -393,6 +413,7 @@ mod tests {
         };
         let error = Error::from(NotReady { objects: vec![unready], timed_out: true, deleting: false });
         assert!(error.is_timeout());
-        assert!(error.to_string().ends_with("(pod seed-x: ImagePullBackOff)\ncontext deadline exceeded"));
+        assert!(error.to_string().ends_with("message: Job in progress\ncontext deadline exceeded"));
+        assert_eq!(error.causes(), ["pod seed-x: ImagePullBackOff"]);
     }
 }

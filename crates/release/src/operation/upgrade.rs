@@ -121,7 +121,7 @@ impl Engine {
 
     async fn upgrade_failed(&self, mut release: Release, created: Vec<Item>, error: Error, options: &Options) -> Error {
         let name = release.name.clone();
-        self.record_failure(&mut release, format!("Upgrade {name:?} failed: {error}")).await;
+        self.record_failure(&mut release, format!("Upgrade {name:?} failed: {}", error.with_causes())).await;
         if options.cleanup_on_fail && !created.is_empty() {
             let removal = remove_all(&self.cluster, created, &name, &release.namespace, Cascade::Background).await;
             for (object, why) in removal.failed {

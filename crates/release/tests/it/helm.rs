@@ -1,10 +1,13 @@
 //! Releases made by Helm are managed by the engine and the other way round. Runs when `HUSK_TEST_HELM` names a Helm 4
 //! binary.
 
-use crate::cluster::{Plain, TestCluster, config_map, no_values, quick};
-use release::Status;
+use crate::cluster::{Plain, TestCluster, config_map, deployment, job, no_values, quick};
+use release::record::HookEvent;
+use release::{Options, Status, WaitFor};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 struct Helm {
     program: PathBuf,
@@ -17,7 +20,11 @@ impl Helm {
         let program = std::env::var_os("HUSK_TEST_HELM")?.into();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://{}", listener.local_addr().unwrap());
-        let home = std::env::temp_dir().join(format!("husk-helm-{}", std::process::id()));
+        let home = std::env::temp_dir().join(format!(
+            "husk-helm-{}-{}",
+            std::process::id(),
+            listener.local_addr().unwrap().port()
+        ));
         std::fs::create_dir_all(home.join("chart/templates")).unwrap();
         std::fs::write(home.join("kubeconfig"), cluster.server.credentials().kubeconfig("test", &address).unwrap())
             .unwrap();
@@ -34,6 +41,21 @@ impl Helm {
     }
 
     async fn run(&self, arguments: &[&str]) -> String {
+        let (succeeded, text) = self.output(arguments).await;
+        assert!(succeeded, "helm {arguments:?}: {text}");
+        text
+    }
+
+    /// Puts these documents in the place of the chart's templates.
+    fn set_templates(&self, objects: &[Value]) {
+        let folder = self.home.join("chart/templates");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        let text: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
+        std::fs::write(folder.join("x.yaml"), text).unwrap();
+    }
+
+    async fn output(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
@@ -47,8 +69,7 @@ impl Helm {
         }
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "helm {arguments:?}: {text}");
-        text
+        (output.status.success(), text)
     }
 }
 
@@ -107,4 +128,74 @@ async fn save(_: &Path, name: &str, cluster: &TestCluster) {
     let Some(folder) = std::env::var_os("HUSK_TEST_SAVE") else { return };
     let secret = cluster.get("v1", "Secret", "sh.helm.release.v1.web.v1").await.unwrap();
     std::fs::write(PathBuf::from(folder).join(name), secret["data"]["release"].as_str().unwrap()).unwrap();
+}
+
+/// Lets both install the same into the same cluster, and returns what each says about its failure.
+async fn failures(
+    cluster: &TestCluster,
+    helm: &Helm,
+    objects: &[Value],
+    hook: Option<Value>,
+    wait: bool,
+) -> (String, String) {
+    let mut all = objects.to_vec();
+    let mut source = Plain::new(objects);
+    if let Some(mut hook) = hook {
+        source = source.hook(hook.clone(), &[HookEvent::PostInstall], 0);
+        hook["metadata"]["annotations"]["helm.sh/hook"] = "post-install".into();
+        all.push(hook);
+    }
+    helm.set_templates(&all);
+    let mut arguments = vec!["install", "web", "chart", "--timeout", "3s"];
+    arguments.extend(wait.then_some("--wait"));
+    let (succeeded, theirs) = helm.output(&arguments).await;
+    assert!(!succeeded, "{theirs}");
+    helm.output(&["uninstall", "web"]).await;
+    let options = Options {
+        timeout: Duration::from_secs(3),
+        wait: if wait { WaitFor::Objects } else { WaitFor::Hooks },
+        ..quick()
+    };
+    let ours = cluster.engine().install("web", source.arc(), no_values(), &options).await.unwrap_err();
+    let _ = cluster.engine().uninstall("web", &quick()).await;
+    let theirs = theirs.split_once("Error: INSTALLATION FAILED: ").unwrap_or_else(|| panic!("{theirs}")).1;
+    (theirs.trim_end().to_owned(), ours.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_read_the_same() {
+    let cluster = TestCluster::start().await;
+    let Some(helm) = Helm::over(&cluster).await else { return };
+    let both = async |objects: &[Value], hook: Option<Value>, wait: bool| {
+        let (theirs, ours) = failures(&cluster, &helm, objects, hook, wait).await;
+        assert_eq!(ours, theirs);
+    };
+    both(&[config_map("cfg", "1")], Some(job("seed", "fail")), false).await;
+    both(&[config_map("cfg", "1")], Some(job("seed", "hang")), false).await;
+    both(&[deployment("bad", "hang")], None, true).await;
+    both(&[job("bad", "fail")], None, true).await;
+
+    let existing = config_map("foreign", "x");
+    cluster.put(existing).await;
+    both(&[config_map("foreign", "1")], None, false).await;
+    let unknown = json!({"apiVersion": "x.io/v1", "kind": "Nothing", "metadata": {"name": "n"}});
+    both(&[unknown], None, false).await;
+    let mut bad = config_map("cfg", "1");
+    bad["data"] = "no map".into();
+    let (theirs, ours) = failures(&cluster, &helm, &[bad], None, false).await;
+    let start = "server-side apply failed for object prod/cfg /v1, Kind=ConfigMap: ";
+    assert!(ours.starts_with(start), "{ours}; {theirs}");
+
+    // Its own removal takes the contested object away, so that it has to be put there again.
+    let mut contested = config_map("contested", "x");
+    release::ownership::stamp(&mut contested, "web", "prod");
+    cluster.put(contested.clone()).await;
+    helm.set_templates(&[config_map("contested", "1")]);
+    let (succeeded, theirs) = helm.output(&["install", "web", "chart"]).await;
+    assert!(!succeeded);
+    helm.output(&["uninstall", "web"]).await;
+    cluster.put(contested).await;
+    let source = Plain::new(&[config_map("contested", "1")]).arc();
+    let ours = cluster.engine().install("web", source, no_values(), &quick()).await.unwrap_err().to_string();
+    assert_eq!(theirs.trim_end(), format!("Error: INSTALLATION FAILED: {ours}"));
 }

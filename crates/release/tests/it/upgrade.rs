@@ -139,7 +139,7 @@ async fn a_failed_upgrade_is_rolled_back_on_request() {
     let error = engine.upgrade("web", bad.arc(), no_values(), &options).await.unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("release web failed, and has been rolled back due to rollback-on-failure being set: resource Deployment/prod/web not ready"), "{text}");
-    assert!(text.contains("ImagePullBackOff"), "{text}");
+    assert_eq!(error.causes(), ["pod web-pod, container main: ImagePullBackOff: no such image"]);
     let history = engine.history("web").await.unwrap();
     assert_eq!(statuses(&history), [(1, Status::Superseded), (2, Status::Failed), (3, Status::Deployed)]);
     assert_eq!(history[2].info.rollback_revision, 1);
