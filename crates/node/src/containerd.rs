@@ -60,8 +60,8 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Result<Wishes> {
             wishes.insert(path.clone(), Wanted::DropIn { settings: with_version(&settings) });
             imports.push(path.clone());
         }
-        Route::Template(path) => {
-            wishes.insert(path.clone(), Wanted::Block { text: block(asked, &settings), head: "{{ template \"base\" . }}\n".into() });
+        Route::Template { path, head } => {
+            wishes.insert(path.clone(), Wanted::Block { text: block(asked, &settings), head: (*head).to_owned() });
         }
     }
     if let Some(text) = &asked.user_drop_in {
@@ -142,6 +142,6 @@ ConfigPath = "/opt/kata/share/defaults/kata-containers/runtimes/qemu/configurati
         assert_eq!(route(Route::MainFile), ["/etc/containerd/config.toml"]);
         assert_eq!(route(Route::DropIn("/d/k.toml".into())), ["/d/k.toml"]);
         assert_eq!(route(Route::Import("/d/k.toml".into())), ["/d/k.toml", "/etc/containerd/config.toml"]);
-        assert_eq!(route(Route::Template("/t.tmpl".into())), ["/t.tmpl"]);
+        assert_eq!(route(Route::Template { path: "/t.tmpl".into(), head: "" }), ["/t.tmpl"]);
     }
 }

@@ -53,7 +53,7 @@ pub fn check(found: &Found, layout: &Layout, future: &Future, handlers: &[String
         return check_crio(future, handlers);
     }
     let merged = match &layout.route {
-        Route::Template(path) => rendered(layout, path, future)?,
+        Route::Template { path, .. } => rendered(layout, path, future)?,
         Route::Merged(path) => match future.text(path)? {
             Some(text) => parse(path, &text)?,
             None => DocumentMut::new(),
@@ -138,7 +138,7 @@ fn rendered(layout: &Layout, template: &str, future: &Future) -> Result<Document
         NodeError::new(
             Code::DROP_IN_NOT_READ,
             format!(
-                "the template {template} and our lines do not fit together ({error}); add `imports = [\"{}/config-v3.toml.d/*.toml\"]` to it, then run the command again",
+                "what is rendered from {template} and our lines do not fit together ({error}); k3s and RKE2 with containerd 2 read drop-ins instead once the template has `imports = [\"{}/config-v3.toml.d/*.toml\"]`",
                 parent(template)
             ),
         )

@@ -19,14 +19,19 @@ pub enum Route {
     Import(String),
     /// A file of our own beside files that the distribution merges by itself (k0s, CRI-O).
     Merged(String),
-    /// A block at the end of the template from which k3s or RKE2 render the main file.
-    Template(String),
+    /// A block at the end of the template from which k3s, RKE2 or MicroK8s render the main file.
+    Template {
+        /// The template.
+        path: String,
+        /// What a template holds that does not exist yet.
+        head: &'static str,
+    },
 }
 
 /// Where the configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The file that the runtime reads first (for MicroK8s: its template, which is TOML too). Host path.
+    /// The file that the runtime reads first, rendered at its last start where there is a template. Host path.
     pub main: String,
     /// Whether the main file exists.
     pub main_exists: bool,
@@ -52,7 +57,7 @@ impl Layout {
     pub fn user_drop_in(&self) -> Option<String> {
         match &self.route {
             Route::DropIn(path) | Route::Import(path) | Route::Merged(path) => Some(format!("{}/zz-kata-deploy-user.toml", parent(path))),
-            Route::MainFile | Route::Template(_) => None,
+            Route::MainFile | Route::Template { .. } => None,
         }
     }
 }
@@ -72,7 +77,7 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
     let main = match found.distribution {
         _ if settings.containerd_directory.is_some() => settings.containerd_file.clone(),
         Distribution::K0s => "containerd.toml".to_owned(),
-        Distribution::Microk8s => "containerd-template.toml".to_owned(),
+        Distribution::Microk8s => "containerd.toml".to_owned(),
         Distribution::K3s | Distribution::Rke2 => "config.toml".to_owned(),
         Distribution::K8s => settings.containerd_file.clone(),
     };
@@ -109,9 +114,10 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
             if schema >= 3 && imported(&drop_ins) {
                 Route::DropIn(format!("{drop_ins}/{ours}"))
             } else {
-                Route::Template(format!("{directory}/{template}"))
+                Route::Template { path: format!("{directory}/{template}"), head: "{{ template \"base\" . }}\n" }
             }
         }
+        Distribution::Microk8s if !plain => Route::Template { path: microk8s_template(host, &directory)?, head: "" },
         _ if !two => Route::MainFile,
         _ if imported(&format!("{directory}/conf.d")) => Route::DropIn(format!("{directory}/conf.d/{ours}")),
         _ => Route::Import(format!("{directory}/config.d/{ours}")),
@@ -121,6 +127,12 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
     let name = document.as_ref().and_then(|document| lines::get(document, &path)).and_then(toml_edit::Item::as_str);
     layout.default_runtime = name.map(str::to_owned);
     Ok(layout)
+}
+
+/// MicroK8s fills `${…}` into its template, in table names too, so it is no TOML.
+fn microk8s_template(host: &Host, directory: &str) -> Result<String> {
+    let path = format!("{directory}/containerd-template.toml");
+    if host.exists(&path) { Ok(path) } else { Err(unreadable(&path, "MicroK8s' template is missing")) }
 }
 
 fn directory(distribution: Distribution) -> &'static str {
