@@ -50,5 +50,6 @@ pub use error::{CallError, Error, ExecError, FuncError, LimitError, ParseError};
 pub use function::{CallResult, Function, Functions, Method, Signature};
 pub use run::{Limits, Run};
 pub use set::{MissingKey, TemplateSet};
+pub use stack::grow as grow_stack;
 pub use types::{Kind, NamedType, Type};
 pub use value::{Object, Value};

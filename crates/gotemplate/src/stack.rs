@@ -7,6 +7,6 @@ const RED_ZONE: usize = 128 * 1024;
 const PIECE: usize = 4 * 1024 * 1024;
 
 /// Runs one level of a recursion, on a fresh piece of stack when the current one is nearly used up.
-pub(crate) fn grow<T>(level: impl FnOnce() -> T) -> T {
+pub fn grow<T>(level: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(RED_ZONE, PIECE, level)
 }

@@ -1,0 +1,147 @@
+//! Functions on regular expressions.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use gotemplate::{CallResult, FuncError, Functions, Run, Str, Type, Value};
+
+use crate::args::{int, text, utf8};
+use crate::lists::strings_or_nil;
+use crate::regexp::{Regexp, RegexpError};
+
+const S: Type = Type::Str;
+const I: Type = Type::Int;
+
+/// Compiled expressions that are kept on each thread: charts use the same few again and again.
+const KEPT: usize = 128;
+
+thread_local! {
+    static COMPILED: RefCell<HashMap<String, Regexp>> = RefCell::new(HashMap::new());
+}
+
+fn compile(expression: &str) -> Result<Regexp, RegexpError> {
+    if let Some(known) = COMPILED.with_borrow(|kept| kept.get(expression).cloned()) {
+        return Ok(known);
+    }
+    let regexp = Regexp::new(expression)?;
+    COMPILED.with_borrow_mut(|kept| {
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(expression.to_owned(), regexp.clone());
+    });
+    Ok(regexp)
+}
+
+pub(crate) fn register(table: &mut Functions) {
+    table.fixed("regexMatch", &[S, S], |_, args| {
+        Ok(compile(&utf8(args, 0)).is_ok_and(|regexp| regexp.engine().is_match(&text(args, 1))).into())
+    });
+    table.fixed("mustRegexMatch", &[S, S], |_, args| {
+        let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
+        Ok(regexp.engine().is_match(&text(args, 1)).into())
+    });
+    table.fixed("regexQuoteMeta", &[S], |_, args| {
+        let mut out = Vec::new();
+        for b in text(args, 0).iter() {
+            if br"\.+*?()|[]{}^$".contains(b) {
+                out.push(b'\\');
+            }
+            out.push(*b);
+        }
+        Ok(Str::from(out).into())
+    });
+    twins(table, "regexFindAll", "mustRegexFindAll", &[S, S, I], |_, regexp, args| {
+        let text = text(args, 1);
+        let limit = usize::try_from(int(args, 2)).unwrap_or(usize::MAX);
+        Ok(strings_or_nil(regexp.engine().find_iter(&text).take(limit).map(|m| Str::from(m.as_bytes())).collect()))
+    });
+    twins(table, "regexFind", "mustRegexFind", &[S, S], |_, regexp, args| {
+        let text = text(args, 1);
+        Ok(regexp.engine().find(&text).map_or_else(Str::default, |found| Str::from(found.as_bytes())).into())
+    });
+    twins(table, "regexReplaceAll", "mustRegexReplaceAll", &[S, S, S], |run, regexp, args| {
+        let (text, with) = (text(args, 1), text(args, 2));
+        replace(run, &text, regexp, |captures, out| captures.expand(&with, out))
+    });
+    twins(table, "regexReplaceAllLiteral", "mustRegexReplaceAllLiteral", &[S, S, S], |run, regexp, args| {
+        let (text, with) = (text(args, 1), text(args, 2));
+        replace(run, &text, regexp, |_, out| out.extend_from_slice(&with))
+    });
+    twins(table, "regexSplit", "mustRegexSplit", &[S, S, I], |_, regexp, args| {
+        let text = text(args, 1);
+        Ok(strings_or_nil(split(regexp, &text, int(args, 2), &utf8(args, 0))))
+    });
+}
+
+/// Two functions that differ in how they complain about a malformed expression.
+fn twins(
+    table: &mut Functions,
+    name: &str,
+    must: &str,
+    params: &'static [Type],
+    function: fn(&mut Run<'_>, &Regexp, &[Value]) -> CallResult,
+) {
+    table.fixed(name, params, move |run, args| {
+        let expression = utf8(args, 0);
+        let complain = |error| {
+            let shown = if gotemplate::quote::can_backquote(expression.as_bytes()) {
+                format!("`{expression}`")
+            } else {
+                gotemplate::quote::quoted(expression.as_bytes())
+            };
+            FuncError::Message(format!("regexp: Compile({shown}): {error}"))
+        };
+        let regexp = compile(&expression).map_err(complain)?;
+        function(run, &regexp, args)
+    });
+    table.fixed(must, params, move |run, args| {
+        let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
+        function(run, &regexp, args)
+    });
+}
+
+fn replace(
+    run: &mut Run<'_>,
+    text: &[u8],
+    regexp: &Regexp,
+    with: impl Fn(&regex::bytes::Captures<'_>, &mut Vec<u8>),
+) -> CallResult {
+    let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
+    for captures in regexp.engine().captures_iter(text) {
+        let Some(found) = captures.get(0) else { continue };
+        let before = out.len();
+        out.extend_from_slice(&text[at..found.start()]);
+        with(&captures, &mut out);
+        run.claim(out.len() - before)?;
+        at = found.end();
+    }
+    out.extend_from_slice(&text[at..]);
+    Ok(Str::from(out).into())
+}
+
+/// Go's Split: at most `limit` parts, all when negative, none when 0. An empty match at the end does not split.
+fn split(regexp: &Regexp, text: &[u8], limit: i64, expression: &str) -> Vec<Str> {
+    if limit == 0 {
+        return Vec::new();
+    }
+    if !expression.is_empty() && text.is_empty() {
+        return vec![Str::default()];
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (mut parts, mut start, mut end) = (Vec::new(), 0, 0);
+    for found in regexp.engine().find_iter(text) {
+        if parts.len() + 1 >= limit {
+            break;
+        }
+        end = found.start();
+        if found.end() != 0 {
+            parts.push(Str::from(&text[start..end]));
+        }
+        start = found.end();
+    }
+    if end != text.len() {
+        parts.push(Str::from(&text[start..]));
+    }
+    parts
+}
