@@ -31,7 +31,8 @@ fn main() -> std::io::Result<()> {
             let runtime = if shim.is_rust() { "shim-v2-rust" } else { "shim-v2-go" };
             if runtime == *component {
                 let directory = if shim.is_rust() { "runtime-rs/" } else { "" };
-                let path = format!("opt/kata/share/defaults/kata-containers/{directory}configuration-{}.toml", shim.name);
+                let path =
+                    format!("opt/kata/share/defaults/kata-containers/{directory}configuration-{}.toml", shim.name);
                 tree.insert(path, (configuration::configuration(shim).into_bytes(), 0o644));
             }
         }

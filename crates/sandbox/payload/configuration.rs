@@ -13,7 +13,8 @@ pub(crate) fn configuration(shim: &Shim) -> String {
     for (key, value) in hypervisor(shim) {
         let _ = writeln!(text, "{key} = {value}");
     }
-    let annotations = "[\"enable_iommu\", \"virtio_fs_extra_args\", \"kernel_params\", \"default_vcpus\", \"default_memory\"]";
+    let annotations =
+        "[\"enable_iommu\", \"virtio_fs_extra_args\", \"kernel_params\", \"default_vcpus\", \"default_memory\"]";
     let _ = writeln!(text, "enable_annotations = {annotations}");
     text.push_str("enable_debug = false\n\n[factory]\nenable_template = false\n\n");
     let confidential = is_confidential(shim);
@@ -71,7 +72,10 @@ fn hypervisor(shim: &Shim) -> Vec<(&'static str, String)> {
     keys.push(("kernel", quoted(&kernel.unwrap_or_default())));
     keys.push(("image", quoted(&find("kata-containers").unwrap_or_default())));
     keys.push(("rootfs_type", quoted("ext4")));
-    keys.push(("kernel_params", quoted(if is_confidential(shim) { "cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1" } else { "" })));
+    keys.push((
+        "kernel_params",
+        quoted(if is_confidential(shim) { "cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1" } else { "" }),
+    ));
     if shim.hypervisor == "firecracker" {
         keys.push(("jailer_path", quoted("/opt/kata/bin/jailer")));
         keys.push(("valid_jailer_paths", "[\"/opt/kata/bin/jailer\"]".to_owned()));
@@ -94,9 +98,13 @@ fn hypervisor(shim: &Shim) -> Vec<(&'static str, String)> {
         }
     }
     let memory = if is_confidential(shim) || shim.name.contains("nvidia-gpu") { 2048 } else { 256 };
-    for (key, number) in
-        [("default_vcpus", 1), ("default_maxvcpus", 0), ("default_memory", memory), ("memory_slots", 10), ("default_bridges", 1)]
-    {
+    for (key, number) in [
+        ("default_vcpus", 1),
+        ("default_maxvcpus", 0),
+        ("default_memory", memory),
+        ("memory_slots", 10),
+        ("default_bridges", 1),
+    ] {
         keys.push((key, number.to_string()));
     }
     match find("virtiofsd") {

@@ -3,8 +3,8 @@
 use crate::controllers::{self, Context, Stores};
 use crate::events::Recorder;
 use crate::faults::{self, Board, Faults};
-use crate::kubelet::{Endpoint, Kubelets, Machine, Parts};
 use crate::kubelet::tree::{self, Mount};
+use crate::kubelet::{Endpoint, Kubelets, Machine, Parts};
 use crate::options::Options;
 use crate::payload;
 use apiserver::{ApiServer, Fault, Outcome};
@@ -127,10 +127,8 @@ impl Cluster {
         controllers::start(&context, &mut tasks);
 
         let machines = hosts.iter().enumerate().map(|(index, host)| machine(&dir, index, host)).collect();
-        let parts =
-            Parts { machines, image, log_directory: dir.join("logs"), api_port: port, faults: faults.clone() };
-        let kubelets =
-            Kubelets::new(context.clone(), parts).map_err(failed("cannot start the kubelets", &dir))?;
+        let parts = Parts { machines, image, log_directory: dir.join("logs"), api_port: port, faults: faults.clone() };
+        let kubelets = Kubelets::new(context.clone(), parts).map_err(failed("cannot start the kubelets", &dir))?;
         server.set_kubelets(Arc::new(Endpoint(kubelets.clone())));
         tasks.spawn(kubelets.clone().run());
         tasks.spawn(apply_faults(faults.clone(), server.clone(), hosts.clone()));

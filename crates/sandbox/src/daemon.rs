@@ -1,7 +1,8 @@
 //! The sandbox in the background: started once, found again, replaced when dead, stopped, removed.
 //!
 //! Whether a sandbox lives is told by the lock that its process holds on `lock` in the directory, which the kernel takes
-//! back when the process ends in whatever way. `daemon.json` says where it is; it is there once the sandbox is ready.
+//! back when the process ends in whatever way. Once it is ready it answers on the socket `control` with its [`Status`];
+//! a process that is just being killed answers nobody.
 
 use crate::cluster::{Cluster, Error as ClusterError};
 use crate::options::Options;
@@ -10,7 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use simhost::HostSpec;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +23,8 @@ use std::time::{Duration, Instant};
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// How long it may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// The socket on which a sandbox answers.
+const CONTROL: &str = "control";
 /// How often something outside this process is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -87,6 +92,19 @@ pub enum Error {
     NotASandbox(PathBuf),
 }
 
+impl Error {
+    /// Returns the entry of the error catalogue.
+    pub fn code(&self) -> contract::Code {
+        match self {
+            Error::OtherHosts { .. } => contract::Code::SANDBOX_HOSTS,
+            Error::NotASandbox(_) => contract::Code::NO_SANDBOX,
+            Error::Io { .. } | Error::Cluster(_) | Error::Busy(_) | Error::NotStarted { .. } => {
+                contract::Code::SANDBOX_UNUSABLE
+            }
+        }
+    }
+}
+
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { path, source }
@@ -104,8 +122,8 @@ pub fn serve(options: Options) -> Result<(), Error> {
     let lock = open_lock(&path)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| Error::Busy(options.dir.clone()))?;
     options.save().map_err(failed(&options.dir))?;
-    let state = options.dir.join("daemon.json");
-    remove_file(&state)?;
+    let socket = options.dir.join(CONTROL);
+    remove_file(&socket)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed(&options.dir))?;
     runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
@@ -120,15 +138,16 @@ pub fn serve(options: Options) -> Result<(), Error> {
         };
         let status = Status { pid: std::process::id(), kubeconfig: cluster.kubeconfig(), port: cluster.port() };
         let text = serde_json::to_string(&status).unwrap_or_default();
-        let fresh = options.dir.join("daemon.json.new");
-        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &state)).map_err(failed(&state))?;
+        let listener = bind(&options.dir).map_err(failed(&socket))?;
+        let answering = tokio::spawn(answer(listener, text));
         tracing::info!(took = ?started.elapsed(), port = status.port, "the sandbox is ready");
         tokio::select! {
             _ = terminate.recv() => {},
             _ = interrupt.recv() => {},
         }
+        answering.abort();
         cluster.shutdown().await;
-        remove_file(&state)
+        remove_file(&socket)
     })?;
     // Connections that clients keep open must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -157,17 +176,42 @@ fn is_held(dir: &Path) -> Result<bool, Error> {
     }
 }
 
+/// Returns a path to the control socket that is short enough for a socket's address, and the directory that it needs open.
+fn control(dir: &Path) -> io::Result<(File, PathBuf)> {
+    let open = File::open(dir)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{CONTROL}", open.as_raw_fd()));
+    Ok((open, path))
+}
+
+fn bind(dir: &Path) -> io::Result<tokio::net::UnixListener> {
+    let (_open, path) = control(dir)?;
+    tokio::net::UnixListener::bind(path)
+}
+
+/// Answers every connection with the status.
+async fn answer(listener: tokio::net::UnixListener, status: String) {
+    use tokio::io::AsyncWriteExt;
+    while let Ok((mut stream, _)) = listener.accept().await {
+        // Whoever asks and does not listen misses the answer.
+        let _ = stream.write_all(status.as_bytes()).await;
+    }
+}
+
 /// Returns the sandbox that runs in a directory and is ready.
 pub fn status(dir: &Path) -> Result<Option<Status>, Error> {
     if !is_held(dir)? {
         return Ok(None);
     }
-    let path = dir.join("daemon.json");
-    match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| failed(&path)(error.into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(&path)(error)),
-    }
+    let ask = || -> io::Result<Status> {
+        let (_open, path) = control(dir)?;
+        let mut stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        serde_json::from_str(&text).map_err(io::Error::from)
+    };
+    // Not there yet, or not any more: whoever waits asks again.
+    Ok(ask().ok())
 }
 
 /// Sees to it that a sandbox runs in a directory: finds it, or starts it detached (`exe sandbox serve --dir DIR`) and waits
@@ -211,7 +255,6 @@ pub fn ensure(dir: &Path, exe: &Path, hosts: Option<Vec<HostSpec>>) -> Result<Ru
         }
     }
     options.save().map_err(failed(&dir))?;
-    remove_file(&dir.join("daemon.json"))?;
     start(&dir, &exe, deadline)
 }
 

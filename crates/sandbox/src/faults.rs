@@ -109,7 +109,8 @@ impl Default for Board {
 impl Board {
     /// Replaces the faults in force.
     pub fn set(&self, faults: Faults) {
-        *self.kills.lock().unwrap_or_else(PoisonError::into_inner) = faults.kill.iter().map(|kill| kill.times).collect();
+        *self.kills.lock().unwrap_or_else(PoisonError::into_inner) =
+            faults.kill.iter().map(|kill| kill.times).collect();
         self.current.send_replace(Arc::new(faults));
     }
 

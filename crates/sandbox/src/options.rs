@@ -130,8 +130,12 @@ mod tests {
     fn hosts_are_named_after_their_kind() {
         let hosts = parse_hosts("k8s:2, k3s,crio:1").unwrap();
         let shown: Vec<(&str, HostKind)> = hosts.iter().map(|host| (host.name.as_str(), host.kind)).collect();
-        let expected = [("k8s-1", HostKind::Containerd17), ("k8s-2", HostKind::Containerd21), ("k3s-1", HostKind::K3s),
-            ("crio-1", HostKind::Crio)];
+        let expected = [
+            ("k8s-1", HostKind::Containerd17),
+            ("k8s-2", HostKind::Containerd21),
+            ("k3s-1", HostKind::K3s),
+            ("crio-1", HostKind::Crio),
+        ];
         assert_eq!(shown, expected);
         assert!(hosts[2].labels.contains_key("node-role.kubernetes.io/control-plane"));
         assert_eq!(parse_hosts("containerd-2.2").unwrap()[0].name, "containerd-22-1");

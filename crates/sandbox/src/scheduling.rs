@@ -1,7 +1,9 @@
 //! Which node a pod may run on: node selector, node affinity, taints and the RuntimeClass, as the scheduler and the
 //! DaemonSet controller both judge it. Pure functions; resources and pod (anti-)affinity are not considered.
 
-use k8s_openapi::api::core::v1::{Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration};
+use k8s_openapi::api::core::v1::{
+    Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration,
+};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -35,11 +37,8 @@ pub fn fits(spec: &PodSpec, runtime_class: Option<&RuntimeClass>, node: &Node) -
     let tolerations = tolerations(spec, runtime_class);
     let node_spec = node.spec.as_ref();
     if node_spec.and_then(|spec| spec.unschedulable).unwrap_or(false) {
-        let taint = Taint {
-            key: "node.kubernetes.io/unschedulable".into(),
-            effect: "NoSchedule".into(),
-            ..Default::default()
-        };
+        let taint =
+            Taint { key: "node.kubernetes.io/unschedulable".into(), effect: "NoSchedule".into(), ..Default::default() };
         if !tolerations.iter().any(|toleration| tolerates(toleration, &taint)) {
             return Err(Refusal::Unschedulable);
         }
@@ -53,12 +52,14 @@ pub fn fits(spec: &PodSpec, runtime_class: Option<&RuntimeClass>, node: &Node) -
 /// Tells whether node selector, required node affinity and the RuntimeClass select a node; taints are not looked at.
 pub fn matches_selection(spec: &PodSpec, runtime_class: Option<&RuntimeClass>, node: &Node) -> bool {
     let labels = node.labels();
-    let selects = |selector: &BTreeMap<String, String>| selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    let selects =
+        |selector: &BTreeMap<String, String>| selector.iter().all(|(key, value)| labels.get(key) == Some(value));
     if !spec.node_selector.as_ref().is_none_or(selects) {
         return false;
     }
-    let class_selector =
-        runtime_class.and_then(|class| class.scheduling.as_ref()).and_then(|scheduling| scheduling.node_selector.as_ref());
+    let class_selector = runtime_class
+        .and_then(|class| class.scheduling.as_ref())
+        .and_then(|scheduling| scheduling.node_selector.as_ref());
     if !class_selector.is_none_or(selects) {
         return false;
     }
@@ -74,16 +75,12 @@ pub fn matches_selection(spec: &PodSpec, runtime_class: Option<&RuntimeClass>, n
 ///
 /// DaemonSet pods are bound to their node this way; knowing the name saves looking at every node.
 pub fn named_node(spec: &PodSpec) -> Option<&str> {
-    let required = spec
-        .affinity
-        .as_ref()?
-        .node_affinity
-        .as_ref()?
-        .required_during_scheduling_ignored_during_execution
-        .as_ref()?;
+    let required =
+        spec.affinity.as_ref()?.node_affinity.as_ref()?.required_during_scheduling_ignored_during_execution.as_ref()?;
     let mut name = None;
     for term in &required.node_selector_terms {
-        let field = term.match_fields.iter().flatten().find(|field| field.key == "metadata.name" && field.operator == "In")?;
+        let field =
+            term.match_fields.iter().flatten().find(|field| field.key == "metadata.name" && field.operator == "In")?;
         let [only] = field.values.as_deref()? else { return None };
         if name.is_some_and(|name| name != only) {
             return None;
@@ -115,10 +112,11 @@ fn matches_rule(rule: &NodeSelectorRequirement, value: Option<&str>) -> bool {
     let values = rule.values.as_deref().unwrap_or_default();
     let among = value.is_some_and(|value| values.iter().any(|candidate| candidate == value));
     let number = |text: &str| text.parse::<i64>().ok();
-    let compare = |holds: fn(i64, i64) -> bool| match (value.and_then(number), values.first().and_then(|text| number(text))) {
-        (Some(value), Some(bound)) => holds(value, bound),
-        _ => false,
-    };
+    let compare =
+        |holds: fn(i64, i64) -> bool| match (value.and_then(number), values.first().and_then(|text| number(text))) {
+            (Some(value), Some(bound)) => holds(value, bound),
+            _ => false,
+        };
     match rule.operator.as_str() {
         "In" => among,
         "NotIn" => !among,
@@ -160,7 +158,8 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     match toleration.operator.as_deref().unwrap_or("Equal") {
         "Exists" => true,
         "Equal" | "" => {
-            !key.is_empty() && toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+            !key.is_empty()
+                && toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
         }
         _ => false,
     }
@@ -186,7 +185,8 @@ mod tests {
     use serde_json::json;
 
     fn node(name: &str, labels: serde_json::Value, taints: serde_json::Value) -> Node {
-        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}})).unwrap()
+        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}}))
+            .unwrap()
     }
 
     fn spec(value: serde_json::Value) -> PodSpec {
@@ -226,7 +226,11 @@ mod tests {
         assert_eq!(fits(&spec(json!({"tolerations": [{"key": "k", "value": "other"}]})), None, &node), refusal);
         let wrong_effect = json!({"tolerations": [{"key": "k", "operator": "Exists", "effect": "NoExecute"}]});
         assert_eq!(fits(&spec(wrong_effect), None, &node), refusal);
-        for right in [json!({"key": "k", "value": "v"}), json!({"operator": "Exists"}), json!({"key": "k", "operator": "Exists"})] {
+        for right in [
+            json!({"key": "k", "value": "v"}),
+            json!({"operator": "Exists"}),
+            json!({"key": "k", "operator": "Exists"}),
+        ] {
             assert_eq!(fits(&spec(json!({"tolerations": [right]})), None, &node), Ok(()));
         }
     }

@@ -69,9 +69,12 @@ impl<K> Change<K> {
 /// Computes the index values of an object.
 pub type IndexBy<K> = fn(&K) -> Vec<String>;
 
+/// One index: how it files objects, and what it has filed.
+type Index<K> = (IndexBy<K>, HashMap<String, BTreeSet<Key>>);
+
 struct Content<K> {
     objects: HashMap<Key, Arc<K>>,
-    indexes: Vec<(IndexBy<K>, HashMap<String, BTreeSet<Key>>)>,
+    indexes: Vec<Index<K>>,
     /// The newest resource version that the watch has brought.
     seen: u64,
 }
@@ -218,9 +221,8 @@ impl<K: Resource + Clone> Store<K> {
         let present: HashSet<Key> = objects.iter().map(|object| Key::of(object.meta())).collect();
         let gone: Vec<Key> = self.read().objects.keys().filter(|key| !present.contains(key)).cloned().collect();
         for key in gone {
-            let newer = move |_: &Content<K>, old: Option<&Arc<K>>| {
-                old.is_some_and(|old| self::version(old.meta()) > version)
-            };
+            let newer =
+                move |_: &Content<K>, old: Option<&Arc<K>>| old.is_some_and(|old| self::version(old.meta()) > version);
             self.put(key, None, newer, version);
         }
         for object in objects {

@@ -67,7 +67,9 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Option<Duration>, kub
     let events = context.events.of("daemonset-controller", "");
     for node in &decision.create {
         match context.create(&context.stores.pods, &new_pod(&set, node)).await {
-            Ok(pod) => events.say(set.as_ref(), "Normal", "SuccessfulCreate", format!("Created pod: {}", pod.name_any())),
+            Ok(pod) => {
+                events.say(set.as_ref(), "Normal", "SuccessfulCreate", format!("Created pod: {}", pod.name_any()))
+            }
             Err(error) => {
                 events.say(set.as_ref(), "Warning", "FailedCreate", format!("Error creating: {error}"));
                 return Err(error);
@@ -112,7 +114,8 @@ fn pin(spec: &mut PodSpec, node: &str) {
     };
     let affinity = spec.affinity.get_or_insert_with(Affinity::default);
     let affinity = affinity.node_affinity.get_or_insert_with(NodeAffinity::default);
-    let required = affinity.required_during_scheduling_ignored_during_execution.get_or_insert_with(NodeSelector::default);
+    let required =
+        affinity.required_during_scheduling_ignored_during_execution.get_or_insert_with(NodeSelector::default);
     if required.node_selector_terms.is_empty() {
         required.node_selector_terms.push(NodeSelectorTerm::default());
     }

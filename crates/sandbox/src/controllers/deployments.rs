@@ -45,7 +45,9 @@ async fn reconcile_replica_set(context: &Context, key: &Key) -> Result<Option<Du
     let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
     for _ in 0..decision.create {
         match context.create(&context.stores.pods, &pod_of(set.as_ref(), &template)).await {
-            Ok(pod) => events.say(set.as_ref(), "Normal", "SuccessfulCreate", format!("Created pod: {}", pod.name_any())),
+            Ok(pod) => {
+                events.say(set.as_ref(), "Normal", "SuccessfulCreate", format!("Created pod: {}", pod.name_any()))
+            }
             Err(error) => {
                 events.say(set.as_ref(), "Warning", "FailedCreate", format!("Error creating: {error}"));
                 return Err(error);

@@ -186,7 +186,9 @@ impl Collector {
 
     async fn act(&self, action: Action) -> Result<(), kube::Error> {
         let uid = match &action {
-            Action::Delete { uid, .. } | Action::DropOwners { uid, .. } | Action::RemoveFinalizer { uid, .. } => uid.clone(),
+            Action::Delete { uid, .. } | Action::DropOwners { uid, .. } | Action::RemoveFinalizer { uid, .. } => {
+                uid.clone()
+            }
         };
         let Some(vertex) = lock(&self.shared.graph).get(&uid).cloned() else { return Ok(()) };
         let api = self.api(&vertex.resource, &vertex.key.namespace);
@@ -210,10 +212,13 @@ impl Collector {
             Action::DropOwners { owners, .. } => {
                 let kept: Vec<&OwnerReference> =
                     vertex.owners.iter().filter(|owner| !owners.contains(&owner.uid)).collect();
+                // An empty list is no list: Kubernetes leaves it out.
+                let kept = (!kept.is_empty()).then_some(kept);
                 self.patch(&api, &vertex, json!({"ownerReferences": kept})).await
             }
             Action::RemoveFinalizer { finalizer, .. } => {
                 let kept: Vec<&String> = vertex.finalizers.iter().filter(|name| *name != finalizer).collect();
+                let kept = (!kept.is_empty()).then_some(kept);
                 self.patch(&api, &vertex, json!({"finalizers": kept})).await
             }
         };

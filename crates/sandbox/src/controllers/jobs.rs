@@ -80,7 +80,9 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Option<Duration>, kub
     }
     for _ in 0..decision.create {
         match context.create(&context.stores.pods, &new_pod(&job)).await {
-            Ok(pod) => events.say(job.as_ref(), "Normal", "SuccessfulCreate", format!("Created pod: {}", pod.name_any())),
+            Ok(pod) => {
+                events.say(job.as_ref(), "Normal", "SuccessfulCreate", format!("Created pod: {}", pod.name_any()))
+            }
             Err(error) => {
                 events.say(job.as_ref(), "Warning", "FailedCreate", format!("Error creating: {error}"));
                 return Err(error);

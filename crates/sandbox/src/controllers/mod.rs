@@ -111,7 +111,15 @@ impl Stores {
             };
         }
         follow!(
-            pods, nodes, jobs, daemon_sets, deployments, replica_sets, namespaces, service_accounts, config_maps,
+            pods,
+            nodes,
+            jobs,
+            daemon_sets,
+            deployments,
+            replica_sets,
+            namespaces,
+            service_accounts,
+            config_maps,
             runtime_classes
         );
     }
@@ -157,7 +165,11 @@ impl Context {
     /// Creates an object and takes it over into its store.
     async fn create<K>(&self, store: &Store<K>, object: &K) -> Result<K, kube::Error>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + serde::Serialize + DeserializeOwned + Clone + Debug,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + serde::Serialize
+            + DeserializeOwned
+            + Clone
+            + Debug,
     {
         let api = self.api::<K>(object.meta().namespace.as_deref().unwrap_or("default"));
         let created = api.create(&PostParams::default(), object).await?;
@@ -187,7 +199,11 @@ impl Context {
     /// Replaces the status of an object with that of `object`, whose resource version must be the newest.
     async fn put_status<K>(&self, store: &Store<K>, object: &K) -> Result<(), kube::Error>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + serde::Serialize + DeserializeOwned + Clone + Debug,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + serde::Serialize
+            + DeserializeOwned
+            + Clone
+            + Debug,
     {
         let api = self.api::<K>(object.meta().namespace.as_deref().unwrap_or("default"));
         match api.replace_status(&object.name_any(), &PostParams::default(), object).await {
@@ -206,7 +222,10 @@ impl Context {
         if kept.len() == pod.finalizers().len() {
             return Ok(());
         }
-        let patch = json!({"metadata": {"uid": pod.uid(), "resourceVersion": pod.resource_version(), "finalizers": kept}});
+        // An empty list is no list: Kubernetes leaves it out.
+        let kept = (!kept.is_empty()).then_some(kept);
+        let patch =
+            json!({"metadata": {"uid": pod.uid(), "resourceVersion": pod.resource_version(), "finalizers": kept}});
         let api = self.api::<Pod>(&pod.namespace().unwrap_or_default());
         match api.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(written) => {

@@ -135,7 +135,8 @@ async fn bind(context: &Context, pod: &Pod, node: &str) -> Result<bool, kube::Er
         },
     };
     let api = context.api::<Pod>(&namespace);
-    let answer = api.create_subresource::<_, serde_json::Value>("binding", &name, &PostParams::default(), &binding).await;
+    let answer =
+        api.create_subresource::<_, serde_json::Value>("binding", &name, &PostParams::default(), &binding).await;
     match answer {
         Ok(_) => Ok(true),
         Err(error) if is_conflict(&error) => Ok(false), // bound already

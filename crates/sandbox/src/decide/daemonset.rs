@@ -97,7 +97,9 @@ pub fn decide(set: &DaemonSet, pods: &[Arc<Pod>], nodes: &[Arc<Node>], now: Time
         let mut here = by_node.remove(name.as_str()).unwrap_or_default();
         if !may_stay {
             counts.number_misscheduled += i32::from(!here.is_empty());
-            decision.delete.extend(here.iter().filter(|p| p.metadata.deletion_timestamp.is_none()).map(|p| p.name_any()));
+            decision
+                .delete
+                .extend(here.iter().filter(|p| p.metadata.deletion_timestamp.is_none()).map(|p| p.name_any()));
             continue;
         }
         if should_run {
@@ -207,7 +209,8 @@ mod tests {
     }
 
     fn nodes(count: usize) -> Vec<Arc<Node>> {
-        let node = |index: usize| json!({"metadata": {"name": format!("n{index}"), "labels": {"i": index.to_string()}}});
+        let node =
+            |index: usize| json!({"metadata": {"name": format!("n{index}"), "labels": {"i": index.to_string()}}});
         (0..count).map(|index| Arc::new(serde_json::from_value(node(index)).unwrap())).collect()
     }
 
@@ -239,8 +242,11 @@ mod tests {
     fn pods_leave_nodes_that_are_not_selected_or_gone() {
         let set = set(json!({"nodeSelector": {"i": "1"}}), json!({}));
         let hash = template_hash(&set.spec.as_ref().unwrap().template);
-        let pods = [pod("a", "n0", &hash, true, "Running"), pod("b", "n1", &hash, true, "Running"),
-            pod("c", "gone", &hash, true, "Running")];
+        let pods = [
+            pod("a", "n0", &hash, true, "Running"),
+            pod("b", "n1", &hash, true, "Running"),
+            pod("c", "gone", &hash, true, "Running"),
+        ];
         let decision = decide(&set, &pods, &nodes(2), now(), BACKOFF);
         assert_eq!(decision.delete, ["a", "c"]);
         let status = decision.status.unwrap();
@@ -292,7 +298,8 @@ mod tests {
         let plain = set(json!({}), json!({}));
         let hash = template_hash(&plain.spec.as_ref().unwrap().template);
         assert!(decide(&plain, &[], std::slice::from_ref(&tainted), now(), BACKOFF).create.is_empty());
-        let stays = decide(&plain, &[pod("a", "n0", &hash, true, "Running")], std::slice::from_ref(&tainted), now(), BACKOFF);
+        let stays =
+            decide(&plain, &[pod("a", "n0", &hash, true, "Running")], std::slice::from_ref(&tainted), now(), BACKOFF);
         assert!(stays.delete.is_empty(), "NoSchedule does not evict");
         let tolerant = set(json!({"tolerations": [{"operator": "Exists"}]}), json!({}));
         assert_eq!(decide(&tolerant, &[], &[tainted], now(), BACKOFF).create, ["n0"]);

@@ -142,9 +142,8 @@ pub fn decide_deployment(deployment: &Deployment, sets: &[Arc<ReplicaSet>], now:
     };
     let available = sum(|status| status.available_replicas);
     if !spec.paused.unwrap_or(false) {
-        let current_unavailable = current.map_or(0, |set| {
-            size(set) - set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
-        });
+        let current_unavailable = current
+            .map_or(0, |set| size(set) - set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0));
         // How many old pods may go while enough are left.
         let mut room = if recreate {
             old_size
@@ -159,7 +158,8 @@ pub fn decide_deployment(deployment: &Deployment, sets: &[Arc<ReplicaSet>], now:
                 decision.scale.push((set.name_any(), size(set) - down));
             }
         }
-        let empty: Vec<_> = old.iter().filter(|set| size(set) == 0 && set.status.as_ref().is_none_or(|s| s.replicas == 0)).collect();
+        let empty: Vec<_> =
+            old.iter().filter(|set| size(set) == 0 && set.status.as_ref().is_none_or(|s| s.replicas == 0)).collect();
         let keep = spec.revision_history_limit.unwrap_or(10).max(0) as usize;
         decision.delete = empty.iter().take(empty.len().saturating_sub(keep)).map(|set| set.name_any()).collect();
     }
@@ -199,7 +199,14 @@ pub fn decide_deployment(deployment: &Deployment, sets: &[Arc<ReplicaSet>], now:
     decision
 }
 
-fn set_condition(status: &mut DeploymentStatus, kind: &str, holds: bool, reason: &str, message: String, now: Timestamp) {
+fn set_condition(
+    status: &mut DeploymentStatus,
+    kind: &str,
+    holds: bool,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
     let value = if holds { "True" } else { "False" };
     let list = status.conditions.get_or_insert_default();
     let known = list.iter().position(|condition| condition.type_ == kind);
@@ -209,7 +216,8 @@ fn set_condition(status: &mut DeploymentStatus, kind: &str, holds: bool, reason:
     {
         return;
     }
-    let since = known.filter(|index| list[*index].status == value).and_then(|index| list[index].last_transition_time.clone());
+    let since =
+        known.filter(|index| list[*index].status == value).and_then(|index| list[index].last_transition_time.clone());
     let condition = DeploymentCondition {
         type_: kind.to_owned(),
         status: value.to_owned(),

@@ -173,7 +173,11 @@ impl Graph {
         if solid > 0 {
             let mut owners = waiting;
             owners.extend(absent.into_iter().map(|owner| owner.uid));
-            return if owners.is_empty() { Vec::new() } else { vec![Action::DropOwners { uid: uid.to_owned(), owners }] };
+            return if owners.is_empty() {
+                Vec::new()
+            } else {
+                vec![Action::DropOwners { uid: uid.to_owned(), owners }]
+            };
         }
         let propagation = if vertex.finalizers.iter().any(|finalizer| finalizer == ORPHAN) {
             Propagation::Orphan
@@ -273,10 +277,7 @@ mod tests {
         put(&mut graph, middle);
         assert_eq!(graph.decide("middle"), [deleted("leaf", Propagation::Background)]);
         assert_eq!(graph.remove("leaf"), ["middle"], "the owner is looked at again");
-        assert_eq!(
-            graph.decide("middle"),
-            [Action::RemoveFinalizer { uid: "middle".into(), finalizer: FOREGROUND }]
-        );
+        assert_eq!(graph.decide("middle"), [Action::RemoveFinalizer { uid: "middle".into(), finalizer: FOREGROUND }]);
     }
 
     #[test]

@@ -106,8 +106,11 @@ pub fn decide(job: &Job, pods: &[Arc<Pod>], now: Timestamp, backoff: Duration) -
         // Nothing is counted any more; whatever still waits to be counted is let go.
         decision.release = pods.iter().filter(|pod| tracked(pod)).map(|pod| pod.name_any()).collect();
         if is_finished(job) {
-            decision.delete =
-                pods.iter().filter(|p| !ended(p) && p.metadata.deletion_timestamp.is_none()).map(|p| p.name_any()).collect();
+            decision.delete = pods
+                .iter()
+                .filter(|p| !ended(p) && p.metadata.deletion_timestamp.is_none())
+                .map(|p| p.name_any())
+                .collect();
             let live = finished_at(job).zip(spec.ttl_seconds_after_finished);
             if let Some((finished, seconds)) = live.filter(|_| job.metadata.deletion_timestamp.is_none()) {
                 let due = finished + SignedDuration::from_secs(i64::from(seconds.max(0)));
@@ -170,11 +173,9 @@ pub fn decide(job: &Job, pods: &[Arc<Pod>], now: Timestamp, backoff: Duration) -
         .zip(status.start_time.as_ref())
         .filter(|_| !suspended)
         .map(|(seconds, start)| start.0 + SignedDuration::from_secs(seconds.max(0)));
-    let pending = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| matches!(condition.type_.as_str(), "FailureTarget" | "SuccessCriteriaMet") && condition.status == "True");
+    let pending = status.conditions.iter().flatten().find(|condition| {
+        matches!(condition.type_.as_str(), "FailureTarget" | "SuccessCriteriaMet") && condition.status == "True"
+    });
     let verdict = if let Some(condition) = pending {
         // Decided earlier; only the end of the last pods is awaited.
         let success = condition.type_ == "SuccessCriteriaMet";
@@ -348,7 +349,8 @@ mod tests {
         if spec.get("template").is_none() {
             spec["template"] = json!({"spec": {"containers": [], "restartPolicy": "Never"}});
         }
-        serde_json::from_value(json!({"metadata": {"name": "j", "uid": "job"}, "spec": spec, "status": status})).unwrap()
+        serde_json::from_value(json!({"metadata": {"name": "j", "uid": "job"}, "spec": spec, "status": status}))
+            .unwrap()
     }
 
     fn pod(name: &str, phase: &str, tracked: bool) -> Arc<Pod> {
@@ -403,8 +405,11 @@ mod tests {
 
     #[test]
     fn a_pod_that_vanished_after_it_was_named_is_still_counted() {
-        let job = job(json!({"completions": 1}), json!({"uncountedTerminatedPods": {"succeeded": ["uid-a"]},
-            "startTime": "2026-01-01T00:00:00Z"}));
+        let job = job(
+            json!({"completions": 1}),
+            json!({"uncountedTerminatedPods": {"succeeded": ["uid-a"]},
+            "startTime": "2026-01-01T00:00:00Z"}),
+        );
         let decision = decide(&job, &[], now(), BACKOFF);
         assert_eq!(decision.status.unwrap().succeeded, Some(1));
         assert_eq!(decision.create, 0);
@@ -434,7 +439,8 @@ mod tests {
 
     #[test]
     fn the_deadline_ends_running_pods_and_waits_for_them() {
-        let job1 = job(json!({"completions": 1, "activeDeadlineSeconds": 60}), json!({"startTime": "2026-01-01T00:00:00Z"}));
+        let job1 =
+            job(json!({"completions": 1, "activeDeadlineSeconds": 60}), json!({"startTime": "2026-01-01T00:00:00Z"}));
         let decision = decide(&job1, &[pod("a", "Running", true)], now(), BACKOFF);
         assert_eq!(decision.delete, ["a"]);
         assert_eq!(types(&decision), ["FailureTarget"]);

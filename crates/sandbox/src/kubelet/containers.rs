@@ -109,7 +109,11 @@ impl Unit {
         bytes.truncate(MESSAGE_LIMIT);
         let message = String::from_utf8_lossy(&bytes).into_owned();
         let fallback = self.spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-        if message.is_empty() && fallback && code != 0 { super::logs::last_lines(&self.log_file(logs)) } else { message }
+        if message.is_empty() && fallback && code != 0 {
+            super::logs::last_lines(&self.log_file(logs))
+        } else {
+            message
+        }
     }
 }
 
@@ -143,9 +147,13 @@ impl Launch<'_> {
         tree::make(&self.root, &entries).map_err(|error| create(error.to_string()))?;
         self.prepare_termination_log(spec).map_err(create)?;
 
-        let mut words = spec.command.iter().flatten().chain(spec.args.iter().flatten()).map(|word| expand(word, &known));
-        let Some(first) = words.next().filter(|_| spec.command.as_ref().is_some_and(|command| !command.is_empty())) else {
-            return Err(create("no command specified: the sandbox's images have no entry point of their own".to_owned()));
+        let mut words =
+            spec.command.iter().flatten().chain(spec.args.iter().flatten()).map(|word| expand(word, &known));
+        let Some(first) = words.next().filter(|_| spec.command.as_ref().is_some_and(|command| !command.is_empty()))
+        else {
+            return Err(create(
+                "no command specified: the sandbox's images have no entry point of their own".to_owned(),
+            ));
         };
         let arguments: Vec<OsString> = words.map(OsString::from).collect();
         let working = spec.working_dir.as_deref().unwrap_or("/");
@@ -162,14 +170,20 @@ impl Launch<'_> {
         // A container cannot choose these: they say where it is.
         known.insert(contract::pod::ROOT_VARIABLE.to_owned(), self.root.display().to_string());
         let program = Program { path, arguments, environment: known.into_iter().collect(), directory };
-        self.kubelets.spawner.spawn(program).await.map_err(|error| Obstacle {
-            reason: "RunContainerError",
-            message: format!("exec: \"{first}\": {error}"),
-        })
+        self.kubelets
+            .spawner
+            .spawn(program)
+            .await
+            .map_err(|error| Obstacle { reason: "RunContainerError", message: format!("exec: \"{first}\": {error}") })
     }
 
     fn programs(&self) -> Vec<String> {
-        self.kubelets.image.iter().filter(|it| it.path.starts_with("/usr/bin")).map(|it| it.path.display().to_string()).collect()
+        self.kubelets
+            .image
+            .iter()
+            .filter(|it| it.path.starts_with("/usr/bin"))
+            .map(|it| it.path.display().to_string())
+            .collect()
     }
 
     fn base_environment(&self) -> Vec<(String, String)> {

@@ -198,8 +198,16 @@ mod tests {
         };
         let base = [("BASE".to_owned(), "b".to_owned())];
         let result = environment(&pod(), &container, &base, &map("m", "w"), &map("s", "geheim")).unwrap();
-        let expected = [("BASE", "b"), ("IP", "127.0.0.9"), ("LABEL", "c"), ("NODE", "n1"), ("PLAIN", "v"), ("P_k", "w"),
-            ("SECRET", "geheim"), ("TWICE", "vwb")];
+        let expected = [
+            ("BASE", "b"),
+            ("IP", "127.0.0.9"),
+            ("LABEL", "c"),
+            ("NODE", "n1"),
+            ("PLAIN", "v"),
+            ("P_k", "w"),
+            ("SECRET", "geheim"),
+            ("TWICE", "vwb"),
+        ];
         assert_eq!(result.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
         let error = environment(&pod(), &container, &base, &map("m", "w"), &Sources::new()).unwrap_err();
         assert_eq!(error, "secret \"s\" not found");

@@ -243,7 +243,8 @@ impl Addresses {
 
     fn keep(&mut self, pod: &Pod) {
         let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()?.parse::<Ipv4Addr>().ok());
-        if let Some(number) = address.and_then(|address| u32::from(address).checked_sub(FIRST)).filter(|it| *it < COUNT) {
+        if let Some(number) = address.and_then(|address| u32::from(address).checked_sub(FIRST)).filter(|it| *it < COUNT)
+        {
             self.used.insert(number);
         }
     }

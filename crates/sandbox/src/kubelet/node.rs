@@ -90,7 +90,8 @@ fn node_status(machine: &Machine, runtime: &RuntimeStatus, since: Timestamp, now
     let resources = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
         pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect()
     };
-    let capacity = resources(&[("cpu", "8"), ("memory", "33554432Ki"), ("ephemeral-storage", "102400Mi"), ("pods", "110")]);
+    let capacity =
+        resources(&[("cpu", "8"), ("memory", "33554432Ki"), ("ephemeral-storage", "102400Mi"), ("pods", "110")]);
     // A runtime that does not tell its handlers leaves the field empty, as with containerd 1.7.
     let handlers = (runtime.ready && runtime.lists_handlers).then(|| {
         std::iter::once(String::new())
@@ -143,8 +144,7 @@ async fn publish(
     let wanted = labels(machine);
     match api.get_opt(&machine.name).await? {
         None => {
-            let metadata =
-                ObjectMeta { name: Some(machine.name.clone()), labels: Some(wanted), ..Default::default() };
+            let metadata = ObjectMeta { name: Some(machine.name.clone()), labels: Some(wanted), ..Default::default() };
             api.create(&PostParams::default(), &Node { metadata, ..Default::default() }).await?;
         }
         Some(node) => {

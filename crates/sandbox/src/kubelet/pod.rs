@@ -1,8 +1,8 @@
 //! One pod on its host, from its binding to its end: a task that waits for events and takes the next step.
 
 use super::containers::{Launch, Unit};
-use super::process::{End, Process, exit_code};
 use super::probes::{self, Finding};
+use super::process::{End, Process, exit_code};
 use super::status::{Facts, Next, State, next, pod_status, restore};
 use super::volumes::{self, Prepared};
 use super::{Kubelets, Machine, tree};
@@ -243,7 +243,8 @@ impl Worker {
     }
 
     fn retry_sandbox(&mut self) {
-        let delay = (self.kubelets.context.backoff / 4).max(RETRY_FIRST).saturating_mul(1 << self.sandbox_failures.min(12));
+        let delay =
+            (self.kubelets.context.backoff / 4).max(RETRY_FIRST).saturating_mul(1 << self.sandbox_failures.min(12));
         self.sandbox_failures += 1;
         self.sandbox_due = Some(Instant::now() + delay.min(Duration::from_secs(120)));
     }
@@ -277,9 +278,13 @@ impl Worker {
         }
         Err(failed(if served.version_string.starts_with("cri-o:") {
             let known = served.handlers.join(" ");
-            format!("rpc error: code = Unknown desc = failed to find runtime handler {handler} from runtime list [{known}]")
+            format!(
+                "rpc error: code = Unknown desc = failed to find runtime handler {handler} from runtime list [{known}]"
+            )
         } else {
-            format!("rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for \"{handler}\" is configured")
+            format!(
+                "rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for \"{handler}\" is configured"
+            )
         }))
     }
 
@@ -307,14 +312,24 @@ impl Worker {
             };
             unit.view.state = State::Waiting(reason.to_owned(), message.clone());
             let event = if again { "BackOff" } else { "Failed" };
-            let event_text = if again { format!("Back-off pulling image \"{image}\"") } else { format!("Failed to pull image \"{image}\": {message}") };
+            let event_text = if again {
+                format!("Back-off pulling image \"{image}\"")
+            } else {
+                format!("Failed to pull image \"{image}\": {message}")
+            };
             self.recorder.say(pod.as_ref(), if again { "Normal" } else { "Warning" }, event, event_text);
             return;
         }
         let volumes = self.volumes.take().unwrap_or_default();
         let root = self.root(&self.units[index]);
         let shown = self.shown_pod();
-        let launch = Launch { kubelets: &self.kubelets, machine: &self.machine, pod: &shown, volumes: &volumes, root: root.clone() };
+        let launch = Launch {
+            kubelets: &self.kubelets,
+            machine: &self.machine,
+            pod: &shown,
+            volumes: &volumes,
+            root: root.clone(),
+        };
         let result = launch.start(&self.units[index].spec).await;
         self.volumes = Some(volumes);
         let unit = &mut self.units[index];
@@ -429,9 +444,15 @@ impl Worker {
         let pod = &self.pod;
         let unit = &mut self.units[index];
         let name = &unit.spec.name;
-        let which = format!("{}_{}({})", pod.name_any(), pod.namespace().unwrap_or_default(), pod.uid().unwrap_or_default());
+        let which =
+            format!("{}_{}({})", pod.name_any(), pod.namespace().unwrap_or_default(), pod.uid().unwrap_or_default());
         let message = format!("back-off {delay:?} restarting failed container={name} pod={which}");
-        self.recorder.say(pod.as_ref(), "Warning", "BackOff", format!("Back-off restarting failed container {name} in pod {which}"));
+        self.recorder.say(
+            pod.as_ref(),
+            "Warning",
+            "BackOff",
+            format!("Back-off restarting failed container {name} in pod {which}"),
+        );
         let waiting = State::Waiting("CrashLoopBackOff".to_owned(), message);
         if let State::Ended(ended) = std::mem::replace(&mut unit.view.state, waiting) {
             unit.view.last = Some(ended);
@@ -447,7 +468,12 @@ impl Worker {
                 probes::Kind::Liveness => "Liveness",
                 probes::Kind::Readiness => "Readiness",
             };
-            self.recorder.say(pod.as_ref(), "Warning", "Unhealthy", format!("{what} probe failed: {}", finding.message));
+            self.recorder.say(
+                pod.as_ref(),
+                "Warning",
+                "Unhealthy",
+                format!("{what} probe failed: {}", finding.message),
+            );
         }
         match finding.kind {
             probes::Kind::Readiness => unit.view.ready = finding.healthy,
@@ -495,7 +521,8 @@ impl Worker {
         for unit in self.units.iter().filter(|unit| unit.process.is_some()) {
             self.recorder.say(self.pod.as_ref(), "Normal", "Killing", format!("Stopping container {}", unit.spec.name));
         }
-        let end = |units: &[Unit], how| units.iter().filter_map(|unit| unit.process.as_ref()).for_each(|it| it.end(how));
+        let end =
+            |units: &[Unit], how| units.iter().filter_map(|unit| unit.process.as_ref()).for_each(|it| it.end(how));
         end(&self.units, if grace.is_zero() { End::Force } else { End::Ask });
         let mut force = Instant::now() + grace;
         while self.units.iter().any(|unit| unit.process.is_some()) {

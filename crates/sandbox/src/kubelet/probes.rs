@@ -104,7 +104,9 @@ fn port_of(port: &IntOrString, container: &Container) -> Result<u16, String> {
         IntOrString::Int(number) => Some(*number),
         IntOrString::String(name) => match name.parse() {
             Ok(number) => Some(number),
-            Err(_) => container.ports.iter().flatten().find(|it| it.name.as_ref() == Some(name)).map(|it| it.container_port),
+            Err(_) => {
+                container.ports.iter().flatten().find(|it| it.name.as_ref() == Some(name)).map(|it| it.container_port)
+            }
         },
     };
     number.and_then(|number| u16::try_from(number).ok()).ok_or_else(|| format!("no port {port:?}"))
@@ -118,7 +120,8 @@ async fn ask(probe: &Probe, container: &Container, address: IpAddr) -> Result<()
         let host = action.host.clone().unwrap_or_else(|| address.to_string());
         let port = port_of(&action.port, container)?;
         let path = action.path.as_deref().unwrap_or("/");
-        let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\n");
+        let mut request =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\n");
         for header in action.http_headers.iter().flatten() {
             request.push_str(&format!("{}: {}\r\n", header.name, header.value));
         }

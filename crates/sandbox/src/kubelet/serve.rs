@@ -24,7 +24,12 @@ impl Served for Endpoint {
         Box::pin(async move { kubelets.read_log(pod, query).await })
     }
 
-    fn proxy(&self, node: Value, path: String, _: HashMap<String, String>) -> BoxFuture<'static, Result<Body, ApiError>> {
+    fn proxy(
+        &self,
+        node: Value,
+        path: String,
+        _: HashMap<String, String>,
+    ) -> BoxFuture<'static, Result<Body, ApiError>> {
         let name = node.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let kubelets = self.0.clone();
         Box::pin(async move {
@@ -53,7 +58,9 @@ impl Kubelets {
         let path = if query.previous {
             instances.pop();
             instances.pop().ok_or_else(|| {
-                ApiError::bad_request(format!("previous terminated container \"{container}\" in pod \"{name}\" not found"))
+                ApiError::bad_request(format!(
+                    "previous terminated container \"{container}\" in pod \"{name}\" not found"
+                ))
             })?
         } else {
             instances.pop().ok_or_else(|| {

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP, Pod,
-    PodCondition, PodIP, PodStatus,
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP,
+    Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -146,7 +146,11 @@ pub fn pod_status(pod: &Pod, init: &[View], main: &[View], facts: &Facts, now: T
     let completed = ("PodCompleted", String::new());
     for (kind, holds, why) in [
         ("PodReadyToStartContainers", facts.sandbox && !over, None),
-        ("Initialized", initialized, if initialized { (phase == "Succeeded").then_some(&completed) } else { Some(&not_initialised) }),
+        (
+            "Initialized",
+            initialized,
+            if initialized { (phase == "Succeeded").then_some(&completed) } else { Some(&not_initialised) },
+        ),
         ("Ready", ready, (!ready).then_some(&not_ready)),
         ("ContainersReady", ready, (!ready).then_some(&not_ready)),
         ("PodScheduled", true, None),
@@ -176,7 +180,8 @@ pub fn pod_status(pod: &Pod, init: &[View], main: &[View], facts: &Facts, now: T
         pod_ip: facts.pod_ip.clone(),
         pod_ips: facts.pod_ip.clone().map(|ip| vec![PodIP { ip }]),
         start_time: old.start_time.clone().or(Some(Time(now))),
-        init_container_statuses: (!init.is_empty()).then(|| init.iter().map(|view| container_status(pod, view, true)).collect()),
+        init_container_statuses: (!init.is_empty())
+            .then(|| init.iter().map(|view| container_status(pod, view, true)).collect()),
         container_statuses: Some(main.iter().map(|view| container_status(pod, view, false)).collect()),
         reason: facts.evicted.as_ref().map(|(reason, _)| reason.clone()),
         message: facts.evicted.as_ref().map(|(_, message)| message.clone()),
@@ -284,7 +289,9 @@ mod tests {
     }
 
     fn phase(policy: &str, init: &[State], main: &[State], facts: &Facts) -> (String, Vec<(String, String)>) {
-        let pod = serde_json::from_value(json!({"metadata": {"uid": "u"}, "spec": {"restartPolicy": policy, "containers": []}}));
+        let pod = serde_json::from_value(
+            json!({"metadata": {"uid": "u"}, "spec": {"restartPolicy": policy, "containers": []}}),
+        );
         let views = |states: &[State]| states.iter().cloned().map(view).collect::<Vec<_>>();
         let status = pod_status(&pod.unwrap(), &views(init), &views(main), facts, now());
         let conditions = status.conditions.unwrap().into_iter().map(|it| (it.type_, it.status)).collect();
@@ -316,14 +323,14 @@ mod tests {
     fn phases_and_conditions() {
         let run = State::Running(now());
         let facts = Facts { sandbox: true, ..Default::default() };
-        assert_eq!(phase("Never", &[run.clone()], &[waiting()], &facts).0, "Pending");
+        assert_eq!(phase("Never", std::slice::from_ref(&run), &[waiting()], &facts).0, "Pending");
         assert_eq!(phase("Never", &[ended(1)], &[waiting()], &facts).0, "Failed");
         assert_eq!(phase("Never", &[ended(0)], &[ended(0)], &facts).0, "Succeeded");
-        let (running, conditions) = phase("Always", &[ended(0)], &[run.clone()], &facts);
+        let (running, conditions) = phase("Always", &[ended(0)], std::slice::from_ref(&run), &facts);
         assert_eq!(running, "Running");
         assert!(conditions.iter().all(|(_, status)| status == "True"), "{conditions:?}");
         let evicted = Facts { evicted: Some(("DeadlineExceeded".into(), String::new())), ..facts.clone() };
-        assert_eq!(phase("Always", &[], &[run.clone()], &evicted).0, "Failed");
+        assert_eq!(phase("Always", &[], std::slice::from_ref(&run), &evicted).0, "Failed");
         let terminated = Facts { terminated: true, ..facts };
         assert_eq!(phase("Always", &[], &[ended(143)], &terminated).0, "Failed");
         assert_eq!(phase("Always", &[], &[ended(0)], &terminated).0, "Succeeded");

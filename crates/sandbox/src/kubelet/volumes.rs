@@ -4,7 +4,8 @@ use super::environment::field_value;
 use super::tree::{below_root, remove};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, Secret, ServiceAccount, Volume, VolumeProjection,
+    ConfigMap, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, Secret, ServiceAccount, Volume,
+    VolumeProjection,
 };
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
@@ -258,7 +259,8 @@ fn write(directory: &Path, files: &Files) -> io::Result<()> {
         std::fs::set_permissions(&temporary, PermissionsExt::from_mode(*mode))?;
         std::fs::rename(temporary, path)?;
     }
-    let wanted: BTreeSet<PathBuf> = files.keys().filter_map(|path| path.components().next()).map(|it| PathBuf::from(it.as_os_str())).collect();
+    let wanted: BTreeSet<PathBuf> =
+        files.keys().filter_map(|path| path.components().next()).map(|it| PathBuf::from(it.as_os_str())).collect();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         if !wanted.contains(Path::new(&entry.file_name())) {

@@ -1,9 +1,9 @@
 //! The sandbox in the background: found again, replaced when killed, removed.
 
 use crate::world::{PROGRAM, container, has_condition, job};
+use k8s_openapi::api::batch::v1::Job;
 use kube::Client;
 use kube::api::{Api, PostParams};
-use k8s_openapi::api::batch::v1::Job;
 use sandbox::{daemon, parse_hosts};
 use serde_json::json;
 use std::path::Path;
@@ -83,7 +83,15 @@ async fn a_killed_sandbox_is_replaced_and_goes_on() {
     wait_complete(&api, "slow").await;
 
     assert_eq!(daemon::status(&dir).unwrap().unwrap().pid, second.pid);
-    assert!(tokio::task::spawn_blocking({ let dir = dir.clone(); move || daemon::stop(&dir) }).await.unwrap().unwrap());
+    assert!(
+        tokio::task::spawn_blocking({
+            let dir = dir.clone();
+            move || daemon::stop(&dir)
+        })
+        .await
+        .unwrap()
+        .unwrap()
+    );
     assert!(daemon::status(&dir).unwrap().is_none());
     assert_eq!(children_running(&dir), 0);
     assert!(daemon::purge(&dir).unwrap());

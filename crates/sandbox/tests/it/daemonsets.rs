@@ -44,8 +44,9 @@ async fn a_daemon_set_covers_the_nodes_and_rolls() {
 
     let narrow = json!({"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "k8s-2"}}}}});
     api.patch("ds", &PatchParams::default(), &Patch::Merge(&narrow)).await.unwrap();
-    let left = world.until_all(&world.api("Pod"), |pods| pods.len() == 1).await;
-    assert_eq!(left[0]["spec"]["nodeName"], "k8s-2");
+    let only_there = |pods: &[Value]| pods.len() == 1 && pods[0]["spec"]["nodeName"] == "k8s-2";
+    world.until_all(&world.api("Pod"), only_there).await;
+    world.until(&api, "ds", |set| rolled_out(set, 1)).await;
     api.delete("ds", &Default::default()).await.unwrap();
     world.until_all(&world.api("Pod"), <[Value]>::is_empty).await;
     world.cluster.shutdown().await;
@@ -55,9 +56,11 @@ async fn a_daemon_set_covers_the_nodes_and_rolls() {
 async fn a_deployment_rolls_and_goes() {
     let world = World::new("k8s:1").await;
     world
-        .create(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 2,
+        .create(
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 2,
             "selector": {"matchLabels": {"app": "d"}}, "template": {"metadata": {"labels": {"app": "d"}},
-                "spec": {"containers": [container("main", &["sleep", "600"])], "terminationGracePeriodSeconds": 1}}}}))
+                "spec": {"containers": [container("main", &["sleep", "600"])], "terminationGracePeriodSeconds": 1}}}}),
+        )
         .await;
     let api = world.api("Deployment");
     let complete = |generation: i64| {

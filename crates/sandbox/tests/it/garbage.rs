@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 async fn family(world: &World, name: &str) {
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     let uid = world.create(owner).await["metadata"]["uid"].clone();
-    let reference = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid, "blockOwnerDeletion": true});
+    let reference =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": uid, "blockOwnerDeletion": true});
     let child = json!({"apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": format!("{name}-child"), "ownerReferences": [reference]}});
     world.create(child).await;
@@ -52,10 +53,16 @@ async fn a_namespace_comes_furnished_and_goes_empty() {
     let bundle = world.until(&world.api_in("ns", "ConfigMap"), "kube-root-ca.crt", Value::is_object).await;
     assert!(bundle["data"]["ca.crt"].as_str().unwrap().contains("BEGIN CERTIFICATE"));
     world.until(&world.api_in("ns", "ServiceAccount"), "default", Value::is_object).await;
-    let mut job = job("j", json!({}), json!({"containers": [container("main", &["sleep", "600"])], "terminationGracePeriodSeconds": 1}));
+    let mut job = job(
+        "j",
+        json!({}),
+        json!({"containers": [container("main", &["sleep", "600"])], "terminationGracePeriodSeconds": 1}),
+    );
     job["metadata"]["namespace"] = json!("ns");
     world.create(job).await;
-    world.until_all(&world.api_in("ns", "Pod"), |pods| pods.iter().any(|pod| pod["status"]["phase"] == "Running")).await;
+    world
+        .until_all(&world.api_in("ns", "Pod"), |pods| pods.iter().any(|pod| pod["status"]["phase"] == "Running"))
+        .await;
     world.all("Namespace").delete("ns", &DeleteParams::default()).await.unwrap();
     world.until(&world.all("Namespace"), "ns", Value::is_null).await;
     assert!(world.api_in("ns", "Pod").list(&Default::default()).await.unwrap().items.is_empty());

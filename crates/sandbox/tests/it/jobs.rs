@@ -1,8 +1,8 @@
 //! Jobs from their creation to their end, and over restarts of the sandbox.
 
 use crate::world::{World, container, has_condition, job, list};
-use kube::api::{Api, ListParams, LogParams};
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, LogParams};
 use serde_json::{Value, json};
 
 fn conditions(job: &Value) -> Vec<String> {
@@ -85,7 +85,8 @@ async fn on_failure_restarts_the_container_in_its_pod() {
     let world = World::new("k8s:1").await;
     let mut main = container("main", &["flaky", "/data/mark"]);
     main["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
-    let pod = json!({"containers": [main], "restartPolicy": "OnFailure", "volumes": [{"name": "data", "emptyDir": {}}]});
+    let pod =
+        json!({"containers": [main], "restartPolicy": "OnFailure", "volumes": [{"name": "data", "emptyDir": {}}]});
     world.create(job("j", json!({}), pod)).await;
     world.until(&world.api("Job"), "j", |job| has_condition(job, "Complete")).await;
     let pods = list(&world.api("Pod")).await;

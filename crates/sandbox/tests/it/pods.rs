@@ -1,8 +1,8 @@
 //! Pods that something is wrong with, and what they can read.
 
 use crate::world::{World, container, list};
-use kube::api::{Api, DeleteParams, LogParams};
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, LogParams};
 use sandbox::Faults;
 use sandbox::faults::Kill;
 use serde_json::{Value, json};
@@ -18,7 +18,9 @@ fn waiting(pod: &Value) -> &Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn volumes_and_variables_are_filled_in() {
     let world = World::new("k8s:1").await;
-    world.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": "from map"}})).await;
+    world
+        .create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": "from map"}}))
+        .await;
     world.create(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": "from secret"}})).await;
     let variables = json!([{"name": "MAP", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}},
         {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
@@ -85,19 +87,24 @@ async fn what_cannot_run_says_why() {
     world.create(pod("nowhere", nowhere)).await;
     let unschedulable = |pod: &Value| {
         let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().any(|it| it["reason"] == "Unschedulable" && it["message"].as_str().unwrap().starts_with("0/2 nodes"))
+        conditions
+            .iter()
+            .any(|it| it["reason"] == "Unschedulable" && it["message"].as_str().unwrap().starts_with("0/2 nodes"))
     };
     world.until(&api, "nowhere", unschedulable).await;
 
     world.create(json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "kata"}, "handler": "kata-qemu"})).await;
-    for (node, expected) in
-        [("k8s-1", "no runtime for \\\"kata-qemu\\\" is configured"), ("crio-1", "failed to find runtime handler kata-qemu")]
-    {
+    for (node, expected) in [
+        ("k8s-1", "no runtime for \\\"kata-qemu\\\" is configured"),
+        ("crio-1", "failed to find runtime handler kata-qemu"),
+    ] {
         let mut class = simple(&["say", "x"]);
         (class["runtimeClassName"], class["nodeName"]) = (json!("kata"), json!(node));
         world.create(pod(&format!("class-{node}"), class)).await;
         let told = |events: &[Value]| {
-            events.iter().any(|it| it["reason"] == "FailedCreatePodSandBox" && it["message"].to_string().contains(expected))
+            events
+                .iter()
+                .any(|it| it["reason"] == "FailedCreatePodSandBox" && it["message"].to_string().contains(expected))
         };
         world.until_all(&world.api("Event"), told).await;
     }
@@ -112,9 +119,8 @@ async fn faults_come_and_go() {
     world.cluster.set_faults(missing);
     let spec = json!({"containers": [container("main", &["sleep", "600"])], "terminationGracePeriodSeconds": 1});
     world.create(pod("p", spec)).await;
-    let backing_off = |pod: &Value| {
-        matches!(waiting(pod)["reason"].as_str(), Some("ImagePullBackOff" | "ErrImagePull"))
-    };
+    let backing_off =
+        |pod: &Value| matches!(waiting(pod)["reason"].as_str(), Some("ImagePullBackOff" | "ErrImagePull"));
     world.until(&api, "p", backing_off).await;
     world.cluster.set_faults(Faults::default());
     world.until(&api, "p", |pod| pod["status"]["phase"] == "Running").await;
@@ -145,7 +151,13 @@ async fn nodes_tell_what_their_runtimes_serve() {
     for node in &nodes {
         let info = &node["status"]["nodeInfo"];
         assert!(info["machineID"].as_str().is_some_and(|id| id.len() == 32), "{info}");
-        assert!(node["status"]["conditions"].as_array().unwrap().iter().any(|it| it["type"] == "Ready" && it["status"] == "True"));
+        assert!(
+            node["status"]["conditions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|it| it["type"] == "Ready" && it["status"] == "True")
+        );
     }
     let version = |name: &str| of(name)["status"]["nodeInfo"]["containerRuntimeVersion"].as_str().unwrap().to_owned();
     assert!(version("k8s-1").starts_with("containerd://1.7."));

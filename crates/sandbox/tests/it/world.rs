@@ -73,7 +73,8 @@ impl World {
         let mut last = Value::Null;
         let wait = async {
             loop {
-                last = api.get_opt(name).await.unwrap().map_or(Value::Null, |found| serde_json::to_value(found).unwrap());
+                last =
+                    api.get_opt(name).await.unwrap().map_or(Value::Null, |found| serde_json::to_value(found).unwrap());
                 if holds(&last) {
                     return last.clone();
                 }
@@ -106,7 +107,8 @@ impl World {
     /// All Events, for the messages of failing tests.
     pub(crate) async fn story(&self) -> String {
         let events = list(&self.all("Event")).await;
-        let line = |event: &Value| format!("{} {}: {}", event["involvedObject"]["name"], event["reason"], event["message"]);
+        let line =
+            |event: &Value| format!("{} {}: {}", event["involvedObject"]["name"], event["reason"], event["message"]);
         events.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
