@@ -242,3 +242,58 @@ pub enum CgroupDriver {
     /// The runtime itself.
     Cgroupfs = 1,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    /// Tag and length of a field, by the rules of Protocol Buffers: number times eight plus two, then bytes.
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    #[test]
+    fn field_numbers_are_those_of_the_cri() {
+        let condition = [field(1, b"RuntimeReady"), vec![2 << 3, 1], field(3, b"r"), field(4, b"m")].concat();
+        let info = [field(1, b"config"), field(2, b"{}")].concat();
+        let features = vec![1 << 3, 1, 2 << 3, 1];
+        let handler = [field(1, b"kata"), field(2, &features)].concat();
+        let bytes =
+            [field(1, &field(1, &condition)), field(2, &info), field(3, &handler), field(4, &[1 << 3, 1])].concat();
+        let status = StatusResponse::decode(bytes.as_slice()).unwrap();
+        let condition = status.condition(RUNTIME_READY).unwrap();
+        assert_eq!((condition.status, condition.reason.as_str(), condition.message.as_str()), (true, "r", "m"));
+        assert_eq!(status.info["config"], "{}");
+        assert_eq!(status.runtime_handlers[0].name, "kata");
+        let features = status.runtime_handlers[0].features.unwrap();
+        assert!(features.recursive_read_only_mounts && features.user_namespaces);
+        assert!(status.features.unwrap().supplemental_groups_policy);
+        assert_eq!(status.encode_to_vec(), bytes);
+
+        let metadata = [field(1, b"pod"), field(2, b"uid"), field(3, b"ns"), vec![4 << 3, 2]].concat();
+        let label = [field(1, b"k"), field(2, b"v")].concat();
+        let sandbox = [
+            field(1, b"id"),
+            field(2, &metadata),
+            vec![3 << 3, 1],
+            vec![4 << 3, 5],
+            field(5, &label),
+            field(6, &label),
+            field(7, b"kata-qemu"),
+        ]
+        .concat();
+        let found = ListPodSandboxResponse::decode(field(1, &sandbox).as_slice()).unwrap().items.remove(0);
+        assert_eq!((found.id.as_str(), found.created_at, found.runtime_handler.as_str()), ("id", 5, "kata-qemu"));
+        assert_eq!(found.state(), PodSandboxState::NotReady);
+        assert_eq!(found.metadata.as_ref().unwrap().attempt, 2);
+        assert_eq!((found.labels["k"].as_str(), found.annotations["k"].as_str()), ("v", "v"));
+        assert_eq!(found.encode_to_vec(), sandbox);
+
+        let version = [field(1, b"0.1.0"), field(2, b"cri-o"), field(3, b"1.34.0"), field(4, b"v1")].concat();
+        let found = VersionResponse::decode(version.as_slice()).unwrap();
+        assert_eq!((found.runtime_name.as_str(), found.runtime_version.as_str()), ("cri-o", "1.34.0"));
+    }
+}

@@ -26,9 +26,15 @@ pub(crate) fn start(root: &Path, spec: &HostSpec, version: &str) -> Result<Effec
     containerd::start(&containerd::Start { root, version: parsed, config: layout.config, named, socket: layout.socket })
 }
 
+/// Writes a generated file; all distributions keep theirs from other users.
 fn write(root: &Path, path: &str, text: &str) -> Result<(), Refusal> {
     let path = host_path(root, path);
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    let written = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(&path, text))
+        .and_then(|()| std::fs::set_permissions(&path, private));
     written.map_err(|error| Refusal::error(format!("cannot write {}: {error}", path.display())))
 }
 

@@ -178,13 +178,17 @@ impl Host {
         fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
         let dir = std::path::absolute(dir).map_err(|source| failed(dir, source))?;
         let root = dir.join("root");
-        match fs::read_to_string(root.join("etc/hostname")) {
-            Ok(found) if found.trim() != spec.name => {
-                let (found, wanted) = (found.trim().to_owned(), spec.name.clone());
-                return Err(Error::Other { path: dir, found, wanted });
+        if root.symlink_metadata().is_ok() {
+            let describe = |spec: &HostSpec| format!("{} ({})", spec.name, spec.kind);
+            let path = dir.join(SPEC);
+            let text = fs::read(&path).map_err(|source| failed(&path, source))?;
+            let found: HostSpec =
+                serde_json::from_slice(&text).map_err(|error| failed(&path, io::Error::other(error)))?;
+            if (&found.name, found.kind) != (&spec.name, spec.kind) {
+                return Err(Error::Other { path: dir, found: describe(&found), wanted: describe(&spec) });
             }
-            Ok(_) => {}
-            Err(_) => install(&spec, &dir, &root).map_err(|source| failed(&root, source))?,
+        } else {
+            install(&spec, &dir, &root).map_err(|source| failed(&root, source))?;
         }
         populate::boot(&Tree { root: &root, spec: &spec }).map_err(|source| failed(&root, source))?;
 
@@ -211,11 +215,15 @@ impl Host {
     }
 
     async fn boot_units(&self) {
-        if let Some(target) = self.machine.load("multi-user.target") {
-            // Units that hang do not keep the machine from being up.
-            let boot = self.machine.run(&target, Verb::Start);
-            let _ = tokio::time::timeout(Duration::from_secs(2), boot).await;
-        }
+        let Some(target) = self.machine.load("multi-user.target") else { return };
+        let (started, up) = tokio::sync::oneshot::channel();
+        let machine = Arc::clone(&self.machine);
+        self.machine.spawn(async move {
+            machine.run(&target, Verb::Start).await;
+            let _ = started.send(());
+        });
+        // Units that hang do not keep the machine from being up.
+        let _ = tokio::time::timeout(Duration::from_secs(2), up).await;
     }
 
     /// The directory that is the host's `/`.
@@ -297,16 +305,17 @@ impl Drop for Host {
     }
 }
 
+/// What a directory's host was made from, beside its root.
+const SPEC: &str = "host.json";
+
 /// Installs beside the final place and renames, so that a host is either there or not.
 fn install(spec: &HostSpec, dir: &Path, root: &Path) -> io::Result<()> {
     let fresh = dir.join("root.installing");
-    for stale in [fresh.as_path(), root] {
-        match fs::remove_dir_all(stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    match fs::remove_dir_all(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::create_dir_all(&fresh)?,
     }
-    fs::create_dir_all(&fresh)?;
+    fs::write(dir.join(SPEC), serde_json::to_vec_pretty(spec)?)?;
     let tree = Tree { root: &fresh, spec };
     populate::install(&tree, &machine_id(spec, dir))?;
     populate::boot(&tree)?;

@@ -56,6 +56,16 @@ mod tests {
         assert_eq!(trimmed, "ab B");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_template_is_a_panic_and_text_stays_text(text in "[ a{}\"\\-/*\\n.]{0,40}|.{0,40}") {
+            let rendered = rancher(&text, "BASE");
+            if !text.contains("{{") {
+                proptest::prop_assert_eq!(rendered, Ok(text));
+            }
+        }
+    }
+
     #[test]
     fn what_is_not_understood_is_refused() {
         for template in ["{{ .NodeConfig.X }}", "{{ template \"other\" . }}", "{{ if", "{{ range . }}"] {

@@ -62,6 +62,67 @@ pub(crate) fn start(start: &Start<'_>) -> Result<Effective, Refusal> {
 mod tests {
     use super::*;
 
+    fn started(
+        version: Version,
+        config: &str,
+        drop_in: &str,
+    ) -> Result<crate::refusal::Effective, crate::refusal::Refusal> {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("config.toml"), config).unwrap();
+        std::fs::write(root.path().join("x.toml"), drop_in).unwrap();
+        start(&Start { root: root.path(), version, config: "/config.toml", named: true, socket: "/run/c.sock" })
+    }
+
+    fn piece() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        let name = prop_oneof![
+            Just("'io.containerd.grpc.v1.cri'"),
+            Just("'io.containerd.cri.v1.runtime'"),
+            Just("'io.containerd.cri.v1.images'"),
+            Just("cri"),
+        ];
+        let rest = prop_oneof![
+            Just(".containerd"),
+            Just(".containerd.runtimes"),
+            Just(".containerd.runtimes.a"),
+            Just(".registry"),
+            Just("")
+        ];
+        let key = prop_oneof![
+            Just("runtimes"),
+            Just("snapshotter"),
+            Just("runtime_type"),
+            Just("containerd"),
+            Just("default_runtime_name")
+        ];
+        let value = prop_oneof![
+            Just("1"),
+            Just("'a'"),
+            Just("{}"),
+            Just("[]"),
+            Just("{a = {runtime_type = 'x'}}"),
+            Just("true")
+        ];
+        (name, rest, key, value)
+            .prop_map(|(name, rest, key, value)| format!("[plugins.{name}{rest}]\n{key} = {value}\n"))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_configuration_is_a_panic(schema in 0..5, pieces in proptest::collection::vec(piece(), 0..4), drop_in in piece(), more in 0..4) {
+            let config = format!("version = {schema}\nimports = ['x.toml', 'y*.toml']\n{}", pieces.concat());
+            let drop_in = format!("version = {more}\n{drop_in}");
+            for version in ["1.6.20", "1.7.27", "2.1.5"] {
+                let version = Version::parse(version).unwrap();
+                if let Ok(effective) = started(version, &config, &drop_in) {
+                    // Whatever is served, the default handler is.
+                    let served = effective.handlers.contains_key(&effective.default_handler);
+                    proptest::prop_assert!(served || effective.cri_off.is_some());
+                }
+            }
+        }
+    }
+
     #[test]
     fn versions_of_packages_and_forks_are_read() {
         for (text, expected) in [

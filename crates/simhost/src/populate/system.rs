@@ -7,7 +7,7 @@ use std::io;
 
 pub(super) fn install(tree: &Tree<'_>, machine_id: &str) -> io::Result<()> {
     let name = &tree.spec.name;
-    tree.file("/etc/machine-id", &format!("{machine_id}\n"))?;
+    tree.mode("/etc/machine-id", &format!("{machine_id}\n"), 0o444)?;
     tree.file("/etc/hostname", &format!("{name}\n"))?;
     tree.file("/etc/hosts", &format!("127.0.0.1 localhost\n127.0.1.1 {name}\n"))?;
     tree.file("/usr/lib/os-release", os_release(tree))?;

@@ -190,6 +190,15 @@ mod tests {
         assert_eq!(UnitFile::find(root.path(), "d.service"), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_unit_file_is_a_panic(text in "(\\[[A-Z][a-z]*\\]|[A-Za-z]*=[ -~]{0,12}|\\\\|#x|.{0,9}|\n){0,12}") {
+            let settings = parse(&text);
+            proptest::prop_assert!(settings.iter().all(|(_, key, value)| key.trim() == key && value.trim() == value));
+            let _ = seconds(&text);
+        }
+    }
+
     #[test]
     fn time_spans_are_read() {
         for (text, expected) in [("5", Some(5000)), ("250ms", Some(250)), ("1min 30s", Some(90_000)), ("soon", None)] {

@@ -168,6 +168,13 @@ async fn a_directory_keeps_its_host() {
     let directory = tempfile::tempdir().unwrap();
     let host = start(HostKind::Containerd17, directory.path()).await;
     host.shutdown().await;
-    let other = Host::start(HostSpec::new("node-2", HostKind::Containerd17), directory.path()).await;
-    assert!(other.unwrap_err().to_string().contains("node-1"));
+    for other in [HostSpec::new("node-2", HostKind::Containerd17), HostSpec::new("node-1", HostKind::Crio)] {
+        let refused = Host::start(other, directory.path()).await;
+        assert!(refused.unwrap_err().to_string().contains("holds the host node-1 (containerd-1.7)"));
+    }
+    // Even a disk that lost its files is not installed anew.
+    std::fs::remove_dir_all(directory.path().join("root/etc")).unwrap();
+    let host = start(HostKind::Containerd17, directory.path()).await;
+    assert_eq!(host.machine_id(), "");
+    assert!(!host.path("/etc/hostname").exists());
 }
