@@ -14,9 +14,9 @@ pub mod merge;
 pub mod resource;
 pub mod selector;
 mod server;
-mod types;
 pub mod status;
 pub mod store;
+mod types;
 
 pub use faults::{Fault, Faults, Outcome};
 pub use server::kubelet::{Kubelets, LogQuery};

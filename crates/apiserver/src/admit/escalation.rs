@@ -34,7 +34,10 @@ pub(crate) fn check(state: &State, resource: &Resource, object: &Value, user: &U
         found.ok_or_else(|| {
             let kind = if plural == "roles" { "role" } else { "clusterrole" };
             let missing = Resource { plural: plural.into(), ..resource.clone() };
-            ApiError { message: format!("{kind}.rbac.authorization.k8s.io {role_name:?} not found"), ..ApiError::not_found(&missing, role_name) }
+            ApiError {
+                message: format!("{kind}.rbac.authorization.k8s.io {role_name:?} not found"),
+                ..ApiError::not_found(&missing, role_name)
+            }
         })?
     } else {
         if allowed(&state.store, user, &special("escalate", &resource.plural, name)) {

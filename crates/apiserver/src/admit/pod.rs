@@ -119,7 +119,9 @@ fn runtime_class(state: &State, resource: &Resource, pod: &mut Value) -> Result<
     for (key, value) in scheduling["nodeSelector"].as_object().into_iter().flatten() {
         let have = &pod["spec"]["nodeSelector"][key.as_str()];
         if have.is_string() && have != value {
-            let why = format!("conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {have}");
+            let why = format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {have}"
+            );
             return Err(ApiError::forbidden(resource, name_of(pod), why));
         }
         pod["spec"]["nodeSelector"][key.as_str()] = value.clone();
@@ -199,7 +201,11 @@ pub(crate) fn spec_errors(spec: &Value, at: &str) -> Vec<FieldError> {
             if name.is_empty() {
                 errors.push(FieldError::required(format!("{place}.name"), ""));
             } else if !super::metadata::is_dns_label(name) {
-                errors.push(FieldError::invalid(format!("{place}.name"), &container["name"], super::metadata::LABEL_RULE));
+                errors.push(FieldError::invalid(
+                    format!("{place}.name"),
+                    &container["name"],
+                    super::metadata::LABEL_RULE,
+                ));
             } else if !names.insert(name) {
                 errors.push(FieldError {
                     reason: "FieldValueDuplicate",
@@ -319,7 +325,12 @@ mod tests {
         let fields: Vec<String> = spec_errors(&spec, "spec").into_iter().map(|e| e.field).collect();
         assert_eq!(
             fields,
-            ["spec.containers[0].volumeMounts[0].name", "spec.containers[1].name", "spec.containers[1].image", "spec.restartPolicy"]
+            [
+                "spec.containers[0].volumeMounts[0].name",
+                "spec.containers[1].name",
+                "spec.containers[1].image",
+                "spec.restartPolicy"
+            ]
         );
     }
 }

@@ -147,7 +147,8 @@ fn runtime_class(object: &Value) -> Vec<FieldError> {
 fn binding(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let role = &object["roleRef"];
-    let kinds: &[&str] = if object["metadata"]["namespace"].is_string() { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let kinds: &[&str] =
+        if object["metadata"]["namespace"].is_string() { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     if !kinds.contains(&role["kind"].as_str().unwrap_or_default()) {
         errors.push(FieldError::not_supported("roleRef.kind", &role["kind"], kinds));
     }

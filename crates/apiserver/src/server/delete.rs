@@ -26,11 +26,7 @@ pub(crate) struct DeleteOptions {
 
 impl DeleteOptions {
     pub(crate) fn parse(body: &[u8], call: &Call) -> Result<Self, ApiError> {
-        let value: Value = if body.is_empty() {
-            Value::Null
-        } else {
-            crate::admit::decode::body_value(body)?
-        };
+        let value: Value = if body.is_empty() { Value::Null } else { crate::admit::decode::body_value(body)? };
         let mut options = DeleteOptions::from_object(&value);
         if let Some(grace) = call.query.get("gracePeriodSeconds") {
             options.grace = Some(grace.parse().map_err(|_| ApiError::bad_request("gracePeriodSeconds: not a number"))?);

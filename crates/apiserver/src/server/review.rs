@@ -41,11 +41,7 @@ fn verdict(state: &State, user: &User, action: &Action) -> Value {
 /// Answers a review.
 pub(crate) fn create(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let kind = call.resource.kind.as_str();
-    let mut review: Value = if body.is_empty() {
-        json!({})
-    } else {
-        crate::admit::decode::body_value(body)?
-    };
+    let mut review: Value = if body.is_empty() { json!({}) } else { crate::admit::decode::body_value(body)? };
     if !review.is_object() {
         return Err(ApiError::bad_request(format!("{kind} must be an object")));
     }

@@ -131,8 +131,7 @@ fn spend_budget(call: &Call, pod: &Value) -> Result<(), ApiError> {
 }
 
 fn evict(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
-    let eviction: Value =
-        decode::body_value(body)?;
+    let eviction: Value = decode::body_value(body)?;
     let pod = existing(call)?;
     let mut options = eviction["deleteOptions"].clone();
     if call.dry_run() {
@@ -148,8 +147,7 @@ fn evict(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
 }
 
 fn bind(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
-    let binding: Value =
-        decode::body_value(body)?;
+    let binding: Value = decode::body_value(body)?;
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_string();
     if node.is_empty() {
         let error = FieldError::required("target.name", "");
@@ -186,8 +184,7 @@ fn bind(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
 }
 
 fn token(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
-    let mut request: Value =
-        decode::body_value(body)?;
+    let mut request: Value = decode::body_value(body)?;
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let error = FieldError::invalid(

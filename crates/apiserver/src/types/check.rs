@@ -47,7 +47,9 @@ fn is_quantity(text: &str) -> bool {
     let (digits, suffix) = number.split_at(digits);
     let known = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let exponent = suffix.strip_prefix(['e', 'E']).is_some_and(|e| e.parse::<i32>().is_ok());
-    digits.chars().any(|c| c.is_ascii_digit()) && digits.matches('.').count() <= 1 && (known.contains(&suffix) || exponent)
+    digits.chars().any(|c| c.is_ascii_digit())
+        && digits.matches('.').count() <= 1
+        && (known.contains(&suffix) || exponent)
 }
 
 fn go_kind(value: &Value) -> &'static str {
@@ -92,7 +94,8 @@ fn value(kind: &Kind, child: &mut Value, owner: &'static str, at: &str, findings
         }
         (Kind::Quantity, Value::String(text)) => {
             if !is_quantity(text) {
-                let rule = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+                let rule =
+                    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
                 findings.mismatch.get_or_insert_with(|| rule.into());
             }
             true

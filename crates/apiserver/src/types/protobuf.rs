@@ -101,7 +101,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
     }
     let any_version = kind == "DeleteOptions";
     let name = if any_version { Some("metav1.DeleteOptions") } else { types().of(&api_version, &kind) };
-    let name = name.ok_or_else(|| format!("no kind {kind:?} is registered for version {api_version:?} in protobuf form"))?;
+    let name =
+        name.ok_or_else(|| format!("no kind {kind:?} is registered for version {api_version:?} in protobuf form"))?;
     let fields = message_value(name, raw, 0).ok_or_else(malformed)?;
     let mut out = Map::new();
     out.insert("apiVersion".into(), api_version.into());
@@ -209,7 +210,15 @@ fn int_or_string(data: &[u8]) -> Option<Value> {
 /// The content of the first field of a message.
 fn first(data: &[u8]) -> Option<&[u8]> {
     let fields = Reader(data).all()?;
-    Some(fields.into_iter().find_map(|(n, w)| match (n, w) { (1, Wire::Bytes(b)) => Some(b), _ => None }).unwrap_or_default())
+    Some(
+        fields
+            .into_iter()
+            .find_map(|(n, w)| match (n, w) {
+                (1, Wire::Bytes(b)) => Some(b),
+                _ => None,
+            })
+            .unwrap_or_default(),
+    )
 }
 
 fn value(kind: &Kind, wire: Wire<'_>, depth: usize) -> Option<Value> {
@@ -255,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_config_map() {
-        let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "name"}, "data": {"k": "v"}});
+        let expected =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "name"}, "data": {"k": "v"}});
         assert_eq!(decode(&config_map()).unwrap(), expected);
     }
 
