@@ -18,12 +18,9 @@ pub mod load;
 pub mod log;
 mod metadata;
 mod options;
-#[cfg(feature = "sprig")]
 pub mod output;
-#[cfg(feature = "sprig")]
 pub mod render;
 mod rendered;
-#[cfg(feature = "sprig")]
 pub mod schema;
 pub mod values;
 pub mod version;
@@ -33,9 +30,7 @@ pub use error::Error;
 pub use log::{Log, LogLevel, LogLine};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata};
 pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, RenderOptions};
-#[cfg(feature = "sprig")]
 pub use output::{OutputFile, TemplateOutput};
-#[cfg(feature = "sprig")]
 pub use render::{render, render_logged};
 pub use rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy, Rendered};
 

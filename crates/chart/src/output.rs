@@ -45,17 +45,15 @@ impl Rendered {
     pub fn output_files(&self, wanted: &TemplateOutput) -> Vec<OutputFile> {
         let mut files = Vec::new();
         if wanted.include_crds {
-            files.extend(self.crds.iter().map(|crd| OutputFile {
-                path: crd.filename.clone(),
-                content: frame(&crd.filename, &crd.file.text()),
-            }));
+            files.extend(
+                self.crds.iter().map(|crd| OutputFile {
+                    path: crd.filename.clone(),
+                    content: frame(&crd.filename, &crd.file.text()),
+                }),
+            );
         }
-        files.extend(
-            self.manifests.iter().map(|m| OutputFile { path: m.path.clone(), content: m.framed() }),
-        );
-        files.extend(
-            self.shown_hooks(wanted).map(|h| OutputFile { path: h.path.clone(), content: h.framed() }),
-        );
+        files.extend(self.manifests.iter().map(|m| OutputFile { path: m.path.clone(), content: m.framed() }));
+        files.extend(self.shown_hooks(wanted).map(|h| OutputFile { path: h.path.clone(), content: h.framed() }));
         files
     }
 

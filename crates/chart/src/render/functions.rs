@@ -1,7 +1,9 @@
 //! Helm's own template functions, on top of Sprig's.
 
 mod data;
+mod durations;
 mod flow;
+mod toml;
 
 use crate::{LogLine, RenderOptions};
 use gotemplate::Functions;
@@ -34,6 +36,8 @@ pub(super) fn table(options: &RenderOptions) -> (Functions, Messages) {
         table.remove(name);
     }
     data::register(&mut table);
+    durations::register(&mut table);
+    toml::register(&mut table);
     flow::register(&mut table, options, &messages);
     (table, messages)
 }

@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_hook_with_one_unknown_event_vanishes() {
-        let text = |events: &str| format!("kind: Job\nmetadata:\n  name: x\n  annotations:\n    helm.sh/hook: {events}\n");
+        let text =
+            |events: &str| format!("kind: Job\nmetadata:\n  name: x\n  annotations:\n    helm.sh/hook: {events}\n");
         let files = BTreeMap::from([("a".into(), text("pre-install, Test")), ("b".into(), text("pre-install,bogus"))]);
         let mut log = Log::default();
         let found = documents(&files, &mut log).expect("documents");

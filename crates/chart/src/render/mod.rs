@@ -24,12 +24,7 @@ pub fn render(chart: &Chart, user: &Values, options: &RenderOptions) -> Result<R
 }
 
 /// As [`render`]; what was said on the way is in `log` even when the rendering fails.
-pub fn render_logged(
-    chart: &Chart,
-    user: &Values,
-    options: &RenderOptions,
-    log: &mut Log,
-) -> Result<Rendered, Error> {
+pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log: &mut Log) -> Result<Rendered, Error> {
     check(chart, log)?;
     let mut chart = chart.clone();
     let values = decide_values(&mut chart, user, options, log)?;

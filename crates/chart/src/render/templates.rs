@@ -92,11 +92,8 @@ fn collect(chart: &Chart, scope: Scope, shared: &Shared, into: &mut BTreeMap<Str
         if chart.is_library() && !partial {
             continue;
         }
-        let template = Template {
-            text: file.text().into_owned(),
-            data: data.clone(),
-            base: format!("{}/templates", scope.path),
-        };
+        let template =
+            Template { text: file.text().into_owned(), data: data.clone(), base: format!("{}/templates", scope.path) };
         into.insert(format!("{}/{}", scope.path, file.name), template);
     }
     data

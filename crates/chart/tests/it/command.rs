@@ -91,14 +91,24 @@ pub(crate) fn reader<'a>(
 }
 
 /// Renders the chart at `path`.
-pub(crate) fn render(path: &Path, template: &Template, files: &BTreeMap<String, Vec<u8>>, log: &mut Log) -> Result<Rendered, Error> {
+pub(crate) fn render(
+    path: &Path,
+    template: &Template,
+    files: &BTreeMap<String, Vec<u8>>,
+    log: &mut Log,
+) -> Result<Rendered, Error> {
     let user = template.user.resolve(reader(files, ""))?;
     let chart = chart::load::path(path, log)?;
     chart::render_logged(&chart, &user, &template.options, log)
 }
 
 /// As [`render`] for a chart that is loaded already.
-pub(crate) fn render_loaded(chart: &Chart, template: &Template, files: &BTreeMap<String, Vec<u8>>, log: &mut Log) -> Result<Rendered, Error> {
+pub(crate) fn render_loaded(
+    chart: &Chart,
+    template: &Template,
+    files: &BTreeMap<String, Vec<u8>>,
+    log: &mut Log,
+) -> Result<Rendered, Error> {
     let user = template.user.resolve(reader(files, ""))?;
     chart::render_logged(chart, &user, &template.options, log)
 }

@@ -41,9 +41,7 @@ fn typed(value: &Value) -> String {
             keys.sort();
             let pairs: Vec<String> = keys
                 .into_iter()
-                .map(|k| {
-                    format!("{}: {}", gotemplate::quote::quoted(k.as_bytes()), typed(&map[k]))
-                })
+                .map(|k| format!("{}: {}", gotemplate::quote::quoted(k.as_bytes()), typed(&map[k])))
                 .collect();
             format!("{{{}}}", pairs.join(", "))
         }
@@ -55,8 +53,7 @@ fn answer(case: &Value, log: &mut Log) -> Result<String, String> {
     for (name, text) in case["files"].as_object().into_iter().flatten() {
         files.insert(name.clone(), text.as_str().expect("text").as_bytes().to_vec());
     }
-    let mut chart_files =
-        vec![("Chart.yaml".to_string(), b"apiVersion: v2\nname: sv\nversion: 0.1.0\n".to_vec())];
+    let mut chart_files = vec![("Chart.yaml".to_string(), b"apiVersion: v2\nname: sv\nversion: 0.1.0\n".to_vec())];
     if let Some(values) = case.get("chartValues") {
         chart_files.push(("values.yaml".into(), values_text(values).into_bytes()));
     }
@@ -68,8 +65,7 @@ fn answer(case: &Value, log: &mut Log) -> Result<String, String> {
     }
     let stdin = case["stdin"].as_str().unwrap_or_default();
     let user = template.user.resolve(reader(&files, stdin)).map_err(|e| e.to_string())?;
-    let rendered =
-        chart::render_logged(&chart, &user, &options("rel", "default"), log).map_err(|e| e.to_string())?;
+    let rendered = chart::render_logged(&chart, &user, &options("rel", "default"), log).map_err(|e| e.to_string())?;
     Ok(typed(&Value::Object(rendered.values)))
 }
 

@@ -1,7 +1,7 @@
 //! Functions that turn values into YAML and JSON and back.
 
 use crate::convert::{map_to_go, to_go, to_json};
-use gotemplate::{CallResult, Functions, List, Map, Run, Type, Value};
+use gotemplate::{CallResult, FuncError, Functions, List, Map, Run, Type, Value};
 use goyaml::Expect;
 
 pub(super) fn register(table: &mut Functions) {
@@ -13,12 +13,50 @@ pub(super) fn register(table: &mut Functions) {
     });
     table.fixed("fromYaml", &[Type::Str], from_yaml);
     table.fixed("fromYamlArray", &[Type::Str], from_yaml_array);
-    table.fixed("toJson", &[Type::Any], |_, args| {
-        Ok(Value::from(to_json(&args[0]).map(|v| goyaml::json_text(&v)).unwrap_or_default()))
+    let json = |value: &Value| sprig::json::encode(value, sprig::json::Style::default());
+    table.fixed("toJson", &[Type::Any], move |_, args| Ok(Value::from(json(&args[0]).unwrap_or_default())));
+    table.fixed("mustToJson", &[Type::Any], move |_, args| {
+        json(&args[0]).map(Value::from).map_err(|e| FuncError::Message(e.to_string()))
     });
-    table.fixed("mustToJson", &[Type::Any], |_, args| {
-        Ok(Value::from(to_json(&args[0]).map(|v| goyaml::json_text(&v)).map_err(|e| e.to_string())?))
-    });
+    table.fixed("fromJson", &[Type::Str], from_json);
+    table.fixed("fromJsonArray", &[Type::Str], from_json_array);
+}
+
+/// What `encoding/json` calls the kind of a value, for its complaint about another one being wanted.
+fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "null",
+        Value::Bool(_) => "bool",
+        Value::Str(_) => "string",
+        Value::List(_) => "array",
+        Value::Map(_) => "object",
+        _ => "number",
+    }
+}
+
+fn mismatch(value: &Value, wanted: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type {wanted}", json_kind(value))
+}
+
+fn from_json(_: &mut Run<'_>, args: &[Value]) -> CallResult {
+    let error = match sprig::json::decode(&args[0].as_str().unwrap_or_default()) {
+        Ok(map @ Value::Map(_)) => return Ok(map),
+        // Go leaves a map alone when it reads null into it, and Helm gives it away as nil.
+        Ok(Value::Nil) => return Ok(Value::Map(Map::new())),
+        Ok(other) => mismatch(&other, "map[string]interface {}"),
+        Err(e) => e.to_string(),
+    };
+    Ok(Value::Map(Map::from_iter([("Error", error)])))
+}
+
+fn from_json_array(_: &mut Run<'_>, args: &[Value]) -> CallResult {
+    let error = match sprig::json::decode(&args[0].as_str().unwrap_or_default()) {
+        Ok(list @ Value::List(_)) => return Ok(list),
+        Ok(Value::Nil) => return Ok(Value::List(List::nil(Type::ANY_LIST))),
+        Ok(other) => mismatch(&other, "[]interface {}"),
+        Err(e) => e.to_string(),
+    };
+    Ok(Value::List(List::new(vec![Value::from(error)])))
 }
 
 fn trimmed(mut text: String) -> String {

@@ -72,9 +72,9 @@ fn tpl(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let mut set = outer.fork();
     set.parse(ANONYMOUS, &text.lossy())
         .map_err(|e| FuncError::Wrapped(format!("cannot parse template {}: {e}", quoted()), e))?;
-    let output = Arc::new(set).execute(ANONYMOUS, &args[1], run).map_err(|e| {
-        FuncError::Wrapped(format!("error during tpl function execution for {}: {e}", quoted()), e)
-    })?;
+    let output = Arc::new(set)
+        .execute(ANONYMOUS, &args[1], run)
+        .map_err(|e| FuncError::Wrapped(format!("error during tpl function execution for {}: {e}", quoted()), e))?;
     Ok(Value::from(output.lossy().replace("<no value>", "")))
 }
 
@@ -97,10 +97,6 @@ fn fail(args: &[Value], lint: bool, said: &Messages) -> CallResult {
     if !lint {
         return Err(FuncError::Message(marked(&message)));
     }
-    said.add(LogLine {
-        level: LogLevel::Info,
-        message: "funcMap fail".into(),
-        fields: vec![("message", message)],
-    });
+    said.add(LogLine { level: LogLevel::Info, message: "funcMap fail".into(), fields: vec![("message", message)] });
     Ok(Value::from(""))
 }
