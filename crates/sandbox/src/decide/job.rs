@@ -5,7 +5,7 @@
 //! counted twice or forgotten, whatever is killed in between.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus, UncountedTerminatedPods};
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -70,6 +70,43 @@ fn restarts(pod: &Pod) -> i32 {
         list.iter().flatten().map(|container| container.restart_count).sum::<i32>()
     };
     of(&status.init_container_statuses) + of(&status.container_statuses)
+}
+
+/// Returns what a Job asks for that the sandbox does not have.
+fn unsupported(spec: &JobSpec) -> Option<&'static str> {
+    if spec.completion_mode.as_deref() == Some("Indexed") {
+        return Some("completionMode Indexed");
+    }
+    let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
+    let mut others = rules.filter(|rule| rule.action != "FailJob" || rule.on_exit_codes.is_none());
+    others.next().map(|_| "podFailurePolicy rules but FailJob onExitCodes")
+}
+
+/// Returns why a `FailJob` rule of the podFailurePolicy ends the Job, in Kubernetes' words.
+fn job_failed_by_policy(spec: &JobSpec, pods: &[Arc<Pod>]) -> Option<String> {
+    let rules = &spec.pod_failure_policy.as_ref()?.rules;
+    for pod in pods.iter().filter(|pod| phase(pod) == "Failed") {
+        let Some(status) = &pod.status else { continue };
+        let all = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+        for container in all {
+            let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+            let Some(code) = ended.map(|ended| ended.exit_code).filter(|code| *code != 0) else { continue };
+            let hit = rules.iter().position(|rule| {
+                rule.on_exit_codes.as_ref().is_some_and(|codes| {
+                    let named = codes.container_name.as_ref().is_none_or(|name| *name == container.name);
+                    named && codes.values.contains(&code) == (codes.operator == "In")
+                })
+            });
+            if let Some(index) = hit {
+                let pod = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+                let name = &container.name;
+                return Some(format!(
+                    "Container {name} for pod {pod} failed with exit code {code} matching FailJob rule at index {index}"
+                ));
+            }
+        }
+    }
+    None
 }
 
 /// When a failed pod's last container ended; the pod's creation when no container tells.
@@ -182,13 +219,15 @@ pub fn decide(job: &Job, pods: &[Arc<Pod>], now: Timestamp, backoff: Duration) -
         let reason = match condition.reason.as_deref() {
             Some("DeadlineExceeded") => "DeadlineExceeded",
             Some("NotSupported") => "NotSupported",
+            Some("PodFailurePolicy") => "PodFailurePolicy",
             _ if success => "CompletionsReached",
             _ => "BackoffLimitExceeded",
         };
         Some(Verdict { success, reason, message: condition.message.clone().unwrap_or_default() })
-    } else if spec.completion_mode.as_deref() == Some("Indexed") || spec.pod_failure_policy.is_some() {
-        let what = if spec.pod_failure_policy.is_some() { "podFailurePolicy" } else { "completionMode Indexed" };
+    } else if let Some(what) = unsupported(spec) {
         Some(Verdict { success: false, reason: "NotSupported", message: format!("the sandbox has no {what}") })
+    } else if let Some(message) = job_failed_by_policy(spec, pods) {
+        Some(Verdict { success: false, reason: "PodFailurePolicy", message })
     } else if all_failed > limit || (on_failure && restarted > 0 && restarted >= limit) {
         let message = "Job has reached the specified backoff limit".to_owned();
         Some(Verdict { success: false, reason: "BackoffLimitExceeded", message })
@@ -401,6 +440,20 @@ mod tests {
         assert_eq!(status.conditions.unwrap()[1].reason.as_deref(), Some("CompletionsReached"));
         apply(&mut job, &second);
         assert_eq!(decide(&job, &[], now(), BACKOFF), Decision::default(), "a finished Job is left alone");
+    }
+
+    #[test]
+    fn an_exit_code_of_the_failure_policy_ends_the_job_at_once() {
+        let policy = |values: Value| {
+            json!({"completions": 1, "backoffLimit": 3, "podFailurePolicy": {"rules": [
+                {"action": "FailJob", "onExitCodes": {"operator": "In", "values": values}}]}})
+        };
+        let hit = decide(&job(policy(json!([1])), json!({})), &[pod("a", "Failed", true)], now(), BACKOFF);
+        assert_eq!(types(&hit), ["FailureTarget"]);
+        let condition = hit.status.unwrap().conditions.unwrap().remove(0);
+        assert_eq!(condition.reason.as_deref(), Some("PodFailurePolicy"));
+        let missed = decide(&job(policy(json!([78])), json!({})), &[pod("a", "Failed", true)], now(), BACKOFF);
+        assert!(types(&missed).is_empty());
     }
 
     #[test]
