@@ -243,12 +243,6 @@ catalogue! {
         "The node was left to the other one."
         "Wait for it to finish; Husk tries again by itself when run from a Job."
     }
-    2306 NOTHING_TO_UNDO {
-        "nothing to undo"
-        "There is no unfinished change of the runtime's configuration on this host."
-        "The node was left untouched."
-        "Nothing; this is the normal answer when the installer had finished its work itself."
-    }
     3001 NO_NODE_SELECTED {
         "no node selected"
         "The selection rules leave no node to install on."
