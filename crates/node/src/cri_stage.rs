@@ -12,8 +12,6 @@ use crate::units::{Runtime, Served, Units};
 use contract::Code;
 use std::time::{Duration, Instant};
 
-/// How much later than our own patience the host's timer acts.
-const TIMER_MARGIN: Duration = Duration::from_secs(60);
 /// How long a runtime that answers may go on not serving a handler.
 const SETTLED: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(250);
@@ -122,6 +120,11 @@ fn with_journal(ledger: &Ledger, journal: Option<&Journal>) -> Ledger {
     known
 }
 
+/// When the host's timer acts: later than our own patience, which is spent twice when the old configuration is put back.
+fn deadline(patience: Duration) -> Duration {
+    patience * 2 + Duration::from_secs(2)
+}
+
 fn timer(install: &str) -> String {
     format!("husk-undo-{install}")
 }
@@ -181,7 +184,7 @@ fn attempt(
         let install = session.asked.install();
         let program =
             [&store.installer(), "undo", "--host-root", "/", "--install", install].map(|word| word.to_owned());
-        session.units.arm(&timer(install), session.around.patience + TIMER_MARGIN, &program)?;
+        session.units.arm(&timer(install), deadline(session.around.patience), &program)?;
     }
     if !plan.stop.is_empty() {
         store.record(journal, Entry::Stop { services: plan.stop.clone() })?;

@@ -82,6 +82,9 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
             (true, false) => add("device", Verdict::Warn, format!("{device} is missing: {why}"), None),
         }
     }
+    for (name, verdict, detail) in kernel(session) {
+        add(name, verdict, detail, None);
+    }
     let (verdict, detail) = kubelet_timeout(session);
     add("kubelet timeout", verdict, detail, None);
     if let Some(default) = asked.default_shim.as_ref().filter(|default| !asked.shims.contains(default) && !asked.shims.is_empty()) {
@@ -132,13 +135,44 @@ fn kubelet_timeout(session: &Session) -> (Verdict, String) {
     let Some(text) = session.host.text("/var/lib/kubelet/config.yaml") else {
         return (Verdict::Skip, "/var/lib/kubelet/config.yaml is not there".to_owned());
     };
-    let value = text.lines().find_map(|line| line.trim().strip_prefix("runtimeRequestTimeout:")).map(|value| value.trim().trim_matches('"').to_owned());
-    let seconds = value.as_deref().and_then(seconds).unwrap_or(120);
-    let shown = value.filter(|value| value != "0s").unwrap_or_else(|| "2m (the default)".to_owned());
-    if seconds != 0 && seconds < 600 {
-        return (Verdict::Warn, format!("runtimeRequestTimeout is {shown}; images pulled in the guest may need 10m"));
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("runtimeRequestTimeout:"));
+    let value = value.map(|value| value.trim().trim_matches('"')).filter(|value| *value != "0s");
+    let shown = value.map_or_else(|| "2m, the default".to_owned(), str::to_owned);
+    match value.map_or(Some(120), seconds) {
+        Some(600..) => (Verdict::Pass, shown),
+        _ => (Verdict::Warn, format!("runtimeRequestTimeout is {shown}; images pulled in the guest may need 10m")),
     }
-    if seconds == 0 { (Verdict::Warn, format!("runtimeRequestTimeout is {shown}; images pulled in the guest may need 10m")) } else { (Verdict::Pass, shown) }
+}
+
+/// Confidential hardware that the shims want, and what enforces access rules.
+fn kernel(session: &Session) -> Vec<(&'static str, Verdict, String)> {
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(session.around.kernel.join(path)).ok()?;
+        Some(matches!(text.trim(), "Y" | "y" | "1"))
+    };
+    let mut checks = Vec::new();
+    let shims = session.asked.needed_shims();
+    for (word, what, path) in [
+        ("snp", "SEV-SNP", "module/kvm_amd/parameters/sev_snp"),
+        ("tdx", "TDX", "module/kvm_intel/parameters/tdx"),
+        ("se", "Secure Execution", "firmware/uv/prot_virt_host"),
+    ] {
+        if let Some(shim) = shims.iter().find(|shim| shim.split('-').any(|part| part == word)) {
+            match read(path) {
+                Some(true) => checks.push(("tee", Verdict::Pass, format!("{what} is on, as `{shim}` needs"))),
+                _ => checks.push(("tee", Verdict::Warn, format!("`{shim}` needs {what}, which this host does not have on (/sys/{path})"))),
+            }
+        }
+    }
+    match read("fs/selinux/enforce") {
+        Some(true) => checks.push((
+            "selinux",
+            Verdict::Warn,
+            "SELinux enforces; programs below the installation need the type bin_t (`semanage fcontext`, `restorecon`) to be started by the runtime".to_owned(),
+        )),
+        _ => checks.push(("selinux", Verdict::Pass, "does not enforce".to_owned())),
+    }
+    checks
 }
 
 /// Reads a duration as Go writes it: `1h2m3s`.

@@ -78,14 +78,21 @@ pub fn select(directory: &Path, asked: &Settings) -> Result<Selection> {
         return Err(NodeError::new(Code::SHIM_NOT_FOR_ARCHITECTURE, message));
     }
     let nydus = if snapshotter::nydus(asked) { nydus_files(directory)? } else { Vec::new() };
-    let version = index.version.or_else(|| {
-        let text = fs::read_to_string(directory.join("VERSION")).ok()?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    });
+    let version = index.version.or_else(|| version(directory));
     let digest = digest(directory, &text, &archives, &nydus)?;
     let extra: u64 = nydus.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|meta| meta.len()).sum();
     let unpacked = archives.iter().map(|archive| unpacked_size(&archive.path).unwrap_or(archive.size * 4)).sum::<u64>() + extra;
     Ok(Selection { archives, nydus, digest, version, unpacked })
+}
+
+/// The version as a file of its own says it, or the top level of `versions.yaml`.
+fn version(directory: &Path) -> Option<String> {
+    let own = fs::read_to_string(directory.join("VERSION")).ok();
+    let listed = || {
+        let text = fs::read_to_string(directory.join("versions.yaml")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("version:")).map(|value| value.trim().trim_matches('"').to_owned())
+    };
+    own.map(|text| text.trim().to_owned()).or_else(listed).filter(|text| !text.is_empty())
 }
 
 fn components<'i>(index: &'i Index, shim: &str, arch: Arch) -> Result<&'i [String]> {

@@ -16,6 +16,8 @@ pub struct Surroundings<'a> {
     pub installer: PathBuf,
     /// The process table, for finding users of old versions.
     pub processes: PathBuf,
+    /// The kernel's own view, `/sys`.
+    pub kernel: PathBuf,
     /// Prints a line for people.
     pub say: &'a dyn Fn(&str),
     /// Waits.

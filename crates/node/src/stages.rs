@@ -61,6 +61,7 @@ impl<'t> Bench<'t> {
             payload: self.container.path(pod::PAYLOAD),
             installer: self.installer.clone(),
             processes: self.container.path("/proc"),
+            kernel: self.container.path("/sys"),
             say: &self.say,
             pause: &std::thread::sleep,
             patience: container::patience(),

@@ -256,20 +256,21 @@ mod tests {
 
     #[test]
     fn nothing_leaves_the_directory() {
-        let cases: [(&str, &dyn Fn(&mut tar::Builder<Vec<u8>>)); 6] = [
-            ("dots", &|tar| file(tar, "opt/kata/../../etc/passwd", "x")),
-            ("absolute", &|tar| file(tar, "/opt/kata/x", "x")),
-            ("elsewhere", &|tar| file(tar, "usr/bin/x", "x")),
-            ("absolute link", &|tar| link(tar, "opt/kata/l", "/etc")),
-            ("escaping link", &|tar| link(tar, "opt/kata/l", "../../etc")),
-            ("through a link", &|tar| {
+        type Case = (&'static str, fn(&mut tar::Builder<Vec<u8>>));
+        let cases: [Case; 6] = [
+            ("dots", |tar| file(tar, "opt/kata/../../etc/passwd", "x")),
+            ("absolute", |tar| file(tar, "/opt/kata/x", "x")),
+            ("elsewhere", |tar| file(tar, "usr/bin/x", "x")),
+            ("absolute link", |tar| link(tar, "opt/kata/l", "/etc")),
+            ("escaping link", |tar| link(tar, "opt/kata/l", "../../etc")),
+            ("through a link", |tar| {
                 file(tar, "opt/kata/d/f", "x");
                 link(tar, "opt/kata/l", "d");
                 file(tar, "opt/kata/l/f", "y");
             }),
         ];
         for (name, build) in cases {
-            let (dir, result) = try_unpack(build, &|bytes| bytes);
+            let (dir, result) = try_unpack(&build, &|bytes| bytes);
             assert_eq!(result.expect_err(name).code, Code::PAYLOAD_CORRUPT);
             assert!(!dir.path().join("host/etc").exists(), "{name}");
         }

@@ -128,6 +128,7 @@ impl TestHost {
             payload: self.payload(),
             installer,
             processes: self.directory.path().join("proc"),
+            kernel: self.directory.path().join("sys"),
             say: &|_| {},
             pause: &|_| {},
             patience: Duration::from_millis(20),

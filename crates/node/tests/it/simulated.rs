@@ -152,3 +152,62 @@ fn nydus_is_served_on_simulated_hosts() {
         assert!(left.is_empty(), "{kind}: {left:?}");
     }
 }
+
+#[test]
+fn an_installer_that_dies_is_cleaned_up_after_by_the_host_itself() {
+    let node = Node::start(HostSpec::new("node-1", HostKind::Containerd17));
+    node.good(Stage::Artifacts);
+    let before = node.host.manifest().unwrap();
+    node.host.inject(|faults| faults.hang_restart = true);
+    let mut installer = std::process::Command::new(env!("CARGO_BIN_EXE_husk-node"))
+        .arg("cri")
+        .env_clear()
+        .envs(&node.variables)
+        .env("HUSK_ROOT", node.directory.path().join("container"))
+        .env("HUSK_RESTART_TIMEOUT", "1")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the restart is under way", || node.host.restarts(node.unit()) > 0);
+    installer.kill().unwrap();
+    installer.wait().unwrap();
+    assert!(node.host.path("/var/lib/husk/default/journal/cri").exists());
+    node.host.inject(|faults| faults.hang_restart = false);
+    until("the timer has run", || !node.host.path("/var/lib/husk/default/husk-node").exists());
+    let left: Vec<String> = before.diff(&node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+    assert!(left.is_empty(), "{left:?}");
+    until("the runtime is back", || node.host.unit_state(node.unit()).is_some_and(|state| state.0 == "active"));
+    node.good(Stage::Cri);
+}
+
+#[test]
+fn an_installer_killed_by_its_own_restart_finds_its_work_done() {
+    let node = Node::start(HostSpec::new("node-1", HostKind::Containerd21));
+    node.good(Stage::Artifacts);
+    node.host.inject(|faults| faults.slow_restart = std::time::Duration::from_millis(600));
+    let mut installer = std::process::Command::new(env!("CARGO_BIN_EXE_husk-node"))
+        .arg("cri")
+        .env_clear()
+        .envs(&node.variables)
+        .env("HUSK_ROOT", node.directory.path().join("container"))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the restart is under way", || node.host.restarts(node.unit()) > 0);
+    installer.kill().unwrap();
+    installer.wait().unwrap();
+    until("the runtime is back", || node.host.runtime().handlers.iter().any(|name| name == "kata-qemu"));
+    let report = node.good(Stage::Cri);
+    assert!(report.message.contains("interrupted run"), "{}", report.message);
+    assert_eq!(node.host.restarts(node.unit()), 1);
+    assert_eq!(node.host.unit_state("husk-undo-default.timer"), None);
+    assert!(!node.host.path("/var/lib/husk/default/husk-node").exists());
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "not in time: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
