@@ -25,10 +25,11 @@ fn refuse(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<
     Err(ApiError::invalid(resource, object["metadata"]["name"].as_str().unwrap_or_default(), errors))
 }
 
-/// Fills in and checks a new object whose metadata is complete.
+pub(crate) use defaults::apply as default;
+
+/// Fills in and checks a new object whose metadata is complete and whose defaults are set.
 pub(crate) fn create(state: &State, resource: &Resource, object: &mut Value, user: &User) -> Result<(), ApiError> {
     metadata::check_name(resource, object)?;
-    defaults::apply(resource, object);
     match (resource.group.as_str(), resource.plural.as_str()) {
         _ if resource.custom.is_some() => {}
         ("", "namespaces") => namespace::on_create(object),
@@ -43,7 +44,7 @@ pub(crate) fn create(state: &State, resource: &Resource, object: &mut Value, use
     refuse(resource, object, &validate::object(resource, object))
 }
 
-/// Fills in and checks a new state of an object.
+/// Fills in and checks a new state of an object whose defaults are set.
 pub(crate) fn update(
     state: &State,
     resource: &Resource,
@@ -63,7 +64,6 @@ pub(crate) fn update(
     if resource.is("", "services") {
         service::keep_addresses(live, new);
     }
-    defaults::apply(resource, new);
     if resource.is("", "pods") {
         pod::keep_admitted(live, new);
     }

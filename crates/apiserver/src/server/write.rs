@@ -180,15 +180,16 @@ pub(crate) fn create_object(
         // The status of a new object is the server's to say. (Nodes are registered with theirs.)
         map.shift_remove("status");
     }
-    admit::create(state, resource, &mut object, author.user)?;
-    let part = main_part(resource);
+    admit::default(resource, &mut object);
+    // The writer owns what it wrote and the defaults of that, but not what admission adds after this.
     let mut managers = Managers::default();
     if author.writer.operation == Operation::Apply {
         managers = Managers::parse(&claimed).unwrap_or_default();
     } else {
-        let origin = json!({});
-        managers.record_update(&origin, &object, &author.writer, part, schema(resource), &now);
+        managers.record_update(&json!({}), &object, &author.writer, main_part(resource), schema(resource), &now);
     }
+    admit::create(state, resource, &mut object, author.user)?;
+    decode::drop_nulls(&mut object);
     if !managers.is_empty() {
         metadata_mut(&mut object).insert("managedFields".into(), managers.to_json());
     }
@@ -344,33 +345,42 @@ fn prepare(
             new
         }
     };
+    if part != Part::Status {
+        admit::default(resource, &mut new);
+    }
+    let managers = if author.writer.operation == Operation::Apply {
+        claimed.as_ref().and_then(Managers::parse).unwrap_or_default()
+    } else {
+        let mut managers = base_managers(live, claimed.as_ref(), part);
+        managers.record_update(&live.value, &new, &author.writer, part, schema(resource), &now);
+        managers
+    };
     admit::update(state, resource, &live.value, &mut new, part, author.user)?;
+    // Merges and reading by index leave nulls behind, which mean nothing.
+    decode::drop_nulls(&mut new);
     if part != Part::Status && resource.has_generation() && admit::metadata::spec_changed(resource, &live.value, &new) {
         let generation = live.value["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         metadata_mut(&mut new).insert("generation".into(), generation.into());
     }
-    if author.writer.operation == Operation::Apply {
-        if let Some(claimed) = claimed {
-            metadata_mut(&mut new).insert("managedFields".into(), claimed);
-        }
-        return Ok(new);
-    }
-    let mut managers = match claimed.as_ref().and_then(Value::as_array).map(Vec::as_slice) {
-        // An empty list, or a list of one empty entry, is how clients reset the managers.
-        Some([]) => Managers::default(),
-        Some([one]) if one.as_object().is_some_and(Map::is_empty) => Managers::default(),
-        Some(_) if part != Part::Status => {
-            Managers::parse(claimed.as_ref().unwrap_or(&Value::Null)).unwrap_or_else(|| Managers::of(&live.value))
-        }
-        _ => Managers::of(&live.value),
-    };
-    managers.record_update(&live.value, &new, &author.writer, part, schema(resource), &now);
     let metadata = metadata_mut(&mut new);
     metadata.shift_remove("managedFields");
     if !managers.is_empty() {
         metadata.insert("managedFields".into(), managers.to_json());
     }
     Ok(new)
+}
+
+/// The managers that an update starts from: the live ones, unless the client sent others.
+fn base_managers(live: &Stored, claimed: Option<&Value>, part: Part) -> Managers {
+    match claimed.and_then(Value::as_array).map(Vec::as_slice) {
+        // An empty list, or a list of one empty entry, is how clients reset the managers.
+        Some([]) => Managers::default(),
+        Some([one]) if one.as_object().is_some_and(Map::is_empty) => Managers::default(),
+        Some(_) if part != Part::Status => {
+            claimed.and_then(Managers::parse).unwrap_or_else(|| Managers::of(&live.value))
+        }
+        _ => Managers::of(&live.value),
+    }
 }
 
 // ---- patch ----
