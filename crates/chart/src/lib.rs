@@ -14,6 +14,7 @@ mod chart;
 pub mod convert;
 mod error;
 pub mod glob;
+pub mod lint;
 pub mod load;
 pub mod log;
 mod metadata;

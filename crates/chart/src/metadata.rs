@@ -152,7 +152,7 @@ impl Metadata {
         if self.version.is_empty() {
             return broken("chart.metadata.version is required".into());
         }
-        if crate::version::parse(&self.version).is_none() {
+        if crate::version::Version::parse(&self.version).is_err() {
             let version = gotemplate::quote::quoted(self.version.as_bytes());
             return broken(format!("chart.metadata.version {version} is invalid"));
         }

@@ -18,7 +18,7 @@ pub fn check(chart: &Chart, values: &Values, log: &mut Log) -> Result<(), Error>
     let values = goyaml::with_json_numbers(Value::Object(values.clone()));
     let mut findings = String::new();
     check_chart(chart, &values, &mut findings, log);
-    if findings.is_empty() { Ok(()) } else { Err(Error::Schema(findings.trim_end_matches('\n').to_string())) }
+    if findings.is_empty() { Ok(()) } else { Err(Error::Schema(findings)) }
 }
 
 fn check_chart(chart: &Chart, values: &Value, findings: &mut String, log: &mut Log) {
@@ -48,7 +48,7 @@ const URL: &str = "file:///values.schema.json";
 /// Checks values against one schema.
 ///
 /// Errors: the findings, one a line, or why the schema itself is no good.
-fn check_one(schema: &[u8], values: &Value, log: &mut Log) -> Result<(), String> {
+pub(crate) fn check_one(schema: &[u8], values: &Value, log: &mut Log) -> Result<(), String> {
     let parsed: Value = serde_json::from_slice(schema).map_err(|e| json_error(schema, &e))?;
     let unresolved = Rc::new(RefCell::new(Vec::new()));
     let mut compiler = Compiler::new();

@@ -45,6 +45,15 @@ pub fn archive(data: &[u8], log: &mut Log) -> Result<Chart, Error> {
     files(unpacked, log)
 }
 
+/// Reads a `Chart.yaml` alone, without checking what it says.
+///
+/// Errors: [`Error::Load`]: it is not YAML, or its parts are of the wrong kind.
+pub fn read_metadata(chart_yaml: &[u8]) -> Result<Metadata, Error> {
+    let mut metadata = Metadata::default();
+    decode::metadata(chart_yaml, "Chart.yaml", &mut metadata)?;
+    Ok(metadata)
+}
+
 /// An operating system's complaint as Go words it.
 pub(crate) fn os_error(error: &std::io::Error) -> String {
     match error.kind() {

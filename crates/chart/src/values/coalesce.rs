@@ -34,6 +34,11 @@ pub(crate) fn combine(chart: &Chart, user: &Map, nulls: Nulls, log: &mut Log) ->
     Ok(result)
 }
 
+/// Puts the entries of `src` below those of `dst`, nulls deleting, as for the values of one chart alone.
+pub(crate) fn merge_tables(dst: &Map, src: &Map, log: &mut Log) {
+    tables(dst, src, "", Nulls::Delete, log);
+}
+
 /// A map that shares nothing with `map`.
 pub(crate) fn deep_copy(map: &Map) -> Map {
     Map::from_entries(map.ty(), map.entries().into_iter().map(|(k, v)| (k, deep_copy_value(&v))).collect())

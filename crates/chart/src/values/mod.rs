@@ -7,4 +7,5 @@ pub mod set;
 mod sources;
 
 pub use dependencies::process as process_dependencies;
+pub(crate) use sources::parse_document;
 pub use sources::{UserValues, merge, parse};

@@ -77,13 +77,22 @@ pub fn parse(data: &[u8]) -> Result<Values, Error> {
     let text = String::from_utf8_lossy(data);
     let mut values = Values::new();
     for document in documents(&text)? {
-        let value = goyaml::unmarshal_as(&document, Expect::Map)
-            .map_err(|e| Error::Values(format!("cannot unmarshal yaml document: {}", e.in_conversion())))?;
-        if let Value::Object(map) = value {
-            values = merge(values, map);
-        }
+        let map =
+            parse_document(&document).map_err(|e| Error::Values(format!("cannot unmarshal yaml document: {e}")))?;
+        values = merge(values, map);
     }
     Ok(values)
+}
+
+/// Reads one YAML document of values.
+///
+/// Errors: [`Error::Values`]: it is not YAML or not a mapping.
+pub(crate) fn parse_document(text: &str) -> Result<Values, Error> {
+    match goyaml::unmarshal_as(text, Expect::Map) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Ok(Values::new()),
+        Err(e) => Err(Error::Values(e.in_conversion())),
+    }
 }
 
 /// Splits at lines that start with three dashes, behind which only a comment may stand.

@@ -101,7 +101,7 @@ fn answer(case: &Value, log: &mut Log) -> (Result<String, String>, BTreeMap<Stri
             *value = value.replace(&prefix, "");
         }
     }
-    (result.map_err(|e| sort_findings(&e.to_string().replace(&prefix, ""))), produced, hint)
+    (result.map_err(|e| sort_findings(e.to_string().replace(&prefix, "").trim_end())), produced, hint)
 }
 
 #[test]
@@ -147,5 +147,71 @@ fn templates() {
         }
     }
     assert!(asked > 150, "only {asked} cases");
+    assert!(wrong.is_empty(), "{} of {asked} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn lints() {
+    let mut wrong = Vec::new();
+    let mut asked = 0;
+    for case in load("charts.golden.json").into_iter().filter(|case| case["cmd"][0] == "lint") {
+        asked += 1;
+        let directory = tempfile::tempdir().expect("directory");
+        for (name, text) in case["files"].as_object().expect("files") {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("parent")).expect("directory");
+            std::fs::write(&path, text.as_str().expect("text")).expect("file");
+        }
+        let arguments = strings(&case["cmd"]);
+        let flag = |name: &str| arguments.iter().any(|a| a == name);
+        let mut paths: Vec<String> =
+            arguments[1..].iter().filter(|a| !a.starts_with('-')).map(ToString::to_string).collect();
+        let prefix = format!("{}/", directory.path().display());
+        if flag("--with-subcharts") {
+            for path in paths.clone() {
+                let below = chart::lint::subcharts(&directory.path().join(path));
+                paths.extend(below.iter().map(|p| p.display().to_string().replace(&prefix, "")));
+            }
+        }
+        let options =
+            chart::lint::LintOptions { render: crate::command::options("test-release", "default"), kube_version: None };
+        let mut log = Log::default();
+        let (mut text, mut failed) = (String::new(), 0);
+        let mut quiet_all = flag("--quiet");
+        for path in &paths {
+            let lowest = if flag("--strict") { chart::lint::Severity::Warning } else { chart::lint::Severity::Error };
+            let result = chart::lint::lint(&directory.path().join(path), &Default::default(), &options, &mut log);
+            let bad = result.as_ref().map_or(true, |f| f.iter().any(|f| f.severity > chart::lint::Severity::Info));
+            if flag("--quiet") && !bad {
+                continue;
+            }
+            quiet_all = false;
+            text.push_str(&format!("==> Linting {path}\n"));
+            match result {
+                Ok(findings) => {
+                    failed += usize::from(findings.iter().any(|f| f.severity >= lowest));
+                    for finding in findings {
+                        text.push_str(&format!("{finding}\n"));
+                    }
+                }
+                Err(e) => {
+                    failed += 1;
+                    text.push_str(&format!("Error {e}\n"));
+                }
+            }
+            text.push('\n');
+        }
+        if failed == 0 && !quiet_all {
+            text.push_str(&format!("{} chart(s) linted, 0 chart(s) failed\n", paths.len()));
+        }
+        let text = text.replace(&format!("{}/", directory.path().display()), "$TMP/");
+        let text = text.replace("stat $TMP/", "stat ");
+        let expected = case["output"].as_str().expect("output");
+        let lines: Vec<String> = log.0.iter().map(ToString::to_string).collect();
+        if sort_findings(&text) != sort_findings(expected) || lines != strings(&case["stderr"]) {
+            wrong.push(format!("{}:\n  want {expected:?}\n  got  {text:?}\n  log {lines:?}", case["name"]));
+        }
+    }
+    assert_eq!(asked, 20);
     assert!(wrong.is_empty(), "{} of {asked} differ:\n{}", wrong.len(), wrong.join("\n"));
 }

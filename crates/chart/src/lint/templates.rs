@@ -1,0 +1,161 @@
+//! Findings about templates: whether they render, and whether what they render can be objects.
+
+use super::{Findings, Folder, LintOptions, Severity, capabilities, deprecations, names};
+use crate::{Log, RenderOptions, Values, load, render};
+use serde_json::Value;
+
+const DIRECTORY: &str = "templates/";
+
+pub(super) fn check(folder: &Folder, user: &Values, options: &LintOptions, findings: &mut Findings, log: &mut Log) {
+    if !folder.has_directory("templates") {
+        return findings.add(Severity::Warning, DIRECTORY, "directory does not exist");
+    }
+    let chart = match load::files(folder.files.clone(), &mut Log::default()) {
+        Ok(chart) => chart,
+        Err(e) => return findings.add(Severity::Error, DIRECTORY, e.to_string()),
+    };
+    let render_options = RenderOptions {
+        release_name: "test-release".into(),
+        revision: 0,
+        is_install: false,
+        is_upgrade: false,
+        capabilities: capabilities(options),
+        lint: true,
+        lookup: None,
+        ..options.render.clone()
+    };
+    let rendered = match render::render_files(&chart, user, &render_options, log) {
+        Ok(rendered) => rendered,
+        // Values that do not fit the structure of the charts are somebody else's finding.
+        Err(crate::Error::Values(_)) => return,
+        Err(e) => return findings.add(Severity::Error, DIRECTORY, e.to_string()),
+    };
+    for file in &chart.templates {
+        let name = file.name.as_str();
+        let extension = name.rsplit('/').next().and_then(|n| n.rfind('.').map(|at| &n[at..])).unwrap_or("");
+        if !matches!(extension, ".yaml" | ".yml" | ".tpl" | ".txt") {
+            findings.add(
+                Severity::Error,
+                name,
+                format!("file extension '{extension}' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt"),
+            );
+        }
+        if !matches!(extension.to_ascii_lowercase().as_str(), ".yaml" | ".yml") {
+            continue;
+        }
+        let text = rendered.get(&format!("{}/{name}", chart.name())).map(String::as_str).unwrap_or_default();
+        if text.trim().is_empty() {
+            continue;
+        }
+        findings.check(Severity::Warning, name, starts_at_margin(text));
+        for document in documents(text) {
+            let object = match read_object(&document) {
+                Ok(Some(object)) => object,
+                Ok(None) => continue,
+                Err(e) => return findings.add(Severity::Error, name, format!("unable to parse YAML: {e}")),
+            };
+            findings.check(Severity::Warning, name, names::check(&object.kind, &object.name));
+            let version = &render_options.capabilities.kube_version;
+            findings.check(Severity::Warning, name, deprecations::check(&object, version));
+            findings.check(Severity::Error, name, has_selector(&object, text));
+            findings.check(Severity::Error, name, list_annotations(&object, text));
+        }
+    }
+}
+
+/// What identifies an object.
+pub(super) struct ObjectHead {
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+}
+
+/// A document's head; nothing for an empty document.
+pub(super) fn read_object(document: &str) -> Result<Option<ObjectHead>, String> {
+    let value = goyaml::unmarshal(document).map_err(|e| e.in_conversion())?;
+    let kind_of = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let refuse = |value: &Value, what: &str| {
+        format!(
+            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go {what}",
+            kind_of(value)
+        )
+    };
+    let text = |value: Option<&Value>, field: &str| match value {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(s)) => Ok(s.clone()),
+        Some(other) => Err(refuse(other, &format!("struct field k8sYamlStruct.{field} of type string"))),
+    };
+    let map = match &value {
+        Value::Null => return Ok(None),
+        Value::Object(map) => map,
+        other => return Err(refuse(other, "value of type rules.k8sYamlStruct")),
+    };
+    let metadata = match map.get("metadata") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(metadata)) => Some(metadata),
+        Some(other) => {
+            return Err(refuse(other, "struct field k8sYamlStruct.Metadata of type rules.k8sYamlMetadata"));
+        }
+    };
+    Ok(Some(ObjectHead {
+        api_version: text(map.get("apiVersion"), "apiVersion")?,
+        kind: text(map.get("kind"), "Kind")?,
+        name: text(metadata.and_then(|m| m.get("name")), "Metadata.Name")?,
+    }))
+}
+
+/// The documents of a stream, split at lines of three dashes.
+pub(super) fn documents(text: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    for line in text.split_inclusive('\n') {
+        match (line.strip_prefix("---"), found.last_mut()) {
+            (Some(rest), _) if rest.trim().is_empty() || rest.trim_start().starts_with('#') => {
+                found.push(String::new())
+            }
+            (_, Some(last)) => last.push_str(line),
+            (_, None) => {}
+        }
+    }
+    found.retain(|d| !d.trim().is_empty());
+    found
+}
+
+fn starts_at_margin(text: &str) -> Result<(), String> {
+    match text.lines().find(|line| !line.trim().is_empty()) {
+        Some(line) if line.starts_with([' ', '\t']) => Err(format!(
+            "document starts with an illegal indent: {}, which may cause parsing problems",
+            gotemplate::quote::quoted(line.as_bytes())
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn has_selector(object: &ObjectHead, text: &str) -> Result<(), String> {
+    let needs = matches!(object.kind.as_str(), "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet");
+    if !needs || text.contains("matchLabels") || text.contains("matchExpressions") {
+        return Ok(());
+    }
+    let name = gotemplate::quote::quoted(object.name.as_bytes());
+    Err(format!("a {} must contain matchLabels or matchExpressions, and {name} does not", object.kind))
+}
+
+fn list_annotations(object: &ObjectHead, text: &str) -> Result<(), String> {
+    if object.kind != "List" {
+        return Ok(());
+    }
+    let list = goyaml::unmarshal(text).map_err(|e| format!("unable to parse YAML: {}", e.in_conversion()))?;
+    let kept = |item: &Value| item.pointer("/metadata/annotations/helm.sh~1resource-policy").is_some();
+    match list.get("items").and_then(Value::as_array) {
+        Some(items) if items.iter().any(kept) => {
+            Err("annotation 'helm.sh/resource-policy' within List objects are ignored".into())
+        }
+        _ => Ok(()),
+    }
+}
