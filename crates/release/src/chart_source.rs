@@ -63,8 +63,7 @@ impl Source for ChartSource {
     }
 
     fn render(&self, input: RenderInput) -> Result<Bundle, String> {
-        let mut options =
-            RenderOptions::new(&input.name, &input.namespace, (self.clock)(), self.entropy.clone());
+        let mut options = RenderOptions::new(&input.name, &input.namespace, (self.clock)(), self.entropy.clone());
         options.revision = input.revision.into();
         options.is_install = !input.is_upgrade;
         options.is_upgrade = input.is_upgrade;
@@ -89,10 +88,24 @@ impl Source for ChartSource {
         Ok(Bundle {
             manifest: rendered.manifest(),
             hooks: hooks.map_err(|error| error.to_string())?,
-            chart: serde_json::to_value(&rendered.chart).map_err(|error| error.to_string())?,
+            chart: as_recorded(serde_json::to_value(&rendered.chart).map_err(|error| error.to_string())?),
             notes: rendered.notes,
         })
     }
+}
+
+/// Gives a chart the form of Go's JSON to the letter: lists that were never filled are null, and a time that is not known
+/// is Go's zero time. Helm cannot read a record in which a time is an empty text.
+fn as_recorded(mut chart: Value) -> Value {
+    for list in ["templates", "files"] {
+        if chart[list].as_array().is_some_and(Vec::is_empty) {
+            chart[list] = Value::Null;
+        }
+    }
+    if chart["schemamodtime"] == "" {
+        chart["schemamodtime"] = "0001-01-01T00:00:00Z".into();
+    }
+    chart
 }
 
 fn capabilities(cluster: &ClusterFacts) -> Result<Capabilities, chart::Error> {
@@ -103,7 +116,11 @@ fn capabilities(cluster: &ClusterFacts) -> Result<Capabilities, chart::Error> {
         minor: cluster.minor.clone(),
         ..parsed
     };
-    Ok(Capabilities { kube_version, api_versions: ApiVersions(cluster.api_versions.clone()), ..Capabilities::default() })
+    Ok(Capabilities {
+        kube_version,
+        api_versions: ApiVersions(cluster.api_versions.clone()),
+        ..Capabilities::default()
+    })
 }
 
 struct LiveLookup(Lookup);

@@ -88,6 +88,9 @@ impl HookRunner<'_> {
 
     async fn run_one(&self, release: &mut Release, place: usize, event: HookEvent) -> Result<()> {
         let namespace = release.namespace.clone();
+        if release.hooks[place].delete_policies.is_empty() {
+            release.hooks[place].delete_policies = vec![BEFORE_CREATION.to_owned()];
+        }
         let hook = release.hooks[place].clone();
         self.clean(&hook, BEFORE_CREATION, &namespace).await?;
         let items = self.items(&hook, &namespace).await.map_err(|error| {

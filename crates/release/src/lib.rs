@@ -11,6 +11,7 @@
 //! How charts are loaded and rendered is the business of the chart room; nodes and Kata are unknown here.
 
 pub mod apply;
+mod chart_source;
 pub mod cluster;
 pub mod codec;
 pub mod diff;
@@ -34,6 +35,7 @@ pub mod storage;
 pub mod values;
 pub mod wait;
 
+pub use chart_source::ChartSource;
 pub use engine::{Driver, Engine};
 pub use error::{Error, HookFailure, NotReady, PodLog, Result, Unready};
 pub use event::{Event, Progress};

@@ -1,8 +1,7 @@
-//! Kubernetes objects as plain data: identity, order, the text of manifests.
+//! Kubernetes objects as plain data: identity, the text of manifests.
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
-use std::cmp::Ordering;
 use std::fmt;
 
 /// What identifies an object on a cluster. Prints as `Kind/namespace/name` (as Helm's messages do).
@@ -131,110 +130,6 @@ pub(crate) fn metadata_map<'a>(object: &'a mut Value, map: &str) -> Option<&'a m
     entry.as_object_mut()
 }
 
-/// The order in which kinds are created, after Helm: what others refer to comes first. Unknown kinds come last.
-const INSTALL_ORDER: &[&str] = &[
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-];
-
-/// The order in which kinds are deleted, after Helm.
-const UNINSTALL_ORDER: &[&str] = &[
-    "ValidatingWebhookConfiguration",
-    "MutatingWebhookConfiguration",
-    "APIService",
-    "Ingress",
-    "IngressClass",
-    "Service",
-    "CronJob",
-    "Job",
-    "StatefulSet",
-    "HorizontalPodAutoscaler",
-    "Deployment",
-    "ReplicaSet",
-    "ReplicationController",
-    "Pod",
-    "DaemonSet",
-    "RoleBindingList",
-    "RoleBinding",
-    "RoleList",
-    "Role",
-    "ClusterRoleBindingList",
-    "ClusterRoleBinding",
-    "ClusterRoleList",
-    "ClusterRole",
-    "CustomResourceDefinition",
-    "PersistentVolumeClaim",
-    "PersistentVolume",
-    "StorageClass",
-    "ConfigMap",
-    "SecretList",
-    "Secret",
-    "ServiceAccount",
-    "PodDisruptionBudget",
-    "PodSecurityPolicy",
-    "LimitRange",
-    "ResourceQuota",
-    "NetworkPolicy",
-    "Namespace",
-    "PriorityClass",
-];
-
-/// Compares two kinds by the order of installation.
-pub fn install_order(a: &str, b: &str) -> Ordering {
-    by_table(INSTALL_ORDER, a, b)
-}
-
-/// Compares two kinds by the order of removal.
-pub fn uninstall_order(a: &str, b: &str) -> Ordering {
-    by_table(UNINSTALL_ORDER, a, b)
-}
-
-fn by_table(table: &[&str], a: &str, b: &str) -> Ordering {
-    let place = |kind: &str| table.iter().position(|entry| *entry == kind);
-    match (place(a), place(b)) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => a.cmp(b),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,24 +141,6 @@ mod tests {
             split_documents(text),
             ["# Source: a\nkind: A\n", "kind: B\n", "kind: C\ntext: |\n  x\n", "# tail\n"]
         );
-    }
-
-    #[test]
-    fn unknown_kinds_come_last_by_name() {
-        let mut kinds = vec!["Zebra", "Job", "Antelope", "ServiceAccount", "Deployment"];
-        kinds.sort_by(|a, b| install_order(a, b));
-        assert_eq!(kinds, ["ServiceAccount", "Deployment", "Job", "Antelope", "Zebra"]);
-        kinds.sort_by(|a, b| uninstall_order(a, b));
-        assert_eq!(kinds, ["Job", "Deployment", "ServiceAccount", "Antelope", "Zebra"]);
-    }
-
-    #[test]
-    fn both_orders_know_the_same_kinds() {
-        let mut install = INSTALL_ORDER.to_vec();
-        let mut uninstall = UNINSTALL_ORDER.to_vec();
-        install.sort_unstable();
-        uninstall.sort_unstable();
-        assert_eq!(install, uninstall);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 
 use crate::cluster::{Plain, TestCluster, config_map, deployment, job, no_values, quick};
 use release::record::HookEvent;
-use release::{Options, Status, WaitFor};
+use release::{ChartSource, Options, Status, WaitFor};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Helm {
@@ -198,4 +199,41 @@ async fn failures_read_the_same() {
     let source = Plain::new(&[config_map("contested", "1")]).arc();
     let ours = cluster.engine().install("web", source, no_values(), &quick()).await.unwrap_err().to_string();
     assert_eq!(theirs.trim_end(), format!("Error: INSTALLATION FAILED: {ours}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_one_chart_are_the_same() {
+    let cluster = TestCluster::start().await;
+    let Some(helm) = Helm::over(&cluster).await else { return };
+    let record = async || {
+        let secret = cluster.get("v1", "Secret", "sh.helm.release.v1.web.v1").await.unwrap();
+        let release = cluster.engine().get("web", 1).await.unwrap();
+        let mut record = serde_json::to_value(release).unwrap();
+        for time in [
+            "/info/first_deployed",
+            "/info/last_deployed",
+            "/hooks/0/last_run/started_at",
+            "/hooks/0/last_run/completed_at",
+        ] {
+            assert!(record.pointer(time).is_some_and(Value::is_string), "{time}");
+            *record.pointer_mut(time).unwrap() = "time".into();
+        }
+        let mut labels = secret["metadata"]["labels"].clone();
+        for time in ["createdAt", "modifiedAt"] {
+            labels.as_object_mut().unwrap().shift_remove(time);
+        }
+        (record, labels, secret["type"].clone())
+    };
+    helm.run(&["install", "web", "chart", "--set", "k=two", "-l", "team=blue"]).await;
+    let theirs = record().await;
+    helm.run(&["uninstall", "web"]).await;
+
+    let chart = chart::load::path(&helm.home.join("chart"), &mut chart::Log::default()).unwrap();
+    let source = ChartSource::new(chart, Arc::new(|_: &mut [u8]| {}));
+    let values = json!({"k": "two"}).as_object().unwrap().clone();
+    let options = Options { labels: [("team".to_owned(), "blue".to_owned())].into(), ..quick() };
+    cluster.engine().install("web", Arc::new(source), values, &options).await.unwrap();
+    let ours = record().await;
+    assert_eq!(release::diff::diff(&theirs.0, &ours.0), []);
+    assert_eq!((ours.1, ours.2), (theirs.1, theirs.2));
 }

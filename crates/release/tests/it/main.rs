@@ -1,5 +1,6 @@
 //! The engine over a Kubernetes API server in the same process, with controllers just large enough for the tests.
 
+mod chart;
 mod cluster;
 mod converge;
 mod helm;
