@@ -20,23 +20,28 @@
 
 mod args;
 pub mod cast;
+mod certificates;
 mod compare;
 mod datetime;
 mod date_parser;
 mod dates;
 mod decimal;
 mod defaults;
+mod der;
 mod dicts;
+mod dsa;
 mod duration;
 mod encoding;
 mod env;
 mod hashes;
 pub mod json;
+mod keys;
 mod layout;
 mod lettercase;
 mod lists;
 mod merge;
 mod numbers;
+mod passwords;
 mod paths;
 mod random;
 mod reflection;
@@ -64,15 +69,18 @@ use gotemplate::Functions;
 /// All functions of Sprig.
 pub fn functions(env: &Env) -> Functions {
     let mut table = Functions::new();
+    certificates::register(&mut table, env);
     dates::register(&mut table, env);
     defaults::register(&mut table);
     dicts::register(&mut table);
     encoding::register(&mut table);
     hashes::register(&mut table);
     json::register(&mut table);
+    keys::register(&mut table, env);
     lettercase::register(&mut table);
     lists::register(&mut table);
     numbers::register(&mut table, env);
+    passwords::register(&mut table, env);
     paths::register(&mut table);
     random::register(&mut table, env);
     reflection::register(&mut table);

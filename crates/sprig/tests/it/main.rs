@@ -1,0 +1,3 @@
+//! Integration tests: expressions and the answers of real Helm.
+
+mod golden;
