@@ -357,6 +357,20 @@ impl Store {
     /// # Errors
     /// As [`Store::update`].
     pub fn remove(&self, storage: &str, key: &Key, expected: u64) -> Result<Arc<Stored>, WriteError> {
+        self.remove_as(storage, key, expected, None)
+    }
+
+    /// As [`Store::remove`], with a last state that watchers see in the removal and that was never stored.
+    ///
+    /// # Errors
+    /// As [`Store::update`].
+    pub fn remove_as(
+        &self,
+        storage: &str,
+        key: &Key,
+        expected: u64,
+        last_state: Option<Value>,
+    ) -> Result<Arc<Stored>, WriteError> {
         let mut inner = self.write();
         let last = inner.check(storage, key, expected)?;
         let rv = inner.rv + 1;
@@ -364,7 +378,7 @@ impl Store {
             log.remove(rv, storage, &key.namespace, &key.name)?;
         }
         inner.rv = rv;
-        let object = Arc::new(Stored::new(key.clone(), rv, last.value.clone()));
+        let object = Arc::new(Stored::new(key.clone(), rv, last_state.unwrap_or_else(|| last.value.clone())));
         let bucket = inner.bucket(storage);
         let previous = bucket.replace(key, None);
         bucket.record(Event { rv, kind: EventKind::Deleted, object: object.clone(), previous });

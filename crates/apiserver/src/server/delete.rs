@@ -179,8 +179,7 @@ pub(crate) fn delete_object(
             return Ok(Deleted::Waiting(live));
         }
         let result = if is_finished(resource, &new) {
-            // An object with nothing to wait for is removed as it was.
-            state.store.remove(&storage, &live.key, live.rv).map(Deleted::Gone)
+            state.store.remove_as(&storage, &live.key, live.rv, Some(new)).map(Deleted::Gone)
         } else if new == live.value {
             return Ok(Deleted::Waiting(live));
         } else {

@@ -1,4 +1,5 @@
-//! OpenAPI documents: enough for clients to see that the server validates fields itself.
+//! OpenAPI documents: enough for clients to see that the server validates fields itself, and for `kubectl explain` to show
+//! names and types (without descriptions).
 
 use axum::response::Response;
 use http::StatusCode;
@@ -8,6 +9,7 @@ use super::State;
 use super::dispatch::json as answer_json;
 use crate::resource::{Catalogue, Resource};
 use crate::status::ApiError;
+use crate::types::{Kind, types};
 
 fn base(resource: &Resource) -> String {
     let prefix = if resource.group.is_empty() {
@@ -73,7 +75,15 @@ fn v3_document(state: &State, group: &str, version: &str) -> Option<Value> {
     let catalogue = state.catalogue();
     let mut schemas = Map::new();
     for resource in catalogue.of(group, version) {
-        schemas.insert(schema_name(resource), schema_of(resource));
+        let name = schema_name(resource);
+        let mut schema = schema_of(resource);
+        if let Some(owner) = types().of(&resource.api_version(), &resource.kind) {
+            schema["properties"] = properties(owner, &mut schemas).into();
+            if let Some(map) = schema.as_object_mut() {
+                map.shift_remove("x-kubernetes-preserve-unknown-fields");
+            }
+        }
+        schemas.insert(name, schema);
     }
     if schemas.is_empty() {
         return None;
@@ -94,6 +104,55 @@ fn v3_index(catalogue: &Catalogue) -> Value {
         }
     }
     json!({ "paths": out })
+}
+
+/// Name of a type in documents: `corev1.Pod` is `io.k8s.api.core.v1.Pod`.
+fn type_name(name: &str) -> String {
+    let (package, kind) = name.split_once('.').unwrap_or(("", name));
+    let group = package.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('v');
+    let version = &package[group.len()..];
+    let prefix = if group == "meta" { "io.k8s.apimachinery.pkg.apis" } else { "io.k8s.api" };
+    format!("{prefix}.{group}.{version}.{kind}")
+}
+
+/// The properties of a built-in type; the types that it refers to are added to `schemas`.
+fn properties(owner: &str, schemas: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut out = Map::new();
+    for field in types().fields(owner) {
+        match &field.kind {
+            Kind::Type(inner) if field.inline => out.extend(properties(inner, schemas)),
+            kind => {
+                out.insert(field.name.into(), kind_schema(kind, schemas));
+            }
+        }
+    }
+    out
+}
+
+fn kind_schema(kind: &Kind, schemas: &mut Map<String, Value>) -> Value {
+    match kind {
+        Kind::Text => json!({"type": "string"}),
+        Kind::Integer => json!({"type": "integer"}),
+        Kind::Boolean => json!({"type": "boolean"}),
+        Kind::Float => json!({"type": "number"}),
+        Kind::Bytes => json!({"type": "string", "format": "byte"}),
+        Kind::Time | Kind::MicroTime => json!({"type": "string", "format": "date-time"}),
+        Kind::Quantity => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+        Kind::IntOrString => json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
+        Kind::Raw => json!({"type": "object"}),
+        Kind::List(inner) | Kind::Wrapped(inner) => json!({"type": "array", "items": kind_schema(inner, schemas)}),
+        Kind::Map(inner) => json!({"type": "object", "additionalProperties": kind_schema(inner, schemas)}),
+        Kind::Type(owner) => {
+            let name = type_name(owner);
+            if !schemas.contains_key(&name) {
+                // Held first, so that a type that refers to itself ends here.
+                schemas.insert(name.clone(), Value::Null);
+                let properties = properties(owner, schemas);
+                schemas.insert(name.clone(), json!({"type": "object", "properties": properties}));
+            }
+            json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}]})
+        }
+    }
 }
 
 fn v2_document(state: &State) -> Value {

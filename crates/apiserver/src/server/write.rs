@@ -270,12 +270,7 @@ pub(crate) fn modify(
 pub(crate) fn commit(state: &State, resource: &Resource, live: &Stored, new: Value) -> Result<Arc<Stored>, WriteError> {
     let storage = resource.storage();
     if super::delete::is_finished(resource, &new) {
-        if new == live.value {
-            return state.store.remove(&storage, &live.key, live.rv);
-        }
-        // Watchers see the last state before the removal.
-        let last = state.store.update(&storage, live.rv, new)?;
-        return state.store.remove(&storage, &live.key, last.rv);
+        return state.store.remove_as(&storage, &live.key, live.rv, Some(new));
     }
     state.store.update(&storage, live.rv, new)
 }
