@@ -1,5 +1,6 @@
 //! Stages on small hosts in temporary directories, with a service manager and a runtime that read what was written.
 
+mod cluster;
 mod crash;
 mod host;
 mod simulated;

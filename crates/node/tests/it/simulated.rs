@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
 
-struct Node {
+pub(crate) struct Node {
     directory: tempfile::TempDir,
     /// Runs the host, on threads of its own.
-    simulation: Runtime,
+    pub(crate) simulation: Runtime,
     /// Runs what a stage awaits.
     own: Runtime,
-    host: Host,
-    variables: BTreeMap<String, String>,
+    pub(crate) host: Host,
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 impl Node {
-    fn start(spec: HostSpec) -> Node {
+    pub(crate) fn start(spec: HostSpec) -> Node {
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let simulation = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -45,8 +45,13 @@ impl Node {
         Node { directory, simulation, own, host, variables }
     }
 
+    /// The container's root.
+    pub(crate) fn container(&self) -> PathBuf {
+        self.directory.path().join("container")
+    }
+
     fn run(&self, stage: Stage) -> StageReport {
-        let container = Container { root: self.directory.path().join("container") };
+        let container = Container { root: self.container() };
         let asked = Settings::read(&|name| self.variables.get(name).cloned(), "x86_64", &|_| None).unwrap();
         let mut bench = Bench::new(container, "/host", &self.own);
         bench.installer = PathBuf::from(env!("CARGO_BIN_EXE_husk-node"));
@@ -163,7 +168,7 @@ fn an_installer_that_dies_is_cleaned_up_after_by_the_host_itself() {
         .arg("cri")
         .env_clear()
         .envs(&node.variables)
-        .env("HUSK_ROOT", node.directory.path().join("container"))
+        .env("HUSK_ROOT", node.container())
         .env("HUSK_RESTART_TIMEOUT", "1")
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -189,7 +194,7 @@ fn an_installer_killed_by_its_own_restart_finds_its_work_done() {
         .arg("cri")
         .env_clear()
         .envs(&node.variables)
-        .env("HUSK_ROOT", node.directory.path().join("container"))
+        .env("HUSK_ROOT", node.container())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
@@ -204,7 +209,7 @@ fn an_installer_killed_by_its_own_restart_finds_its_work_done() {
     assert!(!node.host.path("/var/lib/husk/default/husk-node").exists());
 }
 
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
     let start = std::time::Instant::now();
     while !holds() {
         assert!(start.elapsed() < std::time::Duration::from_secs(20), "not in time: {what}");
