@@ -4,7 +4,8 @@
 //! [`Chart`]. [`values`] merges what the user said (`-f`, `--set` and its kin) and lays it over the defaults of the chart
 //! and its dependencies. [`render`] decides which dependencies take part, checks the values against the schemas, runs
 //! the templates and sorts what comes out into [`Rendered`]: manifests in install order, hooks, notes. [`output`] prints
-//! that as `helm template` does. [`schema`] and [`version`] answer the two questions asked on the way.
+//! that as `helm template` does. [`schema`] and [`version`] answer the two questions asked on the way. Beside that path,
+//! [`lint`], [`show`] and [`package`] do what Helm's commands of these names do.
 //!
 //! Everything is pure and synchronous. Time, randomness and a cluster's answers to `lookup` are handed in with
 //! [`RenderOptions`]. Clusters are the business of the release room, repositories and registries that of the registry room.
@@ -20,9 +21,11 @@ pub mod log;
 mod metadata;
 mod options;
 pub mod output;
+pub mod package;
 pub mod render;
 mod rendered;
 pub mod schema;
+pub mod show;
 pub mod values;
 pub mod version;
 

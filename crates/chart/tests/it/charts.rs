@@ -215,3 +215,28 @@ fn lints() {
     assert_eq!(asked, 20);
     assert!(wrong.is_empty(), "{} of {asked} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn shows() {
+    let mut asked = 0;
+    for case in load("charts.golden.json").into_iter().filter(|case| case["cmd"][0] == "show") {
+        let arguments = strings(&case["cmd"]);
+        let (true, [_, part, name]) = (case.get("env").is_none(), arguments.as_slice()) else { continue };
+        asked += 1;
+        let part = match part.as_str() {
+            "all" => chart::show::Part::All,
+            "chart" => chart::show::Part::Chart,
+            "values" => chart::show::Part::Values,
+            "readme" => chart::show::Part::Readme,
+            "crds" => chart::show::Part::Crds,
+            other => panic!("unknown part {other}"),
+        };
+        let prefix = format!("{name}/");
+        let files = case["files"].as_object().expect("files").iter().filter_map(|(name, text)| {
+            Some((name.strip_prefix(&prefix)?.to_string(), text.as_str()?.as_bytes().to_vec()))
+        });
+        let chart = chart::Chart::from_files(files.collect(), &|_| Ok(None)).expect("chart");
+        assert_eq!(chart::show::show(&chart, part).as_deref(), Ok(case["output"].as_str().expect("output")));
+    }
+    assert_eq!(asked, 5);
+}

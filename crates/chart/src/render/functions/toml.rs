@@ -223,9 +223,25 @@ fn from_toml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     }))
 }
 
+/// Where and why a text is no TOML; line and key as Go's library names them, the reason in its words for a text that ends
+/// too early.
 fn read_error(text: &str, error: &toml_edit::TomlError) -> String {
-    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    format!("toml: line {line}: {}", error.message())
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let last_line = before.rsplit('\n').next().unwrap_or("");
+    let last_key = match last_line.split_once('=') {
+        Some((key, _)) => {
+            let tables = before.lines().filter_map(|l| l.trim().strip_prefix('[')?.strip_suffix(']'));
+            let table = tables.last().map_or(String::new(), |t| format!("{}.", t.trim_matches(['[', ']'])));
+            let key = gotemplate::quote::quoted(format!("{table}{}", key.trim()).as_bytes());
+            format!(" (last key {key})")
+        }
+        None => String::new(),
+    };
+    let ends = text.get(at..).is_none_or(|rest| rest.trim().is_empty());
+    let reason = if ends && !last_key.is_empty() { "unexpected EOF; expected value" } else { error.message() };
+    format!("toml: line {line}{last_key}: {reason}")
 }
 
 fn read_table(table: &dyn toml_edit::TableLike) -> Map {
