@@ -207,10 +207,7 @@ fn check_versions(start: &Start<'_>, loaded: &mut Loaded) -> Result<(), Refusal>
         loaded.warnings.push(format!("containerd config version `{schema}` has been deprecated"));
         return Ok(());
     }
-    if schema > 2 {
-        if start.version.is_lenient_1_6() {
-            return Ok(());
-        }
+    if schema > 2 && !start.version.is_lenient_1_6() {
         return refuse(format!("unsupported config version `{schema}`"));
     }
     let is_uri = |name: &str| {

@@ -161,7 +161,10 @@ fn invalid(
     }
     let registry = if start.version.is_2() { images } else { cri };
     let mirrors = toml::at(registry, &["registry", "mirrors"]).and_then(Value::as_object);
-    let path = text(registry, &["registry", "config_path"]).unwrap_or_default();
+    // 2.2 has directories of hosts by default.
+    let default =
+        if start.version >= (Version { major: 2, minor: 2, patch: 0 }) { "/etc/containerd/certs.d" } else { "" };
+    let path = text(registry, &["registry", "config_path"]).unwrap_or_else(|| default.to_owned());
     (mirrors.is_some_and(|mirrors| !mirrors.is_empty()) && !path.is_empty())
         .then(|| "invalid plugin config: `mirrors` cannot be set when `config_path` is provided".to_owned())
 }

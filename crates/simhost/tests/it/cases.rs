@@ -25,6 +25,8 @@ pub(crate) struct Case {
     /// All of 1.6, where it differs from 1.7.
     six: Option<Expected>,
     new: Expected,
+    /// 2.2, where it differs from earlier 2.x.
+    two_two: Option<Expected>,
 }
 
 type Expected = Result<&'static [&'static str], bool>;
@@ -38,6 +40,7 @@ impl Case {
     /// What is expected of a version such as `1.6.20`.
     pub(crate) fn expected(&self, version: &str) -> Outcome {
         let expected = match version {
+            version if version.starts_with("2.2.") => self.two_two.unwrap_or(self.new),
             version if version.starts_with("2.") => self.new,
             version if version.starts_with("1.6.20") => self.lenient.or(self.six).unwrap_or(self.old),
             version if version.starts_with("1.6.") => self.six.unwrap_or(self.old),
@@ -52,11 +55,11 @@ impl Case {
 }
 
 const fn case(name: &'static str, config: &'static str, old: Expected, new: Expected) -> Case {
-    Case { name, config, drop_in: "", old, lenient: None, six: None, new }
+    Case { name, config, drop_in: "", old, lenient: None, six: None, new, two_two: None }
 }
 
 const fn with(name: &'static str, config: &'static str, drop_in: &'static str, old: Expected, new: Expected) -> Case {
-    Case { name, config, drop_in, old, lenient: None, six: None, new }
+    Case { name, config, drop_in, old, lenient: None, six: None, new, two_two: None }
 }
 
 /// Every case; put to containerd 1.6.20, 1.6.36, 1.7.27, 2.1.9 and 2.2.0.
@@ -122,15 +125,18 @@ pub(crate) static CASES: &[Case] = &[
     case("lines that end as on Windows", "version = 2\r\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.a]\r\nruntime_type = 'x'\r\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\r\nruntime_type = 'x'\r\n", WITH_A, WITH_A),
     case("an inline handler", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes]\na = {runtime_type = 'x'}\nrunc = {runtime_type = 'x'}", WITH_A, WITH_A),
     case("handlers as a list of tables", "version = 2\n[[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes]]\nruntime_type = 'x'", EXITS, EXITS),
+    case("a snapshotter beside the table that it belongs into", "version = 2\n[plugins.'io.containerd.grpc.v1.cri']\nsnapshotter = 'nope'", NO_CRI, RUNC),
+    Case { lenient: Some(RUNC), two_two: Some(NO_CRI), ..case("mirrors alone", "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'docker.io']\nendpoint = ['https://x']", EXITS, RUNC) },
     with("an import disables the CRI too", "version = 2\nimports = ['extra.toml']\ndisabled_plugins = ['io.containerd.snapshotter.v1.zfs']", "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri']", NO_CRI, NO_CRI),
     with("an import takes nothing off a list", "version = 2\nimports = ['extra.toml']\ndisabled_plugins = ['io.containerd.grpc.v1.cri']", "version = 2\ndisabled_plugins = []", NO_CRI, NO_CRI),
     with("an import with an empty default handler", "version = 2\nimports = ['extra.toml']\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name = 'a'\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.a]\nruntime_type = 'x'", "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name = ''", NO_CRI, NO_CRI),
 ];
 
-async fn outcome(host: &Host, systemd: &Systemd, case: &Case) -> Outcome {
+/// Asks a simulated host.
+pub(crate) async fn outcome(host: &Host, systemd: &Systemd, config: &str, drop_in: &str) -> Outcome {
     let at = |name: &str| host.path(&format!("/etc/containerd/{name}"));
-    std::fs::write(at("config.toml"), case.config.replace("@D@", "/etc/containerd")).unwrap();
-    std::fs::write(at("extra.toml"), case.drop_in).unwrap();
+    std::fs::write(at("config.toml"), config.replace("@D@", "/etc/containerd")).unwrap();
+    std::fs::write(at("extra.toml"), drop_in).unwrap();
     let result = systemd.restart("containerd.service").await;
     let status = host.runtime();
     match (result.as_str(), status.ready) {
@@ -148,7 +154,7 @@ async fn all_cases(version: &str, kind: HostKind) {
     let systemd = Systemd::connect(&host).await;
     let mut wrong = Vec::new();
     for case in CASES {
-        let (found, expected) = (outcome(&host, &systemd, case).await, case.expected(version));
+        let (found, expected) = (outcome(&host, &systemd, case.config, case.drop_in).await, case.expected(version));
         if found != expected {
             wrong.push(format!("{}: {found:?}, not {expected:?}", case.name));
         }
@@ -175,6 +181,11 @@ async fn containerd_1_7_is_strict() {
 #[tokio::test]
 async fn containerd_2_1_merges_and_migrates() {
     all_cases("2.1.9", HostKind::Containerd21).await;
+}
+
+#[tokio::test]
+async fn containerd_2_2_has_directories_of_hosts() {
+    all_cases("2.2.0", HostKind::Containerd22).await;
 }
 
 #[tokio::test]
