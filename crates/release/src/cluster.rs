@@ -193,13 +193,24 @@ impl Cluster {
     pub async fn list(&self, resource: &Resource, namespace: &str, selector: &Selector) -> Result<List> {
         let mut list = List::default();
         let mut next = String::new();
+        let mut paged = true;
         loop {
             let mut query = selector.query();
-            query.push(("limit", "500".to_owned()));
-            if !next.is_empty() {
-                query.push(("continue", next));
+            if paged {
+                query.push(("limit", "500".to_owned()));
             }
-            let mut page = self.json(request(Method::GET, &resource.path(namespace), &query, None, vec![])?).await?;
+            if !next.is_empty() {
+                query.push(("continue", next.clone()));
+            }
+            let answer = self.json(request(Method::GET, &resource.path(namespace), &query, None, vec![])?).await;
+            let mut page = match answer {
+                // The pages outlived the server's memory of that moment: once more, in one piece.
+                Err(Error::Api { code: 410, .. }) if paged && !next.is_empty() => {
+                    (list, next, paged) = (List::default(), String::new(), false);
+                    continue;
+                }
+                answer => answer?,
+            };
             if let Some(items) = page["items"].as_array_mut() {
                 for item in items.iter_mut() {
                     // Items of a list come without their type.

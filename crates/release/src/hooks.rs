@@ -24,7 +24,7 @@ pub const BEFORE_CREATION: &str = "before-hook-creation";
 /// Lines of output that are kept of each container of a failed hook.
 const FAILURE_LINES: u32 = 40;
 /// How often the pods of a running hook are looked at.
-const POD_ROUND: Duration = Duration::from_secs(2);
+const POD_ROUND: Duration = Duration::from_secs(1);
 
 /// Runs the hooks of a release.
 pub struct HookRunner<'a> {

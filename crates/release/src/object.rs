@@ -133,6 +133,7 @@ pub(crate) fn metadata_map<'a>(object: &'a mut Value, map: &str) -> Option<&'a m
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn documents_are_split_as_helm_splits_them() {
@@ -141,6 +142,15 @@ mod tests {
             split_documents(text),
             ["# Source: a\nkind: A\n", "kind: B\n", "kind: C\ntext: |\n  x\n", "# tail\n"]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_loses_no_text_and_nothing_panics(text in "(---|[a-z:\\- {}\\[\\]\"|]{0,6}|\n){0,30}") {
+            let letters = |text: &str| text.chars().filter(|c| c.is_ascii_lowercase()).collect::<String>();
+            prop_assert_eq!(letters(&split_documents(&text).concat()), letters(&text));
+            let _ = parse_manifest(&text);
+        }
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub fn merge_labels(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn map(value: Value) -> Map<String, Value> {
@@ -110,6 +111,34 @@ mod tests {
         let kept = pick(Reuse::WithOldDefaults, &given);
         assert_eq!(kept.config, both);
         assert_eq!(kept.defaults, Some(map(json!({"a": {"x": 0.0, "y": 2.0}, "gone": 5.0, "b": 3.0, "c": 4.0}))));
+    }
+
+    fn values() -> impl Strategy<Value = Map<String, Value>> {
+        let leaf = prop_oneof![Just(Value::Null), any::<i8>().prop_map(Value::from), Just(json!([1]))];
+        let value = leaf.prop_recursive(3, 16, 4, |inner| {
+            proptest::collection::btree_map("[a-d]", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect()))
+        });
+        proptest::collection::btree_map("[a-d]", value, 0..4).prop_map(|map| map.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_above_wins_and_nothing_below_is_lost(upper in values(), lower in values()) {
+            let both = coalesce(upper.clone(), &lower);
+            for (key, value) in &upper {
+                match value {
+                    Value::Null => prop_assert!(!both.contains_key(key) || lower.get(key).is_none_or(Value::is_null)),
+                    Value::Object(_) => prop_assert!(both[key].is_object()),
+                    other => prop_assert_eq!(&both[key], other),
+                }
+            }
+            for (key, value) in &lower {
+                if !upper.contains_key(key) {
+                    prop_assert_eq!(&both[key], value);
+                }
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often pods and events are asked for reasons.
 const DIAGNOSE_EVERY: Duration = Duration::from_secs(3);
+/// How often objects are read one by one where listing is not allowed.
+const READ_EVERY: Duration = Duration::from_secs(2);
 /// How many objects are asked about in one round.
 const DIAGNOSE_AT_ONCE: usize = 8;
 
@@ -54,7 +56,17 @@ enum Seen {
 struct Follower {
     resource: Resource,
     namespace: String,
-    selector: Selector,
+    names: Vec<String>,
+}
+
+impl Follower {
+    /// A single object is followed by name.
+    fn selector(&self) -> Selector {
+        match self.names.as_slice() {
+            [one] => Selector::name(one),
+            _ => Selector::default(),
+        }
+    }
 }
 
 struct Progressing {
@@ -196,7 +208,7 @@ async fn diagnose(cluster: &Cluster, objects: &mut [Progressing], goal: Goal) {
     }
 }
 
-/// One follower for each kind and namespace; a single object is followed by name.
+/// One follower for each kind and namespace.
 fn group(targets: &[Target]) -> Vec<Follower> {
     let mut groups: BTreeMap<(String, String, String), Vec<&Target>> = BTreeMap::new();
     for target in targets {
@@ -208,10 +220,7 @@ fn group(targets: &[Target]) -> Vec<Follower> {
         .map(|members| Follower {
             resource: members[0].resource.clone(),
             namespace: members[0].id.namespace.clone(),
-            selector: match members.as_slice() {
-                [one] => Selector::name(&one.id.name),
-                _ => Selector::default(),
-            },
+            names: members.iter().map(|member| member.id.name.clone()).collect(),
         })
         .collect()
 }
@@ -229,10 +238,29 @@ fn is_target(object: &Value, id: &ObjectId) -> bool {
 
 /// Lists, then watches from there; lists again whenever the watch ends, until the receiver is gone.
 async fn follow(cluster: Cluster, follower: Follower, index: usize, sender: UnboundedSender<Seen>) {
-    let Follower { resource, namespace, selector } = &follower;
+    let Follower { resource, namespace, names } = &follower;
+    let selector = &follower.selector();
     loop {
         let list = match cluster.list(resource, namespace, selector).await {
             Ok(list) => list,
+            // Whoever may not list may still be allowed to read what it made.
+            Err(Error::Api { code: 403, .. }) => {
+                let mut items = Vec::new();
+                for name in names {
+                    match cluster.get(resource, namespace, name).await {
+                        Ok(object) => items.extend(object),
+                        Err(error) => {
+                            let _ = sender.send(Seen::Lost(error));
+                            return;
+                        }
+                    }
+                }
+                if sender.send(Seen::All(index, items)).is_err() {
+                    return;
+                }
+                tokio::time::sleep(READ_EVERY).await;
+                continue;
+            }
             // The kind itself is gone, with its definition.
             Err(error) if error.is_not_found() => Default::default(),
             Err(error) => {
@@ -277,7 +305,7 @@ mod tests {
     #[test]
     fn a_single_object_is_followed_by_name() {
         let groups = group(&[target("Pod", "pods", "a"), target("Secret", "secrets", "s"), target("Pod", "pods", "b")]);
-        let selectors: Vec<_> = groups.iter().map(|group| group.selector.fields.as_str()).collect();
+        let selectors: Vec<_> = groups.iter().map(|group| group.selector().fields).collect();
         assert_eq!(selectors, ["", "metadata.name=s"]);
         assert!(belongs(&groups[0], &target("Pod", "pods", "b")));
     }

@@ -165,6 +165,24 @@ fn without(items: Vec<Item>, others: &[Item]) -> Vec<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::test::TestFilter;
+    use crate::source::Source;
+    use std::sync::Arc;
+
+    /// Callers spawn operations: this does not compile when a future cannot be sent to another thread.
+    #[allow(dead_code)]
+    fn operations_can_be_spawned(engine: &Engine, source: Arc<dyn Source>, options: &Options, filter: &TestFilter) {
+        fn sendable<T: Send>(_: T) {}
+        let values = serde_json::Map::new;
+        sendable(engine.install("a", source.clone(), values(), options));
+        sendable(engine.upgrade("a", source.clone(), values(), options));
+        sendable(engine.install_or_upgrade("a", source.clone(), values(), options));
+        sendable(engine.plan("a", source, values(), options));
+        sendable(engine.rollback("a", 0, options));
+        sendable(engine.uninstall("a", options));
+        sendable(engine.test("a", filter, options));
+        sendable(engine.list(true));
+    }
 
     #[test]
     fn names_follow_helms_rules() {

@@ -73,6 +73,17 @@ impl Engine {
         }
     }
 
+    /// Marks what an interrupted operation of a release left pending as failed, so that Helm too can go on from there.
+    /// For whoever catches an interrupt: drop the operation, then call this. Does nothing when nothing is pending.
+    ///
+    /// Errors: [`Error::Busy`] while the owner lives.
+    pub async fn abandon(&self, name: &str) -> Result<()> {
+        match self.storage.last(name).await? {
+            Some(mut last) if last.info.status.is_pending() => self.take_over_unless_alive(&mut last).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Marks an unfinished revision as failed when that is allowed, so that the next operation can start.
     pub(super) async fn take_over(&self, release: &mut Release, takeover: Takeover) -> Result<()> {
         let status = release.info.status;

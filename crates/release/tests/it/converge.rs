@@ -42,6 +42,24 @@ where
     }
 }
 
+#[tokio::test]
+async fn what_was_interrupted_can_be_given_up() {
+    let cluster = TestCluster::start().await;
+    let died = dies_at(&cluster, 4, false, |engine| async move {
+        engine.install("web", before().arc(), no_values(), &quick()).await.unwrap();
+    })
+    .await;
+    assert!(died);
+    let engine = cluster.engine();
+    assert_eq!(engine.get("web", 0).await.unwrap().info.status, Status::PendingInstall);
+    engine.abandon("web").await.unwrap();
+    let left = engine.get("web", 0).await.unwrap();
+    assert_eq!(left.info.status, Status::Failed);
+    assert_eq!(left.info.description, "Interrupted while pending-install; taken over");
+    engine.abandon("web").await.unwrap();
+    engine.abandon("nothing").await.unwrap();
+}
+
 async fn check(cluster: &TestCluster, names: &[&str]) {
     let engine = cluster.engine();
     assert_eq!(cluster.names("v1", "ConfigMap").await, names);
@@ -163,6 +181,8 @@ async fn a_living_owner_is_left_alone() {
     let error = engine.install_or_upgrade("web", Plain::default().arc(), no_values(), &quick()).await.unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error}");
     assert!(matches!(engine.uninstall("web", &quick()).await, Err(Error::Busy { .. })));
+
+    assert!(matches!(engine.abandon("web").await, Err(Error::Busy { .. })));
 
     first.abort();
     let _ = first.await;

@@ -65,7 +65,7 @@ async fn a_hanging_hook_times_out_with_its_cause() {
     let cluster = TestCluster::start().await;
     let engine = cluster.engine();
     let source = Plain::default().hook(job("stuck", "hang"), &[PreInstall], 0);
-    let options = Options { timeout: Duration::from_secs(2), ..quick() };
+    let options = Options { timeout: Duration::from_secs(4), ..quick() };
     let error = engine.install("web", source.arc(), no_values(), &options).await.unwrap_err();
     assert!(error.is_timeout());
     let text = error.to_string();

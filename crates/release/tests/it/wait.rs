@@ -61,6 +61,19 @@ async fn a_job_that_failed_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn objects_that_may_not_be_listed_are_read() {
+    let cluster = TestCluster::start().await;
+    let engine = cluster.engine();
+    let forbidden =
+        apiserver::status::ApiError { code: 403, ..apiserver::status::ApiError::internal("configmaps is forbidden") };
+    cluster.server.faults().add(Fault::on("list", "configmaps", 100, Outcome::Fail(forbidden)));
+    let options = Options { wait: WaitFor::Objects, ..quick() };
+    let source = Plain::new(&[config_map("a", "1"), config_map("b", "1")]);
+    engine.install("web", source.arc(), no_values(), &options).await.unwrap();
+    assert_eq!(engine.get("web", 0).await.unwrap().info.status, Status::Deployed);
+}
+
+#[tokio::test]
 async fn broken_watches_do_not_matter() {
     let cluster = TestCluster::start().await;
     let engine = cluster.engine();
