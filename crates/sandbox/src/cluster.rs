@@ -129,7 +129,7 @@ impl Cluster {
         let machines = hosts.iter().enumerate().map(|(index, host)| machine(&dir, index, host)).collect();
         let parts = Parts { machines, image, log_directory: dir.join("logs"), api_port: port, faults: faults.clone() };
         let kubelets = Kubelets::new(context.clone(), parts).map_err(failed("cannot start the kubelets", &dir))?;
-        server.set_kubelets(Arc::new(Endpoint(kubelets.clone())));
+        server.set_kubelets(Arc::new(Endpoint(Arc::downgrade(&kubelets))));
         tasks.spawn(kubelets.clone().run());
         tasks.spawn(apply_faults(faults.clone(), server.clone(), hosts.clone()));
         tasks.spawn(watch_file(faults.clone(), dir.join(faults::FILE)));
@@ -280,7 +280,7 @@ async fn boot(options: &Options, dir: &Path) -> Result<Vec<Arc<Host>>, Error> {
 }
 
 /// Describes a host to its kubelet.
-fn machine(dir: &Path, index: usize, host: &Host) -> Machine {
+fn machine(dir: &Path, index: usize, host: &Arc<Host>) -> Machine {
     let spec = host.spec();
     let suffix = match spec.kind {
         HostKind::K3s | HostKind::K3sAgent => "+k3s1",
@@ -307,6 +307,8 @@ fn machine(dir: &Path, index: usize, host: &Host) -> Machine {
         boot_id: format!("{:032x}", rand::random::<u128>()),
         version: format!("{KUBERNETES_VERSION}{suffix}"),
         served: host.watch_runtime(),
+        host: Arc::downgrade(host),
+        sandboxes: Default::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt;
 use kube::api::DeleteParams;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +80,8 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Option<Duration>, kub
     for (kind, reason, message) in decision.events {
         events.say(set.as_ref(), kind, reason, message);
     }
-    let leaving: Vec<&Arc<Pod>> = pods.iter().filter(|pod| decision.delete.contains(&pod.name_any())).collect();
+    let leaving: HashSet<&String> = decision.delete.iter().collect();
+    let leaving: Vec<&Arc<Pod>> = pods.iter().filter(|pod| leaving.contains(&pod.name_any())).collect();
     for pod in leaving.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
         context.delete(&context.stores.pods, pod.as_ref(), DeleteParams::default()).await?;
         events.say(set.as_ref(), "Normal", "SuccessfulDelete", format!("Deleted pod: {}", pod.name_any()));

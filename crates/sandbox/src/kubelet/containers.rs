@@ -132,6 +132,9 @@ impl Launch<'_> {
     pub(super) async fn start(&self, spec: &Container) -> Result<Child, Obstacle> {
         let config = |message: String| Obstacle { reason: "CreateContainerConfigError", message };
         let create = |message: String| Obstacle { reason: "CreateContainerError", message };
+        if spec.restart_policy.as_deref() == Some("Always") {
+            return Err(create("the sandbox has no sidecars: init containers with restartPolicy Always".to_owned()));
+        }
         let base = self.base_environment();
         let wanted = references(spec);
         let config_maps = self.config_maps(wanted.config_maps).await.map_err(|error| config(error.to_string()))?;

@@ -10,6 +10,7 @@ mod node;
 mod pod;
 pub mod probes;
 pub mod process;
+mod sandboxes;
 mod serve;
 pub mod status;
 pub mod tree;
@@ -22,12 +23,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use logs::Logs;
 use process::Spawner;
+pub use sandboxes::Sandboxes;
 pub use serve::Endpoint;
-use simhost::RuntimeStatus;
+use simhost::{Host, RuntimeStatus};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tree::Mount;
@@ -59,6 +61,10 @@ pub struct Machine {
     pub version: String,
     /// What the runtime serves.
     pub served: watch::Receiver<RuntimeStatus>,
+    /// The host itself.
+    pub host: Weak<Host>,
+    /// The pod sandboxes that its runtime lists.
+    pub sandboxes: Sandboxes,
 }
 
 /// What all kubelets share.

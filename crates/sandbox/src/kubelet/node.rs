@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// How often the Lease is renewed. A kubelet does it every ten seconds; nothing in the sandbox watches over Leases.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How long the container runtime may be away before the Node is not ready: restarts pass unseen. A kubelet waits thirty
+/// seconds.
+const RUNTIME_GRACE: Duration = Duration::from_secs(3);
 /// The namespace of node Leases.
 const LEASES: &str = "kube-node-lease";
 
@@ -29,7 +32,12 @@ pub(super) async fn run(client: Client, machine: Arc<Machine>) {
     let mut ready: Option<bool> = None;
     let mut heartbeat = tokio::time::Instant::now();
     loop {
-        let status = served.borrow_and_update().clone();
+        let mut status = served.borrow_and_update().clone();
+        if !status.ready && ready == Some(true) {
+            // A host that is gone ends this loop at the next wait.
+            let _ = tokio::time::timeout(RUNTIME_GRACE, served.wait_for(|status| status.ready)).await;
+            status = served.borrow_and_update().clone();
+        }
         if ready.is_some_and(|known| known != status.ready) {
             since = Timestamp::now();
         }

@@ -120,7 +120,7 @@ impl Worker {
             }
             if self.evicted.is_some() {
                 self.publish(false).await;
-                return self.leave_address();
+                return self.leave();
             }
             served.mark_unchanged();
             faults.mark_unchanged();
@@ -131,7 +131,7 @@ impl Worker {
             match next(&policy, &views[..self.inits], &views[self.inits..]) {
                 Next::Over(_) => {
                     self.publish(false).await;
-                    return self.leave_address();
+                    return self.leave();
                 }
                 Next::StartInit(index) => {
                     if self.sandbox().await && due(&self.units[index]) {
@@ -205,14 +205,17 @@ impl Worker {
         if self.volumes.is_some() && !(self.sandbox_due.is_some() && due) {
             return true;
         }
-        if let Err(message) = self.runtime_takes_it() {
-            // Told again only after a pause, but tried again as soon as the runtime changes.
-            if due {
-                self.recorder.say(self.pod.as_ref(), "Warning", "FailedCreatePodSandBox", message);
-                self.retry_sandbox();
+        let handler = match self.runtime_takes_it() {
+            Ok(handler) => handler,
+            Err(message) => {
+                // Told again only after a pause, but tried again as soon as the runtime changes.
+                if due {
+                    self.recorder.say(self.pod.as_ref(), "Warning", "FailedCreatePodSandBox", message);
+                    self.retry_sandbox();
+                }
+                return false;
             }
-            return false;
-        }
+        };
         if self.address.is_none() {
             let host_network = self.pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
             let address = if host_network { self.machine.address } else { self.kubelets.lock_addresses().take() };
@@ -234,6 +237,13 @@ impl Worker {
                     self.retry_sandbox();
                     return self.volumes.is_some();
                 }
+            }
+        }
+        if self.volumes.is_none() {
+            self.machine.enter_sandbox(&self.pod, &handler);
+            if self.units.iter().any(|unit| unit.spec.lifecycle.is_some()) {
+                let text = "the sandbox does not run lifecycle hooks; they are skipped";
+                self.recorder.say(self.pod.as_ref(), "Warning", "NotSupported", text);
             }
         }
         self.volumes = Some(ready);
@@ -258,8 +268,9 @@ impl Worker {
         pod
     }
 
-    /// Asks whether the host's runtime would make this pod's sandbox; the error is what it would say.
-    fn runtime_takes_it(&self) -> Result<(), String> {
+    /// Asks whether the host's runtime would make this pod's sandbox and returns its handler; the error is what the runtime
+    /// would say.
+    fn runtime_takes_it(&self) -> Result<String, String> {
         let failed = |why: String| format!("Failed to create pod sandbox: {why}");
         let handler = match self.pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref()) {
             None | Some("") => String::new(),
@@ -274,7 +285,7 @@ impl Worker {
             return Err(failed(format!("{why}: {}", served.message)));
         }
         if handler.is_empty() || served.handlers.contains(&handler) {
-            return Ok(());
+            return Ok(handler);
         }
         Err(failed(if served.version_string.starts_with("cri-o:") {
             let known = served.handlers.join(" ");
@@ -569,7 +580,7 @@ impl Worker {
         self.stop(self.grace()).await;
         self.publish(true).await;
         self.clear();
-        self.leave_address();
+        self.leave();
         let api = self.api();
         let params = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
         let params = params.preconditions(Preconditions { uid: self.pod.uid(), resource_version: None });
@@ -589,7 +600,7 @@ impl Worker {
     async fn abandon(mut self) {
         self.stop(Duration::ZERO).await;
         self.clear();
-        self.leave_address();
+        self.leave();
     }
 
     fn clear(&self) {
@@ -600,7 +611,8 @@ impl Worker {
         }
     }
 
-    fn leave_address(&self) {
+    fn leave(&self) {
+        self.machine.leave_sandbox(&self.pod);
         if let Some(address) = self.address {
             self.kubelets.lock_addresses().give_back(address);
         }

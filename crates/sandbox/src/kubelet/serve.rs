@@ -12,16 +12,22 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// The kubelets as the API server knows them.
+/// The kubelets as the API server knows them; it does not keep them alive, as they in turn hold a client of it.
 #[derive(Debug)]
-pub struct Endpoint(pub Arc<Kubelets>);
+pub struct Endpoint(pub Weak<Kubelets>);
+
+impl Endpoint {
+    fn kubelets(&self) -> Result<Arc<Kubelets>, ApiError> {
+        self.0.upgrade().ok_or_else(|| ApiError::internal("the sandbox is shutting down"))
+    }
+}
 
 impl Served for Endpoint {
     fn logs(&self, pod: Value, query: LogQuery) -> BoxFuture<'static, Result<Body, ApiError>> {
-        let kubelets = self.0.clone();
-        Box::pin(async move { kubelets.read_log(pod, query).await })
+        let kubelets = self.kubelets();
+        Box::pin(async move { kubelets?.read_log(pod, query).await })
     }
 
     fn proxy(
@@ -31,9 +37,9 @@ impl Served for Endpoint {
         _: HashMap<String, String>,
     ) -> BoxFuture<'static, Result<Body, ApiError>> {
         let name = node.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let kubelets = self.0.clone();
+        let kubelets = self.kubelets();
         Box::pin(async move {
-            if !kubelets.machines.contains_key(&name) {
+            if !kubelets?.machines.contains_key(&name) {
                 return Err(ApiError::bad_request(format!("no kubelet runs on {name}")));
             }
             match path.as_str() {

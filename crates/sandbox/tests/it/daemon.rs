@@ -75,6 +75,13 @@ async fn a_killed_sandbox_is_replaced_and_goes_on() {
 
     let pid = rustix::process::Pid::from_raw(i32::try_from(first.pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    for _ in 0..500 {
+        if children_running(&dir) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(children_running(&dir), 0, "containers die with the sandbox");
     let second = ensure(None).await.unwrap().unwrap();
     assert!(!second.reused && second.pid != first.pid);
     assert_eq!(second.kubeconfig, first.kubeconfig);

@@ -143,3 +143,21 @@ async fn work_goes_on_after_a_restart_of_the_sandbox() {
     assert_eq!(std::fs::read_to_string(runs).unwrap(), "init\n", "a finished init container does not run again");
     world.cluster.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_nodes_with_five_containers_each_are_quick() {
+    let started = std::time::Instant::now();
+    let world = World::new("k8s:2,k3s:1,crio:1").await;
+    let booted = started.elapsed();
+    for node in ["k8s-1", "k8s-2", "k3s-1", "crio-1"] {
+        let inits: Vec<Value> = ["a", "b", "c", "d"].map(|name| container(name, &["say", name])).into();
+        let pod = json!({"initContainers": inits, "containers": [container("main", &["say", "e"])], "nodeName": node});
+        world.create(job(&format!("j-{node}"), json!({}), pod)).await;
+    }
+    let complete = |jobs: &[Value]| jobs.iter().filter(|job| has_condition(job, "Complete")).count() == 4;
+    world.until_all(&world.api("Job"), complete).await;
+    let took = started.elapsed();
+    // About a second alone on two cores; the bound is what `husk up --sandbox` can afford on a busy machine.
+    assert!(took < std::time::Duration::from_secs(8), "booted after {booted:?}, done after {took:?}");
+    world.cluster.shutdown().await;
+}

@@ -124,17 +124,19 @@ async fn faults_come_and_go() {
     world.until(&api, "p", backing_off).await;
     world.cluster.set_faults(Faults::default());
     world.until(&api, "p", |pod| pod["status"]["phase"] == "Running").await;
-    let kill = Kill { pod: "default/p".to_owned(), container: None, times: 2 };
+    let pods: Api<Pod> = Api::default_namespaced(world.client.clone());
+    let log = LogParams { follow: true, limit_bytes: Some(9), ..Default::default() };
+    assert_eq!(pods.logs("p", &log).await.unwrap(), "sleeping\n");
+    let kill = Kill { pod: "default/p".to_owned(), container: None, times: 1 };
     // Through the file this time, as a user would.
     let faults = serde_json::to_string(&Faults { kill: vec![kill], ..Default::default() }).unwrap();
     std::fs::write(world.dir.path().join("faults.json"), faults).unwrap();
-    let twice = |pod: &Value| {
+    let again = |pod: &Value| {
         let status = &pod["status"]["containerStatuses"][0];
-        status["restartCount"] == 2 && status["state"]["running"].is_object()
+        status["restartCount"] == 1 && status["state"]["running"].is_object()
     };
-    let found = world.until(&api, "p", twice).await;
+    let found = world.until(&api, "p", again).await;
     assert_eq!(found["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 137);
-    let pods: Api<Pod> = Api::default_namespaced(world.client.clone());
     let previous = LogParams { previous: true, ..Default::default() };
     assert_eq!(pods.logs("p", &previous).await.unwrap(), "sleeping\n");
     api.delete("p", &DeleteParams::default()).await.unwrap();
