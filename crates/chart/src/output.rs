@@ -59,7 +59,7 @@ impl Rendered {
 
     fn shown_hooks(&self, wanted: &TemplateOutput) -> impl Iterator<Item = &crate::Hook> {
         let (none, no_tests) = (wanted.no_hooks, wanted.skip_tests);
-        self.hooks.iter().filter(move |h| !none && !(no_tests && h.runs_on(HookEvent::Test)))
+        self.hooks.iter().filter(move |h| !(none || no_tests && h.runs_on(HookEvent::Test)))
     }
 
     /// The manifest as `helm template` prints it, which is the stored one with what the options add or hide.

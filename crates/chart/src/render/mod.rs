@@ -75,7 +75,10 @@ fn decide_values(
     log: &mut Log,
 ) -> Result<gotemplate::Map, Error> {
     let user = map_to_go(user);
-    process_dependencies(chart, &user, log)?;
+    process_dependencies(chart, &user, log).map_err(|e| {
+        log.add(LogLevel::Error, "chart dependencies processing failed", vec![("error", e.to_string())]);
+        Error::Values(format!("chart dependencies processing failed: {e}"))
+    })?;
     let values = coalesce::values(chart, &user, log)?;
     if !options.skip_schema_validation {
         let plain = map_to_json(&values).map_err(|e| Error::Values(e.to_string()))?;

@@ -74,11 +74,9 @@ fn coalesce(chart: &Chart, dest: &Map, prefix: &str, nulls: Nulls, log: &mut Log
             }
             Some(Value::Map(own)) => own,
             Some(other) => {
-                let shown = match &other {
-                    Value::Nil => "<nil>".to_string(),
-                    other => format!("{}={}", other.type_name(), shown(other)),
-                };
-                return Err(Error::Values(format!("type mismatch on {name}: %!t({shown})")));
+                // Go asks for a truth value here, whatever it has got, and says so.
+                let shown = gotemplate::format::sprintf(b"%t", &[other]);
+                return Err(Error::Values(format!("type mismatch on {name}: {}", shown.lossy())));
             }
         };
         let prefix = path(prefix, chart.name());

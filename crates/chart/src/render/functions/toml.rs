@@ -232,8 +232,8 @@ fn read_error(text: &str, error: &toml_edit::TomlError) -> String {
     let last_line = before.rsplit('\n').next().unwrap_or("");
     let last_key = match last_line.split_once('=') {
         Some((key, _)) => {
-            let tables = before.lines().filter_map(|l| l.trim().strip_prefix('[')?.strip_suffix(']'));
-            let table = tables.last().map_or(String::new(), |t| format!("{}.", t.trim_matches(['[', ']'])));
+            let mut tables = before.lines().filter_map(|l| l.trim().strip_prefix('[')?.strip_suffix(']'));
+            let table = tables.next_back().map_or(String::new(), |t| format!("{}.", t.trim_matches(['[', ']'])));
             let key = gotemplate::quote::quoted(format!("{table}{}", key.trim()).as_bytes());
             format!(" (last key {key})")
         }
