@@ -97,7 +97,7 @@ fn read_file(start: &Start<'_>, path: &str) -> Result<Table, Refusal> {
             format!("containerd: failed to load TOML: {path}: ({row}, {column}): {message}")
         })
     })?;
-    schema::check_types(start.version, &table, schema::TOP).map_err(|mismatch| {
+    schema::check_types(&table, schema::TOP).map_err(|mismatch| {
         Refusal::error(format!("containerd: failed to unmarshal TOML: {}", mismatch.describe(start.version)))
     })?;
     Ok(table)

@@ -14,13 +14,13 @@ pub(super) fn effective(start: &Start<'_>, loaded: Loaded) -> Result<Effective, 
     let new = start.version.is_2();
     let (cri, images) = match (new, loaded.schema) {
         (true, _) => (section(RUNTIME), section(IMAGES_PLUGIN)),
-        (false, 0 | 1) => (section("cri"), Table::new()),
-        (false, _) => (section(GRPC_CRI), Table::new()),
+        (false, 0 | 1) => (misplaced(section("cri")), Table::new()),
+        (false, _) => (misplaced(section(GRPC_CRI)), Table::new()),
     };
     let wrong =
         |mismatch: super::schema::Mismatch| Refusal::error(format!("containerd: {}", mismatch.describe(start.version)));
-    check_types(start.version, &cri, CRI).map_err(wrong)?;
-    check_types(start.version, &images, IMAGES).map_err(wrong)?;
+    check_types(&cri, CRI).map_err(wrong)?;
+    check_types(&images, IMAGES).map_err(wrong)?;
 
     let handlers = handlers(start.version, &cri);
     let default_handler = text(&cri, &["containerd", "default_runtime_name"]).unwrap_or_else(|| "runc".to_owned());
@@ -51,6 +51,18 @@ pub(super) fn effective(start: &Start<'_>, loaded: Loaded) -> Result<Effective, 
         socket,
         systemd_cgroup: systemd_cgroup.unwrap_or(false),
     })
+}
+
+/// 1.x looks for the settings of the CRI's `containerd` table beside it when there is no such table.
+fn misplaced(mut cri: Table) -> Table {
+    if !cri.contains_key("containerd") {
+        let inner = ["default_runtime_name", "snapshotter", "runtimes"].into_iter();
+        let moved: Table = inner.filter_map(|key| Some((key.to_owned(), cri.remove(key)?))).collect();
+        if !moved.is_empty() {
+            cri.insert("containerd".to_owned(), Value::Object(moved));
+        }
+    }
+    cri
 }
 
 /// Settings of the daemon that end it.

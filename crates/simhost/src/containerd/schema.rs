@@ -133,7 +133,7 @@ impl Mismatch {
 }
 
 /// Checks the types of known settings; unknown ones pass.
-pub(super) fn check_types(_version: Version, table: &Table, settings: &[(&str, Kind)]) -> Result<(), Mismatch> {
+pub(super) fn check_types(table: &Table, settings: &[(&str, Kind)]) -> Result<(), Mismatch> {
     for (path, kind) in settings {
         let keys: Vec<&str> = path.split('.').collect();
         if let Some(value) = toml::at(table, &keys) {
