@@ -4,7 +4,8 @@ use super::Machine;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{
-    Node, NodeAddress, NodeCondition, NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
+    Node, NodeAddress, NodeCondition, NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus,
+    NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
@@ -153,7 +154,11 @@ async fn publish(
     match api.get_opt(&machine.name).await? {
         None => {
             let metadata = ObjectMeta { name: Some(machine.name.clone()), labels: Some(wanted), ..Default::default() };
-            api.create(&PostParams::default(), &Node { metadata, ..Default::default() }).await?;
+            // Addresses that the controller manager of a real cluster would give to the node's pods; not used here.
+            let [.., third, fourth] = machine.address.octets();
+            let range = format!("10.{}.{fourth}.0/24", 244_u8.wrapping_add(third));
+            let spec = NodeSpec { pod_cidr: Some(range.clone()), pod_cidrs: Some(vec![range]), ..Default::default() };
+            api.create(&PostParams::default(), &Node { metadata, spec: Some(spec), status: None }).await?;
         }
         Some(node) => {
             let known = node.metadata.labels.unwrap_or_default();
