@@ -37,8 +37,8 @@ fn own(name: &str) -> std::result::Result<Chart, Error> {
     let directory = OWN.get_dir(name).ok_or_else(|| Error::Load(format!("chart {name} is not embedded")))?;
     let mut files = Vec::new();
     collect(directory, directory.path(), &mut files);
-    // `charts/` holds archives when somebody ran `helm dependency build` in the tree this was built from.
-    files.retain(|(name, _)| !name.starts_with("charts/"));
+    // Archives lie there when somebody ran `helm dependency build` in the tree this was built from.
+    files.retain(|(name, _)| !(name.starts_with("charts/") && name.ends_with(".tgz")));
     Chart::from_files(files, &|dependency: &Dependency| match dependency.repository.strip_prefix("file://../") {
         Some(sibling) => own(sibling).map(Some),
         None => Ok(None),

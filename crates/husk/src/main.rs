@@ -1,7 +1,6 @@
 //! The `husk` binary. Called as `husk-node` or `husk-dispatcher` it is these programs: the sandbox needs one file only.
 
 mod board;
-mod chart_source;
 mod charts;
 mod cli;
 mod cluster;
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = arguments.first().and_then(|name| Path::new(name).file_name()).unwrap_or_default();
     match name.to_str() {
-        Some("husk-node") => return node::main(arguments),
+        Some("husk-node") => return node::main(arguments.into_iter()),
         Some("husk-dispatcher") => return fleet::cli::main(arguments),
         _ => {}
     }

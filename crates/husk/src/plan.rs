@@ -7,9 +7,11 @@ use crate::preflight;
 use crate::screen::{Output, Screen, emit};
 use crate::subject::Subject;
 use crate::up::print_json;
+use release::diff::FieldChange;
 use release::plan::Action;
 use release::{Engine, Options};
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// What `husk plan -o json` prints.
@@ -90,13 +92,24 @@ fn describe(object: &str, action: &Action) -> Option<Object> {
     let (name, fields) = match action {
         Action::Unchanged => return None,
         Action::Create => ("create", Vec::new()),
-        Action::Change { fields } => ("change", fields.iter().map(ToString::to_string).collect()),
+        Action::Change { fields } => ("change", fields.iter().map(change).collect()),
         Action::Recreate { why } => ("recreate", vec![why.clone()]),
         Action::Delete => ("delete", Vec::new()),
         Action::Keep { why } => ("keep", vec![why.clone()]),
         Action::Blocked { code, why } => ("blocked", vec![format!("{code}: {why}")]),
     };
     Some(Object { action: name, object: object.to_owned(), fields })
+}
+
+fn change(field: &FieldChange) -> String {
+    let show = |value: &Option<Value>| match value {
+        None => "-".to_owned(),
+        Some(value) => {
+            let text = value.to_string();
+            if text.chars().count() > 60 { text.chars().take(59).collect::<String>() + "…" } else { text }
+        }
+    };
+    format!("{}: {} -> {}", field.path, show(&field.before), show(&field.after))
 }
 
 fn text(report: &Report) -> String {

@@ -40,7 +40,7 @@ pub(crate) async fn status(call: Status) -> Result<()> {
     };
     let objects = crate::subject::parse(&release.manifest, release.hooks.iter().map(|hook| hook.manifest.as_str()))?;
     let rollouts = crate::rollout::rollouts(&objects);
-    let nodes = collect(&cluster, &names, &rollouts).await?;
+    let nodes = collect(&cluster, &names.namespace, &rollouts).await?;
     let classes = summary::classes(&crate::rollout::classes(&objects), &nodes);
     let report = Report {
         schema: "husk.status/v1",

@@ -47,7 +47,7 @@ impl Subject {
 
     /// Returns the chart as a source for the release engine.
     pub(crate) fn source(&self) -> Arc<dyn release::source::Source> {
-        Arc::new(crate::chart_source::ChartSource(self.chart.clone()))
+        Arc::new(release::ChartSource::new(self.chart.clone(), charts::entropy()))
     }
 
     /// Renders without a cluster: every object, hooks included.

@@ -69,7 +69,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     let release = match outcome {
         Ok(release) => release,
         Err(error) => {
-            let results = collect(&cluster, &subject, &rollouts).await.unwrap_or_default();
+            let results = collect(&cluster, &subject.namespace, &rollouts).await.unwrap_or_default();
             return Err(rollout_failure(&results).unwrap_or_else(|| cluster::release_failure(&error)));
         }
     };
@@ -91,7 +91,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         }
     }
 
-    let results = settled(&cluster, &subject, &rollouts).await?;
+    let results = settled(&cluster, &subject.namespace, &rollouts).await?;
     if let Some(failure) = rollout_failure(&results) {
         return Err(failure);
     }
@@ -154,11 +154,11 @@ fn describe(subject: &Subject, rollouts: &[Rollout], classes: &[Class]) -> Strin
 }
 
 /// Reads what the cluster shows of every rollout.
-pub(crate) async fn collect(cluster: &Cluster, subject: &Subject, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
+pub(crate) async fn collect(cluster: &Cluster, namespace: &str, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
     let nodes = preflight::nodes(&cluster.client).await?;
     let mut all = Vec::new();
     for rollout in rollouts {
-        let records = crate::records::list(&cluster.client, &subject.namespace, &rollout.install)
+        let records = crate::records::list(&cluster.client, namespace, &rollout.install)
             .await
             .map_err(cluster::api_failure)?;
         all.extend(summary::nodes(rollout, &nodes, &records));
@@ -167,10 +167,10 @@ pub(crate) async fn collect(cluster: &Cluster, subject: &Subject, rollouts: &[Ro
 }
 
 /// Reads the same until kubelets report what the runtimes have proven, for a while: they ask their runtime every few seconds.
-async fn settled(cluster: &Cluster, subject: &Subject, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
+async fn settled(cluster: &Cluster, namespace: &str, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let results = collect(cluster, subject, rollouts).await?;
+        let results = collect(cluster, namespace, rollouts).await?;
         let open = results.iter().any(|node| node.selected && !node.converged() && node.state != Some(State::Failed));
         if !open || Instant::now() > deadline {
             return Ok(results);
