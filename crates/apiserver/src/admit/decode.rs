@@ -29,9 +29,6 @@ pub(crate) fn object(body: &[u8], resource: &Resource) -> Result<Value, ApiError
     if resource.group == "events.k8s.io" {
         object = core_event(&object);
     }
-    if resource.is("", "secrets") {
-        fold_string_data(&mut object);
-    }
     Ok(object)
 }
 

@@ -114,6 +114,7 @@ pub(crate) fn apply(resource: &Resource, object: &mut Value) {
         ("", "pods") => podspec::defaults(&mut object["spec"], "Always"),
         ("", "services") => service(object),
         ("", "secrets") => {
+            super::decode::fold_string_data(object);
             if let Some(map) = object.as_object_mut() {
                 default(map, "type", "Opaque");
             }

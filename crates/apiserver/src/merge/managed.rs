@@ -272,12 +272,13 @@ pub fn apply(
         managers.set(&nobody, ownable(FieldSet::of_object(live, schema), part), now);
     }
     let last = managers.fields_of(writer).cloned().unwrap_or_default();
-    let fields = ownable(FieldSet::of_object(config, schema), part);
-    managers.set(writer, fields, now);
+    let given = FieldSet::of_object(config, schema);
+    managers.set(writer, ownable(given.clone(), part), now);
 
     let mut merged = merge(live, config, schema);
     if !last.is_empty() {
-        let mut owned = FieldSet::default();
+        // The configuration keeps also what nobody can own, such as the name, and with that its parents.
+        let mut owned = given;
         managers.0.iter().for_each(|e| owned = owned.union(&e.fields));
         let gone = last.with_named_parents(schema).difference(&owned.with_named_parents(schema));
         merged = remove(&merged, &gone, schema);

@@ -139,7 +139,11 @@ pub(crate) fn create_internal(state: &State, object: Value) -> Result<Arc<Stored
     let catalogue = state.catalogue();
     let resource = catalogue.all().iter().find(|r| r.kind == kind && r.api_version() == api_version);
     let resource = resource.cloned().ok_or_else(ApiError::no_such_path)?;
-    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_string();
+    let key = Key::of(&object);
+    if state.store.get(&resource.storage(), &key).is_some() {
+        return Err(ApiError::already_exists(&resource, &key.name));
+    }
+    let namespace = key.namespace;
     let user = User::admin();
     create_object(state, &resource, &namespace, object, &Author::server(&user, &resource, false))
 }
