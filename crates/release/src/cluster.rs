@@ -303,7 +303,11 @@ impl Cluster {
             query.push(("tailLines", lines.to_string()));
         }
         let path = format!("/api/v1/namespaces/{}/pods/{}/log", segment(namespace), segment(pod));
-        Ok(self.client.request_text(request(Method::GET, &path, &query, None, vec![])?).await?)
+        let request = request(Method::GET, &path, &query, None, vec![])?;
+        match tokio::time::timeout(REQUEST_LIMIT, self.client.request_text(request)).await {
+            Ok(text) => Ok(text?),
+            Err(_) => Err(Error::Unreachable(format!("no output of pod {pod} within 60s"))),
+        }
     }
 
     async fn retrying_quota(&self, request: Request<Vec<u8>>) -> Result<Value> {

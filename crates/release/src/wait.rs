@@ -20,6 +20,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often pods and events are asked for reasons.
 const DIAGNOSE_EVERY: Duration = Duration::from_secs(3);
+/// After how much silence a watch is taken for dead: a server that lost its power closes no connection.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How often objects are read one by one where listing is not allowed.
 const READ_EVERY: Duration = Duration::from_secs(2);
 /// How many objects are asked about in one round.
@@ -69,11 +71,12 @@ impl Follower {
     }
 }
 
-struct Progressing {
+struct Waited {
     target: Target,
     readiness: Readiness,
     reason: Option<String>,
     object: Value,
+    seen: bool,
 }
 
 /// Waits for every target. A zero `timeout` means 30 seconds, as in Helm.
@@ -83,13 +86,14 @@ pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Du
     }
     let deadline = Instant::now() + if timeout.is_zero() { DEFAULT_TIMEOUT } else { timeout };
     let unseen = Readiness { state: State::NotFound, message: "Resource not found".into() };
-    let mut objects: Vec<Progressing> = targets
+    let mut objects: Vec<Waited> = targets
         .iter()
-        .map(|target| Progressing {
+        .map(|target| Waited {
             target: target.clone(),
             readiness: unseen.clone(),
             reason: None,
             object: Value::Null,
+            seen: false,
         })
         .collect();
     let (sender, mut seen) = mpsc::unbounded_channel();
@@ -157,7 +161,7 @@ fn is_final(readiness: &Readiness, goal: Goal) -> bool {
     is_reached(readiness, goal) || (goal != Goal::Gone && readiness.state == State::Failed)
 }
 
-fn report(objects: &[Progressing], goal: Goal, timed_out: bool) -> Error {
+fn report(objects: &[Waited], goal: Goal, timed_out: bool) -> Error {
     let unready = objects.iter().filter(|entry| !is_reached(&entry.readiness, goal)).map(|entry| Unready {
         object: entry.target.id.clone(),
         status: entry.readiness.state.as_str(),
@@ -167,7 +171,7 @@ fn report(objects: &[Progressing], goal: Goal, timed_out: bool) -> Error {
     NotReady { objects: unready.collect(), timed_out, deleting: goal == Goal::Gone }.into()
 }
 
-fn update(cluster: &Cluster, entry: &mut Progressing, object: Option<&Value>, goal: Goal) {
+fn update(cluster: &Cluster, entry: &mut Waited, object: Option<&Value>, goal: Goal) {
     let readiness = match (object, goal) {
         (None, _) => Readiness { state: State::NotFound, message: "Resource not found".into() },
         (Some(object), Goal::Ready(_)) if is_paused(object) => {
@@ -177,7 +181,7 @@ fn update(cluster: &Cluster, entry: &mut Progressing, object: Option<&Value>, go
         (Some(object), Goal::Gone) => judge(object, Rules::Objects, Timestamp::now().as_second()),
     };
     entry.object = object.cloned().unwrap_or_default();
-    if readiness == entry.readiness && readiness.state != State::NotFound {
+    if std::mem::replace(&mut entry.seen, true) && readiness == entry.readiness {
         return;
     }
     let object = entry.target.id.clone();
@@ -193,7 +197,7 @@ fn update(cluster: &Cluster, entry: &mut Progressing, object: Option<&Value>, go
 }
 
 /// Asks pods and events why objects are not ready; tells when the answer is new.
-async fn diagnose(cluster: &Cluster, objects: &mut [Progressing], goal: Goal) {
+async fn diagnose(cluster: &Cluster, objects: &mut [Waited], goal: Goal) {
     if goal == Goal::Gone {
         return;
     }
@@ -274,7 +278,7 @@ async fn follow(cluster: Cluster, follower: Follower, index: usize, sender: Unbo
         if !list.resource_version.is_empty()
             && let Ok(mut events) = cluster.watch(resource, namespace, selector, &list.resource_version).await
         {
-            while let Some(Ok(event)) = events.next().await {
+            while let Ok(Some(Ok(event))) = tokio::time::timeout(SILENCE, events.next()).await {
                 let seen = match event {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => Seen::One(object.into(), true),
                     WatchEvent::Deleted(object) => Seen::One(object.into(), false),

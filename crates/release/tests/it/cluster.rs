@@ -1,9 +1,9 @@
-//! A cluster for tests: the API server, a Job and Deployment controller that do as annotations tell, and a service that
-//! can stop answering.
+//! A cluster for tests: the API server, a service that can stop answering, and sources of plain data.
 
+use crate::controllers::{Controllers, OUTCOME};
 use apiserver::{ApiServer, InProcess, Kubelets, LogQuery};
 use axum::body::Body;
-use release::cluster::{Apply, Cascade, Cluster, Selector};
+use release::cluster::{Apply, Cluster, Selector};
 use release::object::ObjectId;
 use release::record::Hook;
 use release::source::{Bundle, Crd, RenderInput, Source};
@@ -19,9 +19,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-
-/// Annotation on Jobs: `succeed` (default), `fail`, `hang`. On Deployments: `hang` for pods that cannot start.
-pub(crate) const OUTCOME: &str = "test/outcome";
 
 pub(crate) struct TestCluster {
     pub(crate) server: ApiServer,
@@ -42,7 +39,7 @@ impl TestCluster {
         server.set_kubelets(Arc::new(TestKubelets));
         let client = kube::Client::new(server.into_service(), "default");
         let api = Cluster::new(client.clone());
-        let controllers = tokio::spawn(control(api.clone(), client));
+        let controllers = tokio::spawn(Controllers { api: api.clone(), client }.run());
         let cluster = TestCluster { server, api, events: Arc::default(), controllers };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}});
         cluster.put(namespace).await;
@@ -126,110 +123,6 @@ impl Kubelets for TestKubelets {
     ) -> Pin<Box<dyn Future<Output = Result<Body, apiserver::status::ApiError>> + Send>> {
         Box::pin(async { Ok(Body::empty()) })
     }
-}
-
-/// Gives Jobs a pod and an end, Deployments their replicas. Runs until it is aborted.
-async fn control(api: Cluster, client: kube::Client) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let (Ok(Some(jobs)), Ok(Some(deployments)), Ok(Some(pods))) = (
-            api.resource("batch/v1", "Job").await,
-            api.resource("apps/v1", "Deployment").await,
-            api.resource("v1", "Pod").await,
-        ) else {
-            continue;
-        };
-        for job in api.list(&jobs, "", &Selector::default()).await.unwrap_or_default().items {
-            if job["status"]["conditions"].is_array() || job["status"]["startTime"].is_string() {
-                continue;
-            }
-            let id = id_of(&job);
-            let outcome = job["metadata"]["annotations"][OUTCOME].as_str().unwrap_or("succeed").to_owned();
-            let state = match outcome.as_str() {
-                "fail" => json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "no /dev/kvm"}}),
-                "hang" => json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
-                _ => json!({"terminated": {"exitCode": 0}}),
-            };
-            let phase = match outcome.as_str() {
-                "fail" => "Failed",
-                "hang" => "Pending",
-                _ => "Succeeded",
-            };
-            pod(&api, &client, &pods, &format!("{}-pod", id.name), &job, json!({"job-name": id.name}), phase, state)
-                .await;
-            let start = "2026-01-01T00:00:00Z";
-            let status = match outcome.as_str() {
-                "fail" => {
-                    json!({"startTime": start, "failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]})
-                }
-                "hang" => json!({"startTime": start, "active": 1}),
-                _ => {
-                    json!({"startTime": start, "succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]})
-                }
-            };
-            status_of(&client, "apis/batch/v1", "jobs", &id.name, status).await;
-        }
-        for deployment in api.list(&deployments, "", &Selector::default()).await.unwrap_or_default().items {
-            let id = id_of(&deployment);
-            let generation = deployment["metadata"]["generation"].clone();
-            if deployment["status"]["observedGeneration"] == generation {
-                continue;
-            }
-            if deployment["metadata"]["annotations"][OUTCOME] == "hang" {
-                let labels = deployment["spec"]["selector"]["matchLabels"].clone();
-                let state = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}});
-                pod(&api, &client, &pods, &format!("{}-pod", id.name), &deployment, labels, "Pending", state).await;
-                status_of(&client, "apis/apps/v1", "deployments", &id.name, json!({"observedGeneration": generation}))
-                    .await;
-                continue;
-            }
-            let replicas = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
-            let status = json!({
-                "observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas,
-                "readyReplicas": replicas, "availableReplicas": replicas,
-                "conditions": [
-                    {"type": "Available", "status": "True"},
-                    {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
-                ]
-            });
-            status_of(&client, "apis/apps/v1", "deployments", &id.name, status).await;
-        }
-    }
-}
-
-async fn pod(
-    api: &Cluster,
-    client: &kube::Client,
-    pods: &release::cluster::Resource,
-    name: &str,
-    owner: &Value,
-    labels: Value,
-    phase: &str,
-    state: Value,
-) {
-    let owner = json!([{
-        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]
-    }]);
-    let object = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": "prod", "labels": labels, "ownerReferences": owner},
-        "spec": {"containers": [{"name": "main", "image": "x"}], "nodeName": "n1"}
-    });
-    let id = ObjectId::new("v1", "Pod", "prod", name);
-    let _ = api.delete(pods, &id, Cascade::Background).await;
-    if api.create(pods, "prod", &object, false).await.is_ok() {
-        let status = json!({"phase": phase, "containerStatuses": [{"name": "main", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state}]});
-        status_of(client, "api/v1", "pods", name, status).await;
-    }
-}
-
-async fn status_of(client: &kube::Client, api: &str, plural: &str, name: &str, status: Value) {
-    let request = http::Request::patch(format!("/{api}/namespaces/prod/{plural}/{name}/status"))
-        .header("content-type", "application/merge-patch+json")
-        .body(json!({"status": status}).to_string().into_bytes())
-        .unwrap();
-    // The object may be gone by now.
-    let _ = client.request::<Value>(request).await;
 }
 
 /// A source of plain data.

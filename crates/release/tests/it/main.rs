@@ -2,6 +2,7 @@
 
 mod chart;
 mod cluster;
+mod controllers;
 mod converge;
 mod helm;
 mod hooks;
