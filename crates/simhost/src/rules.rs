@@ -93,6 +93,7 @@ pub static RULES: &[Rule] = &[
     rule("containerd", "an unknown log level and a time span that is none end the daemon", BOTH, &["an unknown log level", "a time span that is none"]),
     rule("containerd 1.x", "Status lists no handlers; verbose Status shows the configuration", Source::Seen("1.6.20, 1.6.36, 1.7.27"), &[]),
     rule("containerd 2.x", "Status lists the handlers, the default one again under the empty name", Source::Seen("2.1.9, 2.2.0"), &[]),
+    rule("containerd 1.x", "for a moment after systemd takes it for started, the CRI answers Unknown, `server is not initialized yet`", Source::Seen("1.6.20"), &[]),
     rule("containerd 1.x", "RuntimeConfig is Unimplemented", Source::Seen("1.6.20, 1.6.36, 1.7.27"), &[]),
     // CRI-O
     rule("CRI-O", "`crio.conf`, then every file below `crio.conf.d` whatever its suffix, in name order; a handler's table is replaced whole", Source::Source("1.34.0"), &[]),

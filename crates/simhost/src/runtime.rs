@@ -12,7 +12,7 @@ use cri::message::*;
 use cri::{RuntimeService, Server, Status};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a start ended.
 pub(crate) enum Started {
@@ -25,6 +25,8 @@ pub(crate) enum Started {
 /// How long a runtime needs from its start to its first answer.
 const START: Duration = Duration::from_millis(30);
 const STOP: Duration = Duration::from_millis(5);
+/// How long containerd 1.x answers, and systemd takes it for started, before its CRI is initialised.
+const INITIALISING: Duration = Duration::from_millis(15);
 
 /// Starts the runtime that a unit's file names.
 pub(crate) async fn start(machine: &Arc<Machine>, unit: &UnitFile) -> Result<Started, Refusal> {
@@ -94,7 +96,8 @@ async fn attempt(
             message: served.cri_off.clone().unwrap_or_default(),
         };
     });
-    let answers = Answers { machine: Arc::downgrade(machine), effective: served, runtime, lists };
+    let since = Instant::now();
+    let answers = Answers { machine: Arc::downgrade(machine), effective: served, runtime, lists, since };
     machine.serve(Some((Server::start(listener, answers), socket)));
     Ok(if waits { Started::NeverReady } else { Started::Ready })
 }
@@ -141,12 +144,16 @@ struct Answers {
     effective: Effective,
     runtime: program::Runtime,
     lists: bool,
+    since: Instant,
 }
 
 impl Answers {
     async fn enter(&self) -> Result<Arc<Machine>, Status> {
         if self.effective.cri_off.is_some() {
             return Err(Status::unimplemented("unknown service runtime.v1.RuntimeService"));
+        }
+        if !self.lists && self.since.elapsed() < INITIALISING {
+            return Err(Status::unknown("server is not initialized yet"));
         }
         let machine = self.machine.upgrade().ok_or_else(|| Status::unavailable("the host is shutting down"))?;
         let slow = machine.faults.borrow().slow_answers;

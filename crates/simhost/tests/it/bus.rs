@@ -101,9 +101,15 @@ pub(crate) async fn start(kind: HostKind, dir: &Path) -> Host {
     Host::start(HostSpec::new("node-1", kind), dir).await.unwrap()
 }
 
+/// Connects to a host's runtime, and waits until it is initialised: containerd 1.x is a moment late.
 pub(crate) async fn cri(host: &Host) -> Client {
-    let socket = host.path(host.spec().layout().socket);
-    Client::connect(socket, PATIENCE).await.unwrap()
+    let client = Client::connect(host.path(host.spec().layout().socket), PATIENCE).await.unwrap();
+    until("the CRI is initialised", async || match client.version().await {
+        Err(cri::Error::Refused { status, .. }) => status.code() != cri::Code::Unknown,
+        _ => true,
+    })
+    .await;
+    client
 }
 
 pub(crate) async fn handlers(host: &Host) -> Vec<String> {

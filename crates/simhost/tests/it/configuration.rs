@@ -60,6 +60,28 @@ async fn containerd_without_cri_answers_unimplemented() {
 }
 
 #[tokio::test]
+async fn containerd_1_is_not_initialised_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = start(HostKind::Containerd17, directory.path()).await;
+    let systemd = Systemd::connect(&host).await;
+    // A busy machine may be too late to see it at the first try.
+    until("an answer comes too early", async || {
+        assert_eq!(systemd.restart("containerd.service").await, "done");
+        let socket = host.path("/run/containerd/containerd.sock");
+        let client = cri::Client::connect(socket, crate::bus::PATIENCE).await.unwrap();
+        match client.version().await {
+            Err(Error::Refused { status, .. }) => {
+                assert_eq!((status.code(), status.message()), (Code::Unknown, "server is not initialized yet"));
+                true
+            }
+            other => other.map(|_| false).unwrap(),
+        }
+    })
+    .await;
+    assert_eq!(handlers(&host).await, ["runc"]);
+}
+
+#[tokio::test]
 async fn a_missing_configuration_means_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let host = start(HostKind::Containerd22, directory.path()).await;

@@ -178,3 +178,18 @@ async fn a_directory_keeps_its_host() {
     assert_eq!(host.machine_id(), "");
     assert!(!host.path("/etc/hostname").exists());
 }
+
+#[tokio::test]
+async fn many_hosts_run_side_by_side() {
+    let directory = tempfile::tempdir().unwrap();
+    let begun = std::time::Instant::now();
+    let mut hosts = Vec::new();
+    for (index, kind) in HostKind::ALL.iter().cycle().take(24).enumerate() {
+        let spec = HostSpec::new(format!("node-{index}"), *kind);
+        hosts.push(Host::start(spec, &directory.path().join(index.to_string())).await.unwrap());
+    }
+    let ids: std::collections::BTreeSet<String> = hosts.iter().map(Host::machine_id).collect();
+    assert_eq!(ids.len(), hosts.len());
+    assert!(hosts.iter().all(|host| host.runtime().ready));
+    assert!(begun.elapsed() < crate::bus::PATIENCE, "{:?}", begun.elapsed());
+}

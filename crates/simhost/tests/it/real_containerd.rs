@@ -139,6 +139,11 @@ async fn ask(program: &str, config: &str, drop_in: &str) -> (Outcome, String) {
             break match client.status(true).await {
                 Ok(status) => Outcome::Serves(handlers::served(&status).unwrap().into_iter().collect()),
                 Err(Error::Refused { status, .. }) if status.code() == Code::Unimplemented => Outcome::NoCri,
+                // "server is not initialized yet"
+                Err(Error::Refused { status, .. }) if status.code() == Code::Unknown => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
                 Err(error) => panic!("{error}\n{config}\n{}", read_log()),
             };
         }
