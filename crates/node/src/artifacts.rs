@@ -4,6 +4,7 @@
 use crate::distribution::Distribution;
 use crate::edit::{Edit, partial};
 use crate::error::{NodeError, Result};
+use crate::hand_over::hand_over;
 use crate::host::{Host, file_name, join, parent};
 use crate::image::Image;
 use crate::kata_config;
@@ -47,6 +48,16 @@ pub fn plan(session: &Session, ledger: &Ledger) -> Result<ArtifactsPlan> {
     Ok(ArtifactsPlan { selection, tree, unpack: edits })
 }
 
+/// What is still to be configured and switched, as far as it can be told before the payload is unpacked.
+pub fn pending(session: &Session, plan: &ArtifactsPlan, distribution: Option<Distribution>) -> Result<Vec<Edit>> {
+    let mut edits = plan.unpack.clone();
+    if edits.is_empty() {
+        edits.extend(configure(session, &plan.tree, distribution)?);
+    }
+    edits.extend(switch(session, &plan.tree)?);
+    Ok(edits)
+}
+
 /// Refuses when the installation's path is somebody else's.
 pub fn check_home(host: &Host, home: &str, ledger: &Ledger) -> Result<()> {
     let what = if ledger.files.contains_key(home) || !host.exists(home) {
@@ -56,7 +67,9 @@ pub fn check_home(host: &Host, home: &str, ledger: &Ledger) -> Result<()> {
     } else {
         "a file or link"
     };
-    let message = format!("{home} is {what} that Husk did not make; remove it with the tool that did, or use `multiInstallSuffix`");
+    let message = format!(
+        "{home} is {what} that Husk did not make; remove it with the tool that did, or use `multiInstallSuffix`"
+    );
     Err(NodeError::new(Code::PATH_OCCUPIED, message))
 }
 
@@ -93,6 +106,7 @@ pub fn install(session: &mut Session, distribution: Option<Distribution>) -> Res
         (Ok(version), None) => version, // everything was in place
         (Ok(version), Some(journal)) => {
             let mut ledger = ledger.clone();
+            hand_over(&store, session.host, &journal.edits(), &known)?;
             ledger.commit(Part::Artifacts, journal.transaction, &journal.edits());
             ledger.payload.clone_from(&version);
             store.save(&ledger)?;
@@ -177,7 +191,7 @@ fn unpack_all(session: &Session, tree: &str, selection: &Selection) -> Result<()
     let mut progress = |read: u64| {
         done += read;
         let tenth = done * 10 / total.max(1);
-        if tenth > shown {
+        if tenth > shown && total > 16 << 20 {
             shown = tenth;
             say(&format!("artifacts {}% {}/{} MiB", tenth * 10, done >> 20, total >> 20));
         }
@@ -218,7 +232,10 @@ fn configure(session: &Session, tree: &str, distribution: Option<Distribution>) 
         if linked.insert(handler.shim.clone()) && !kept {
             put(keeping(tree, &handler.shim), Some(Image::text(&shipped, 0o644)))?;
         }
-        put(format!("{directory}/{file}"), Some(Image::text(kata_config::configuration(session.asked, &handler, &shipped)?, 0o644)))?;
+        put(
+            format!("{directory}/{file}"),
+            Some(Image::text(kata_config::configuration(session.asked, &handler, &shipped)?, 0o644)),
+        )?;
         let mut drop_ins = kata_config::drop_ins(session.asked, &handler, distribution, &shipped)?;
         for name in kata_config::DROP_INS {
             put(format!("{directory}/config.d/{name}"), drop_ins.remove(name).map(|text| Image::text(text, 0o644)))?;
@@ -251,13 +268,19 @@ fn shipped(host: &Host, tree: &str, handler: &Handler) -> Result<(String, bool)>
             Some(image) => {
                 let text = image.as_text().map(str::to_owned);
                 return text.map(|text| (text, false)).ok_or_else(|| {
-                    NodeError::new(Code::PAYLOAD_CORRUPT, format!("the payload's {} is not a text file", file_name(&at)))
+                    NodeError::new(
+                        Code::PAYLOAD_CORRUPT,
+                        format!("the payload's {} is not a text file", file_name(&at)),
+                    )
                 });
             }
             None => break,
         }
     }
-    Err(NodeError::new(Code::PAYLOAD_INCOMPLETE, format!("the payload has no {} for shim `{}`", path.trim_start_matches(tree), handler.shim)))
+    Err(NodeError::new(
+        Code::PAYLOAD_INCOMPLETE,
+        format!("the payload has no {} for shim `{}`", path.trim_start_matches(tree), handler.shim),
+    ))
 }
 
 /// Reads again: programs and configurations are there.
@@ -365,6 +388,7 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
     for edit in edits.iter().filter(|edit| matches!(edit, Edit::DropDirectory { .. })) {
         edit.apply(&session.disk)?;
     }
+    hand_over(&store, session.host, &edits, &ledger)?;
     ledger.files.retain(|_, owned| owned.part != Part::Artifacts);
     ledger.directories.retain(|_, owned| owned.part != Part::Artifacts);
     ledger.trees.clear();

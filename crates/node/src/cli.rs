@@ -210,10 +210,11 @@ fn planned(session: &mut Session) -> Result<Vec<String>> {
         None => distribution::ask(session.host, session.runtime)?,
     };
     let found = distribution::detect(session.asked, &version, session.host, session.units)?;
-    let ledger = session.store().ledger()?;
+    let ledger = session.store().known()?;
     let artifacts = artifacts::plan(session, &ledger)?;
+    let pending = artifacts::pending(session, &artifacts, Some(found.distribution))?;
     let cri = cri_plan::install(session.asked, &found, session.host, &ledger)?;
-    let mut lines: Vec<String> = artifacts.unpack.iter().chain(&cri.edits).map(|edit| edit.describe()).collect();
+    let mut lines: Vec<String> = pending.iter().chain(&cri.edits).map(|edit| edit.describe()).collect();
     lines.extend(cri.stop.iter().map(|service| format!("stop {service}")));
     lines.extend(cri.start.iter().map(|service| format!("start {service}")));
     if cri.restarts() {
@@ -255,7 +256,8 @@ fn status(bench: &Bench) -> Result<ExitCode> {
         }
         for part in [Part::Artifacts, Part::Cri] {
             if let Some(journal) = store.journal(part, &ledger)? {
-                let message = format!("{} has an unfinished transaction of {} entries", part.name(), journal.entries.len());
+                let message =
+                    format!("{} has an unfinished transaction of {} entries", part.name(), journal.entries.len());
                 container::say(&format!("  {message}"));
             }
         }

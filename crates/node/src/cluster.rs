@@ -3,7 +3,10 @@
 use crate::error::{NodeError, Result};
 use crate::marks::{self, Mark};
 use contract::{Code, NodeRecord, label, pod};
-use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
+use kube::config::{
+    AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +26,8 @@ impl<'t> Cluster<'t> {
     /// Connects with the token that is mounted into the container; `root` is the container's `/`.
     pub fn from_pod(root: &Path, variable: &dyn Fn(&str) -> Option<String>, tokio: &'t Tokio) -> Result<Self> {
         let fail = |why: String| NodeError::new(Code::LABEL_FAILED, why);
-        let host = variable("KUBERNETES_SERVICE_HOST").ok_or_else(|| fail("KUBERNETES_SERVICE_HOST is not set: this is not a pod".into()))?;
+        let host = variable("KUBERNETES_SERVICE_HOST")
+            .ok_or_else(|| fail("KUBERNETES_SERVICE_HOST is not set: this is not a pod".into()))?;
         let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
         let account = root.join(pod::SERVICE_ACCOUNT.trim_start_matches('/'));
@@ -46,14 +50,23 @@ impl<'t> Cluster<'t> {
         // a second installation of the provider in one process is refused, and harmless
         let _ = rustls::crypto::ring::default_provider().install_default();
         let connecting = async {
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(|e| e.to_string())?;
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(|e| e.to_string())?;
             kube::Client::try_from(config).map_err(|error| error.to_string())
         };
-        let client = tokio.block_on(connecting).map_err(|why| fail(format!("cannot use the pod's ServiceAccount: {why}")))?;
+        let client =
+            tokio.block_on(connecting).map_err(|why| fail(format!("cannot use the pod's ServiceAccount: {why}")))?;
         Ok(Cluster { tokio, client })
     }
 
-    fn request(&self, method: &str, path: &str, content: &str, body: Option<&Value>) -> std::result::Result<Value, kube::Error> {
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        content: &str,
+        body: Option<&Value>,
+    ) -> std::result::Result<Value, kube::Error> {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -86,7 +99,9 @@ impl<'t> Cluster<'t> {
 
     /// Reads a Node.
     pub fn node(&self, name: &str) -> Result<Value> {
-        self.persist(&format!("reading node {name}"), || self.request("GET", &format!("/api/v1/nodes/{name}"), MERGE, None))
+        self.persist(&format!("reading node {name}"), || {
+            self.request("GET", &format!("/api/v1/nodes/{name}"), MERGE, None)
+        })
     }
 
     /// Sets a mark on a Node; returns how many of its labels changed.
@@ -131,7 +146,8 @@ impl<'t> Cluster<'t> {
     pub fn write_record(&self, namespace: &str, record: &NodeRecord) -> Result<()> {
         let name = label::node_record_name(&record.install, &record.node);
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}?fieldManager=husk-node&force=true");
-        let text = serde_json::to_string(record).map_err(|error| NodeError::new(Code::LABEL_FAILED, error.to_string()))?;
+        let text =
+            serde_json::to_string(record).map_err(|error| NodeError::new(Code::LABEL_FAILED, error.to_string()))?;
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -49,7 +49,8 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Result<Wishes> {
     let mut wishes = Wishes::new();
     let settings = settings(asked, layout);
     let version = setting(["version"], layout.schema.max(2));
-    let with_version = |settings: &[Setting]| std::iter::once(version.clone()).chain(settings.iter().cloned()).collect();
+    let with_version =
+        |settings: &[Setting]| std::iter::once(version.clone()).chain(settings.iter().cloned()).collect();
     let mut imports = Vec::new();
     match &layout.route {
         Route::MainFile => {}
@@ -68,8 +69,9 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Result<Wishes> {
         let path = layout.user_drop_in().ok_or_else(|| {
             NodeError::new(Code::DROP_IN_NOT_READ, format!("`containerd.userDropIn` is set, but containerd on this host has no drop-ins: its configuration is {}", layout.main))
         })?;
-        crate::lines::parse(text)
-            .map_err(|error| NodeError::new(Code::BAD_SETTINGS, format!("`containerd.userDropIn` is not TOML: {error}")))?;
+        crate::lines::parse(text).map_err(|error| {
+            NodeError::new(Code::BAD_SETTINGS, format!("`containerd.userDropIn` is not TOML: {error}"))
+        })?;
         wishes.insert(path.clone(), Wanted::Whole(crate::image::Image::text(text, 0o644)));
         if !imports.is_empty() {
             imports.push(path);
@@ -87,12 +89,16 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Result<Wishes> {
 /// and the CRI plugin with it.
 fn default_handler(layout: &Layout) -> Vec<Setting> {
     let runc = ["plugins", layout.runtime_plugin(), "containerd", "runtimes", "runc", "runtime_type"];
-    if layout.default_runtime.as_deref().is_none_or(|name| name == "runc") { vec![setting(runc, "io.containerd.runc.v2")] } else { Vec::new() }
+    if layout.default_runtime.as_deref().is_none_or(|name| name == "runc") {
+        vec![setting(runc, "io.containerd.runc.v2")]
+    } else {
+        Vec::new()
+    }
 }
 
 /// Our lines for a template that is not TOML: whole tables, between two comments.
 fn block(asked: &Settings, settings: &[Setting]) -> String {
-    let text = crate::lines::document("", settings, &[]).map(|(text, _)| text).unwrap_or_default();
+    let text = crate::lines::document("", settings).map(|(text, _)| text).unwrap_or_default();
     let install = asked.install();
     format!("\n# husk: begin of {install}\n{}\n# husk: end of {install}\n", text.trim())
 }
@@ -104,7 +110,8 @@ mod tests {
 
     fn asked(extra: &[(&str, &str)]) -> Settings {
         let variable = |name: &str| {
-            let base = [("NODE_NAME", "n"), ("SHIMS_X86_64", "qemu"), ("SNAPSHOTTER_HANDLER_MAPPING_X86_64", "qemu:nydus")];
+            let base =
+                [("NODE_NAME", "n"), ("SHIMS_X86_64", "qemu"), ("SNAPSHOTTER_HANDLER_MAPPING_X86_64", "qemu:nydus")];
             base.iter().chain(extra).rfind(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
         Settings::read(&variable, "x86_64", &|_| None).unwrap()
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn schema_2_and_3_name_their_plugins() {
-        let text = |schema| document("", &settings(&asked(&[]), &layout(schema, Route::MainFile)), &[]).unwrap().0;
+        let text = |schema| document("", &settings(&asked(&[]), &layout(schema, Route::MainFile))).unwrap().0;
         assert_eq!(
             text(2),
             r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-qemu]

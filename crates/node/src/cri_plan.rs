@@ -43,7 +43,6 @@ impl CriPlan {
 
 /// Plans an installation. Reads the host and changes nothing.
 pub fn install(asked: &Settings, found: &Found, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
-    snapshotter::check(asked, found, host)?;
     let layout = runtime_layout::find(asked, found, host)?;
     let mut wishes = match found.runtime {
         RuntimeKind::Containerd => containerd::wishes(asked, &layout)?,
@@ -62,11 +61,20 @@ pub fn remove(host: &Host, ledger: &Ledger) -> Result<CriPlan> {
     plan(&Wishes::new(), host, ledger, Vec::new(), Vec::new())
 }
 
-fn plan(wishes: &Wishes, host: &Host, ledger: &Ledger, services: Vec<String>, handlers: Vec<String>) -> Result<CriPlan> {
+fn plan(
+    wishes: &Wishes,
+    host: &Host,
+    ledger: &Ledger,
+    services: Vec<String>,
+    handlers: Vec<String>,
+) -> Result<CriPlan> {
     let (now, directories) = observe(wishes, host, ledger, Part::Cri)?;
     let edits = wanted::plan(Part::Cri, wishes, &now, &directories, ledger)?;
-    let touched = |service: &String| edits.iter().any(|edit| edit.changes_content() && edit.path() == format!("/etc/systemd/system/{service}"));
-    let start = services.iter().filter(|service| !ledger.services.contains(service) || touched(service)).cloned().collect();
+    let touched = |service: &String| {
+        edits.iter().any(|edit| edit.changes_content() && edit.path() == format!("/etc/systemd/system/{service}"))
+    };
+    let start =
+        services.iter().filter(|service| !ledger.services.contains(service) || touched(service)).cloned().collect();
     let stop = ledger.services.iter().filter(|service| !services.contains(service)).cloned().collect();
     Ok(CriPlan { start, stop, handlers, services, edits })
 }
@@ -85,7 +93,8 @@ pub fn observe(
         if let Some(image) = host.image(path)? {
             now.insert(path.clone(), image);
         }
-        directories.extend(wanted::ancestors(path).into_iter().filter(|path| host.path(path).is_dir()).map(str::to_owned));
+        directories
+            .extend(wanted::ancestors(path).into_iter().filter(|path| host.path(path).is_dir()).map(str::to_owned));
     }
     Ok((now, directories))
 }
@@ -94,7 +103,9 @@ fn check(found: &Found, layout: &Layout, host: &Host, plan: &CriPlan) -> Result<
     let changes = plan
         .edits
         .iter()
-        .filter_map(|edit| if let Edit::Put { path, after, .. } = edit { Some((path.clone(), after.clone())) } else { None })
+        .filter_map(
+            |edit| if let Edit::Put { path, after, .. } = edit { Some((path.clone(), after.clone())) } else { None },
+        )
         .collect();
     merged::check(found, layout, &Future { host, changes }, &plan.handlers)
 }

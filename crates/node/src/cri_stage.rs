@@ -5,8 +5,10 @@ use crate::cri_plan::{self, CriPlan};
 use crate::distribution::Found;
 use crate::edit::Edit;
 use crate::error::{NodeError, Result};
+use crate::hand_over::hand_over;
 use crate::ledger::{Ledger, Part};
 use crate::session::{Outcome, Session, Surroundings};
+use crate::snapshotter;
 use crate::store::{Entry, Journal, Store};
 use crate::units::{Runtime, Served, Units};
 use contract::Code;
@@ -25,20 +27,28 @@ pub fn install(session: &mut Session, found: &Found) -> Result<Outcome> {
     }
     let journal = store.journal(Part::Cri, &ledger)?;
     let known = with_journal(&ledger, journal.as_ref());
+    snapshotter::check(session, found)?;
     let plan = cri_plan::install(session.asked, found, session.host, &known)?;
     let proven = session.runtime.served(&found.socket).ok().filter(|served| proves(served, &plan.handlers).is_ok());
     // A run that was killed by its own restart finds everything done, and the runtime back.
     let finished = journal.as_ref().is_none_or(Journal::restarted_last);
-    if plan.is_empty() && finished && let Some(served) = proven {
+    if plan.is_empty()
+        && finished
+        && let Some(served) = proven
+    {
         let mut outcome = Outcome { handlers: plan.handlers.clone(), ..Outcome::default() };
-        outcome.message = format!("{} serves {} and nothing had to change", found.runtime_text(), plan.handlers.join(", "));
+        outcome.message =
+            format!("{} serves {} and nothing had to change", found.runtime_text(), plan.handlers.join(", "));
         warn_if_silent(&served, &mut outcome);
         if let Some(journal) = journal {
-            session.disk.announce("commit", "ledger")?;
-            outcome.changes = commit(&store, ledger, &journal, Some(&found.unit), &plan.services)?;
+            outcome.changes = commit(session, ledger, &journal, Some(&found.unit), &plan.services)?;
             outcome.restarted = true;
             settle(session, &store)?;
-            outcome.message = format!("{} serves {}; an interrupted run had done the work", found.runtime_text(), plan.handlers.join(", "));
+            outcome.message = format!(
+                "{} serves {}; an interrupted run had done the work",
+                found.runtime_text(),
+                plan.handlers.join(", ")
+            );
         }
         return Ok(outcome);
     }
@@ -64,7 +74,10 @@ pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
     let plan = cri_plan::remove(session.host, &known)?;
     if plan.is_empty() && journal.is_none() {
         store.clean_if_empty()?;
-        return Ok(Outcome { message: "nothing of ours is in the runtime's configuration".into(), ..Outcome::default() });
+        return Ok(Outcome {
+            message: "nothing of ours is in the runtime's configuration".into(),
+            ..Outcome::default()
+        });
     }
     let unit = ledger
         .unit
@@ -141,7 +154,7 @@ fn transact(
     match attempt(session, store, &mut journal, plan, unit, socket) {
         Ok(restarted) => {
             let installing = !plan.handlers.is_empty();
-            let changes = commit(store, ledger, &journal, installing.then_some(unit), &plan.services)?;
+            let changes = commit(session, ledger, &journal, installing.then_some(unit), &plan.services)?;
             settle(session, store)?;
             let message = match (installing, restarted) {
                 (true, true) => format!("{unit} was restarted once and serves {}", plan.handlers.join(", ")),
@@ -161,7 +174,10 @@ fn transact(
                     store.clean_if_empty()?;
                     Err(error)
                 }
-                Err(second) => Err(NodeError::new(error.code, format!("{}; and taking the edits back failed too: {}", error.message, second.message))),
+                Err(second) => Err(NodeError::new(
+                    error.code,
+                    format!("{}; and taking the edits back failed too: {}", error.message, second.message),
+                )),
             }
         }
     }
@@ -225,8 +241,16 @@ fn attempt(
     Ok(restarts)
 }
 
-fn commit(store: &Store, mut ledger: Ledger, journal: &Journal, unit: Option<&str>, services: &[String]) -> Result<u32> {
+fn commit(
+    session: &Session,
+    mut ledger: Ledger,
+    journal: &Journal,
+    unit: Option<&str>,
+    services: &[String],
+) -> Result<u32> {
+    let store = session.store();
     let edits = journal.edits();
+    hand_over(&store, session.host, &edits, &with_journal(&ledger, Some(journal)))?;
     ledger.commit(Part::Cri, journal.transaction, &edits);
     ledger.unit = unit.map(str::to_owned);
     ledger.services = services.to_vec();
@@ -278,7 +302,12 @@ fn roll_back(store: &Store, journal: &Journal, hands: &mut Hands) -> Result<()> 
 
 /// Waits until the unit is active, after a restart when `before` names the time of its last start. The error says what it is
 /// instead.
-fn wait_active(units: &mut dyn Units, around: &Surroundings, unit: &str, before: Option<u64>) -> std::result::Result<(), String> {
+fn wait_active(
+    units: &mut dyn Units,
+    around: &Surroundings,
+    unit: &str,
+    before: Option<u64>,
+) -> std::result::Result<(), String> {
     let start = Instant::now();
     let mut failures = 0;
     loop {
@@ -290,7 +319,10 @@ fn wait_active(units: &mut dyn Units, around: &Surroundings, unit: &str, before:
         failures += u32::from(state.has_failed());
         let detail = if state.status.is_empty() { String::new() } else { format!(": {}", state.status) };
         if failures >= 3 {
-            return Err(format!("did not come back: it is {} ({}), result `{}`{detail}", state.active, state.sub, state.result));
+            return Err(format!(
+                "did not come back: it is {} ({}), result `{}`{detail}",
+                state.active, state.sub, state.result
+            ));
         }
         if start.elapsed() >= around.patience {
             return Err(format!("is {} ({}) after {} s{detail}", state.active, state.sub, around.patience.as_secs()));

@@ -17,13 +17,15 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Wishes {
 /// All settings of ours.
 pub fn settings(asked: &Settings) -> Vec<Setting> {
     let home = asked.home();
-    let mut all = vec![setting(["crio", "storage_option"], ["overlay.skip_mount_home=true"].into_iter().collect::<Array>())];
+    let mut all =
+        vec![setting(["crio", "storage_option"], ["overlay.skip_mount_home=true"].into_iter().collect::<Array>())];
     if asked.debug {
         all.push(setting(["crio", "runtime", "log_level"], "debug"));
     }
     for handler in asked.handlers() {
         let name = handler.name.as_str();
-        let mut add = |key: &str, value: toml_edit::Value| all.push(setting(["crio", "runtime", "runtimes", name, key], value));
+        let mut add =
+            |key: &str, value: toml_edit::Value| all.push(setting(["crio", "runtime", "runtimes", name, key], value));
         add("runtime_path", format!("{home}/{}", program(&handler.shim)).into());
         add("runtime_type", "vm".into());
         add("runtime_root", "/run/vc".into());

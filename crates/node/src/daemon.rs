@@ -172,7 +172,10 @@ fn answer(request: &[u8], ready: bool) -> String {
         "/readyz" => ("503 Service Unavailable", "stages are running"),
         _ => ("404 Not Found", "not found"),
     };
-    format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[cfg(test)]

@@ -123,7 +123,8 @@ impl<'a> Disk<'a> {
     /// Renames within a file system and makes it durable.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.announce("rename", to)?;
-        fs::rename(self.host.path(from), self.host.path(to)).map_err(|error| NodeError::io("renaming to", to, &error))?;
+        fs::rename(self.host.path(from), self.host.path(to))
+            .map_err(|error| NodeError::io("renaming to", to, &error))?;
         self.sync_directory(parent(to))
     }
 
@@ -145,7 +146,9 @@ impl<'a> Disk<'a> {
         self.announce("rmdir", path)?;
         match fs::remove_dir(self.host.path(path)) {
             Ok(()) => self.sync_directory(parent(path)).map(|()| true),
-            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory) => {
+                Ok(false)
+            }
             Err(error) => Err(NodeError::io("removing directory", path, &error)),
         }
     }

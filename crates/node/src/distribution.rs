@@ -98,9 +98,9 @@ const UNITS: [(&str, Distribution); 7] = [
 /// assertion: it must agree, except on CRI-O hosts, whose configuration is in one place whatever the distribution.
 pub fn detect(settings: &Settings, version_text: &str, host: &Host, units: &mut dyn Units) -> Result<Found> {
     let unknown = |why: String| NodeError::new(Code::RUNTIME_UNKNOWN, why);
-    let (name, version) = version_text
-        .split_once("://")
-        .ok_or_else(|| unknown(format!("the runtime's version `{version_text}` does not look like `containerd://1.7.24`")))?;
+    let (name, version) = version_text.split_once("://").ok_or_else(|| {
+        unknown(format!("the runtime's version `{version_text}` does not look like `containerd://1.7.24`"))
+    })?;
     let runtime = match name {
         "containerd" => RuntimeKind::Containerd,
         "cri-o" | "crio" => RuntimeKind::Crio,
@@ -135,7 +135,10 @@ pub fn detect(settings: &Settings, version_text: &str, host: &Host, units: &mut 
     let socket = socket(distribution, runtime, host);
     let found = Found { distribution, runtime, version, unit: unit.to_owned(), socket, evidence };
     if runtime == RuntimeKind::Containerd && found.release() < (1, 6) {
-        return Err(unknown(format!("containerd {} is older than 1.6, the oldest that Husk configures", found.version)));
+        return Err(unknown(format!(
+            "containerd {} is older than 1.6, the oldest that Husk configures",
+            found.version
+        )));
     }
     Ok(found)
 }

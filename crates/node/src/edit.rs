@@ -65,7 +65,9 @@ impl Edit {
         match self {
             Edit::MakeDirectory { path, .. } => format!("+ directory {path}"),
             Edit::DropDirectory { path, .. } => format!("- directory {path} (if empty)"),
-            Edit::Put { path, before: None, after: Some(Image::Link { target }), .. } => format!("+ link {path} -> {target}"),
+            Edit::Put { path, before: None, after: Some(Image::Link { target }), .. } => {
+                format!("+ link {path} -> {target}")
+            }
             Edit::Put { path, before: None, after: Some(_), .. } => format!("+ file {path}"),
             Edit::Put { path, after: Some(Image::Link { target }), .. } => format!("~ link {path} -> {target}"),
             Edit::Put { path, before, after, .. } if before == after => format!("  {path} is no longer ours"),
@@ -95,7 +97,9 @@ impl Edit {
                 if now != *before {
                     return Err(NodeError::new(
                         Code::CHANGED_MEANWHILE,
-                        format!("{path} was changed by somebody else while it was being edited; nothing of theirs was overwritten"),
+                        format!(
+                            "{path} was changed by somebody else while it was being edited; nothing of theirs was overwritten"
+                        ),
                     ));
                 }
                 match after {

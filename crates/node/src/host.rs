@@ -83,7 +83,9 @@ pub(crate) fn read_image(path: &Path) -> Result<Option<Image>> {
     let failed = |error: &io::Error| NodeError::io("reading", path, error);
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(failed(&error)),
     };
     if meta.is_symlink() {

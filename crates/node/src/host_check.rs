@@ -6,7 +6,7 @@ use crate::distribution::Found;
 use crate::error::NodeError;
 use crate::host::parent;
 use crate::session::Session;
-use crate::{cri_plan, payload};
+use crate::{cri_plan, payload, snapshotter};
 use contract::{Check, Code, Verdict};
 use std::os::unix::fs::MetadataExt;
 
@@ -22,30 +22,46 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
         Err(error) => add("distribution", Verdict::Fail, error.message.clone(), Some(error.code)),
     }
     match machine(session) {
-        Ok(detail) => add("machine id", if detail.is_some() { Verdict::Pass } else { Verdict::Skip }, detail.unwrap_or_else(|| "not given by the dispatcher".into()), None),
+        Ok(detail) => add(
+            "machine id",
+            if detail.is_some() { Verdict::Pass } else { Verdict::Skip },
+            detail.unwrap_or_else(|| "not given by the dispatcher".into()),
+            None,
+        ),
         Err(error) => add("machine id", Verdict::Fail, error.message, Some(error.code)),
     }
-    let ledger = session.store().ledger();
+    // with what an interrupted run has announced: its leftovers are ours
+    let ledger = session.store().known();
     match (&ledger, found) {
         (Err(error), _) => add("ledger", Verdict::Fail, error.message.clone(), Some(error.code)),
-        (Ok(ledger), Ok(found)) => {
-            // a transaction that is open is folded in, as the stage itself will do
-            let mut known = ledger.clone();
-            if let Ok(Some(journal)) = session.store().journal(crate::ledger::Part::Cri, ledger) {
-                journal.edits().iter().for_each(|edit| known.fold(crate::ledger::Part::Cri, edit));
+        (Ok(ledger), Ok(found)) => match cri_plan::install(asked, found, session.host, ledger) {
+            Ok(plan) if plan.is_empty() => {
+                add("runtime configuration", Verdict::Pass, "has all of ours already".into(), None)
             }
-            match cri_plan::install(asked, found, session.host, &known) {
-                Ok(plan) if plan.is_empty() => add("runtime configuration", Verdict::Pass, "has all of ours already".into(), None),
-                Ok(plan) => add("runtime configuration", Verdict::Pass, format!("can take {} edits", plan.edits.len()), None),
-                Err(error) => add("runtime configuration", Verdict::Fail, error.message, Some(error.code)),
+            Ok(plan) => {
+                add("runtime configuration", Verdict::Pass, format!("can take {} edits", plan.edits.len()), None)
             }
-        }
+            Err(error) => add("runtime configuration", Verdict::Fail, error.message, Some(error.code)),
+        },
         (Ok(_), Err(_)) => add("runtime configuration", Verdict::Skip, "the distribution is not clear".into(), None),
+    }
+    if let (Ok(found), false) = (found, asked.setup_snapshotters.is_empty()) {
+        match snapshotter::check(session, found) {
+            Ok(()) => add("snapshotters", Verdict::Pass, asked.setup_snapshotters.join(", "), None),
+            Err(error) => add("snapshotters", Verdict::Fail, error.message, Some(error.code)),
+        }
     }
     if let Ok(found) = found {
         match session.runtime.served(&found.socket) {
-            Ok(served) if served.ready => add("runtime", Verdict::Pass, format!("{} {} answers and is ready", served.name, served.version), None),
-            Ok(served) => add("runtime", Verdict::Warn, format!("{} {} answers and says that it is not ready", served.name, served.version), None),
+            Ok(served) if served.ready => {
+                add("runtime", Verdict::Pass, format!("{} {} answers and is ready", served.name, served.version), None)
+            }
+            Ok(served) => add(
+                "runtime",
+                Verdict::Warn,
+                format!("{} {} answers and says that it is not ready", served.name, served.version),
+                None,
+            ),
             Err(why) => add("runtime", Verdict::Warn, why, None),
         }
     }
@@ -58,13 +74,22 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
     }
     if let Ok(ledger) = &ledger {
         match artifacts::plan(session, ledger) {
-            Ok(plan) if plan.unpack.is_empty() => add("disk", Verdict::Pass, "the payload is on the host already".into(), None),
+            Ok(plan) if plan.unpack.is_empty() => {
+                add("disk", Verdict::Pass, "the payload is on the host already".into(), None)
+            }
             Ok(plan) => match artifacts::check_room(session, &plan) {
-                Ok(Some(free)) => add("disk", Verdict::Pass, format!("needs {} MiB, {} MiB are free", plan.selection.unpacked >> 20, free >> 20), None),
+                Ok(Some(free)) => add(
+                    "disk",
+                    Verdict::Pass,
+                    format!("needs {} MiB, {} MiB are free", plan.selection.unpacked >> 20, free >> 20),
+                    None,
+                ),
                 Ok(None) => add("disk", Verdict::Skip, "free space could not be read".into(), None),
                 Err(error) => add("disk", Verdict::Fail, error.message, Some(error.code)),
             },
-            Err(error) if error.code == Code::PATH_OCCUPIED => add("installation path", Verdict::Fail, error.message, Some(error.code)),
+            Err(error) if error.code == Code::PATH_OCCUPIED => {
+                add("installation path", Verdict::Fail, error.message, Some(error.code))
+            }
             Err(_) => add("disk", Verdict::Skip, "the payload is not clear".into(), None),
         }
     }
@@ -75,7 +100,10 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
         }
     }
     let devices = asked.needed_shims().iter().any(|shim| shim != "remote");
-    for (device, why) in [("/dev/kvm", "virtual machines cannot run without KVM"), ("/dev/vhost-vsock", "the guest's agent is reached through vsock; the kernel module is vhost_vsock")] {
+    for (device, why) in [
+        ("/dev/kvm", "virtual machines cannot run without KVM"),
+        ("/dev/vhost-vsock", "the guest's agent is reached through vsock; the kernel module is vhost_vsock"),
+    ] {
         match (devices, session.host.exists(device)) {
             (false, _) => add("device", Verdict::Skip, format!("{device} is not needed"), None),
             (true, true) => add("device", Verdict::Pass, device.to_owned(), None),
@@ -87,8 +115,15 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
     }
     let (verdict, detail) = kubelet_timeout(session);
     add("kubelet timeout", verdict, detail, None);
-    if let Some(default) = asked.default_shim.as_ref().filter(|default| !asked.shims.contains(default) && !asked.shims.is_empty()) {
-        add("default shim", Verdict::Warn, format!("`{default}` is the default shim for {} but is not enabled", asked.arch), None);
+    if let Some(default) =
+        asked.default_shim.as_ref().filter(|default| !asked.shims.contains(default) && !asked.shims.is_empty())
+    {
+        add(
+            "default shim",
+            Verdict::Warn,
+            format!("`{default}` is the default shim for {} but is not enabled", asked.arch),
+            None,
+        );
     }
     checks
 }
@@ -101,7 +136,10 @@ pub fn machine(session: &Session) -> Result<Option<String>, NodeError> {
     if own == wanted {
         return Ok(Some(own.to_owned()));
     }
-    let message = format!("the host's machine id is `{own}`, the Node's was `{wanted}`: another machine has taken the name {}", session.asked.node);
+    let message = format!(
+        "the host's machine id is `{own}`, the Node's was `{wanted}`: another machine has taken the name {}",
+        session.asked.node
+    );
     Err(NodeError::new(Code::NODE_IDENTITY, message))
 }
 
@@ -160,7 +198,11 @@ fn kernel(session: &Session) -> Vec<(&'static str, Verdict, String)> {
         if let Some(shim) = shims.iter().find(|shim| shim.split('-').any(|part| part == word)) {
             match read(path) {
                 Some(true) => checks.push(("tee", Verdict::Pass, format!("{what} is on, as `{shim}` needs"))),
-                _ => checks.push(("tee", Verdict::Warn, format!("`{shim}` needs {what}, which this host does not have on (/sys/{path})"))),
+                _ => checks.push((
+                    "tee",
+                    Verdict::Warn,
+                    format!("`{shim}` needs {what}, which this host does not have on (/sys/{path})"),
+                )),
             }
         }
     }
@@ -184,7 +226,12 @@ fn seconds(text: &str) -> Option<u64> {
             '0'..='9' | '.' => number.push(c),
             'h' | 'm' | 's' => {
                 let value: f64 = number.parse().ok()?;
-                total += (value * match c { 'h' => 3600.0, 'm' => 60.0, _ => 1.0 }) as u64;
+                total += (value
+                    * match c {
+                        'h' => 3600.0,
+                        'm' => 60.0,
+                        _ => 1.0,
+                    }) as u64;
                 number.clear();
             }
             _ => return None,

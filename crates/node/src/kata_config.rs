@@ -20,7 +20,8 @@ pub const DROP_INS: [&str; 7] = [
     "50-overrides.toml",
 ];
 
-const NOTICE: &str = "# A copy of the shipped file, made by Husk. Put your own settings into config.d/ beside it, not here.\n";
+const NOTICE: &str =
+    "# A copy of the shipped file, made by Husk. Put your own settings into config.d/ beside it, not here.\n";
 
 /// The configuration in use: the shipped one with what cannot go into a drop-in, because arrays replace there.
 ///
@@ -33,13 +34,17 @@ pub fn configuration(asked: &Settings, handler: &Handler, shipped: &str) -> Resu
     let wanted = asked.annotations.of(&handler.shim);
     if !wanted.is_empty() {
         let mut words = strings(&document, &["hypervisor", table, "enable_annotations"]);
-        words.extend(wanted.into_iter().filter(|word| !strings(&document, &["hypervisor", table, "enable_annotations"]).contains(word)));
+        words.extend(
+            wanted
+                .into_iter()
+                .filter(|word| !strings(&document, &["hypervisor", table, "enable_annotations"]).contains(word)),
+        );
         settings.push(setting(["hypervisor", table, "enable_annotations"], words.into_iter().collect::<Array>()));
     }
     if asked.force_guest_pull.contains(&handler.shim) {
         settings.push(setting(["runtime", "experimental_force_guest_pull"], true));
     }
-    let (text, _) = lines::set(shipped, &settings, &[]).map_err(|error| corrupt(handler, &error))?;
+    let (text, _) = lines::set(shipped, &[], &settings, &[]).map_err(|error| corrupt(handler, &error))?;
     Ok(format!("{NOTICE}{text}"))
 }
 
@@ -70,7 +75,8 @@ pub fn drop_ins(
         );
     }
     if distribution == Some(Distribution::K0s) && !is_rust(&handler.shim) {
-        files.insert("22-k0s-kubelet-root.toml", vec![setting(["runtime", "kubelet_root_dir"], "/var/lib/k0s/kubelet")]);
+        files
+            .insert("22-k0s-kubelet-root.toml", vec![setting(["runtime", "kubelet_root_dir"], "/var/lib/k0s/kubelet")]);
     }
     if handler.variant == Variant::Devkit {
         files.insert("25-devkit.toml", vec![setting(["agent", "kata", "debug_console_enabled"], true)]);
@@ -83,13 +89,17 @@ pub fn drop_ins(
         parameters.extend(["agent.log=debug".to_owned(), "initcall_debug".to_owned()]);
     }
     if !parameters.is_empty() {
-        let shipped = find(&document, &["hypervisor", table, "kernel_params"]).and_then(Item::as_str).unwrap_or_default().trim();
-        let all: Vec<&str> = std::iter::once(shipped).filter(|text| !text.is_empty()).chain(parameters.iter().map(String::as_str)).collect();
+        let shipped =
+            find(&document, &["hypervisor", table, "kernel_params"]).and_then(Item::as_str).unwrap_or_default().trim();
+        let all: Vec<&str> = std::iter::once(shipped)
+            .filter(|text| !text.is_empty())
+            .chain(parameters.iter().map(String::as_str))
+            .collect();
         files.insert("30-kernel-params.toml", vec![setting(["hypervisor", table, "kernel_params"], all.join(" "))]);
     }
     let mut texts = BTreeMap::new();
     for (name, settings) in files {
-        let (text, _) = lines::document("# Written by Husk.\n", &settings, &[]).map_err(|error| corrupt(handler, &error))?;
+        let (text, _) = lines::document("# Written by Husk.\n", &settings).map_err(|error| corrupt(handler, &error))?;
         texts.insert(name, text);
     }
     let (name, theirs) = match handler.variant {
@@ -100,8 +110,9 @@ pub fn drop_ins(
         _ => ("50-user-overrides.toml", asked.shim_drop_ins.get(&handler.shim).cloned()),
     };
     if let Some(text) = theirs {
-        lines::parse(&text)
-            .map_err(|error| NodeError::new(Code::BAD_SETTINGS, format!("the drop-in for `{}` is not TOML: {error}", handler.name)))?;
+        lines::parse(&text).map_err(|error| {
+            NodeError::new(Code::BAD_SETTINGS, format!("the drop-in for `{}` is not TOML: {error}", handler.name))
+        })?;
         texts.insert(name, text);
     }
     Ok(texts)

@@ -23,6 +23,7 @@ pub mod disk;
 pub mod distribution;
 pub mod edit;
 pub mod error;
+pub mod hand_over;
 pub mod host;
 pub mod host_check;
 pub mod image;

@@ -15,6 +15,10 @@ pub enum Ours {
     Toml {
         /// Values set.
         values: Vec<Line>,
+        /// Values set because others' lines, not only ours, would mean something else without them: the schema version, the
+        /// default handler. They leave with the last line that needs them, whosever it is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        support: Vec<Line>,
         /// Entries added to the top-level array `imports`.
         imports: Vec<String>,
     },
@@ -22,6 +26,8 @@ pub enum Ours {
     Block {
         /// The lines.
         text: String,
+        /// What a file holds that was only made to hold such lines.
+        head: String,
     },
 }
 
@@ -74,31 +80,38 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Sets values and adds imports. Returns the new text and what of it is ours.
-pub fn set(text: &str, settings: &[Setting], imports: &[String]) -> Result<(String, Ours), Unfit> {
+/// Sets values and adds imports. Returns the new text and what of it is ours. `support` are values on which others' lines may come
+/// to depend.
+pub fn set(text: &str, support: &[Setting], settings: &[Setting], imports: &[String]) -> Result<(String, Ours), Unfit> {
     let mut document = parse(text)?;
-    let mut values = Vec::new();
-    for (path, value) in settings {
-        let before = get(&document, path).and_then(Item::as_value).map(plain);
-        let after = plain(value);
-        if before.as_deref() == Some(after.as_str()) {
-            continue; // somebody else's already, and right
-        }
-        insert(document.as_table_mut(), path, value.clone())?;
-        values.push(Line { path: path.clone(), before, after });
-    }
+    let support = set_values(&mut document, support)?;
+    let values = set_values(&mut document, settings)?;
     let mut added = Vec::new();
     for import in imports {
         if add_import(&mut document, import)? {
             added.push(import.clone());
         }
     }
-    Ok((document.to_string(), Ours::Toml { values, imports: added }))
+    Ok((document.to_string(), Ours::Toml { values, support, imports: added }))
 }
 
-/// A new document with these values alone, under a comment; all of it is ours.
-pub fn document(comment: &str, settings: &[Setting], imports: &[String]) -> Result<(String, Ours), Unfit> {
-    let (text, ours) = set("", settings, imports)?;
+fn set_values(document: &mut DocumentMut, settings: &[Setting]) -> Result<Vec<Line>, Unfit> {
+    let mut lines = Vec::new();
+    for (path, value) in settings {
+        let before = get(document, path).and_then(Item::as_value).map(plain);
+        let after = plain(value);
+        if before.as_deref() == Some(after.as_str()) {
+            continue; // somebody else's already, and right
+        }
+        insert(document.as_table_mut(), path, value.clone())?;
+        lines.push(Line { path: path.clone(), before, after });
+    }
+    Ok(lines)
+}
+
+/// A new document with these values alone, under a comment.
+pub fn document(comment: &str, settings: &[Setting]) -> Result<(String, Ours), Unfit> {
+    let (text, ours) = set("", &[], settings, &[])?;
     Ok((format!("{comment}{text}"), ours))
 }
 
@@ -120,12 +133,14 @@ pub fn imports(document: &DocumentMut) -> Vec<String> {
 /// Whether a text holds exactly our lines: every setting as wanted, and none that the ledger knows and nobody wants any more.
 pub fn satisfied(text: &str, settings: &[Setting], wanted_imports: &[String], ours: &Ours) -> bool {
     let Ok(document) = parse(text) else { return false };
-    let right = |(path, value): &Setting| get(&document, path).and_then(Item::as_value).map(plain) == Some(plain(value));
+    let right =
+        |(path, value): &Setting| get(&document, path).and_then(Item::as_value).map(plain) == Some(plain(value));
     let present = imports(&document);
     let stale = match ours {
-        Ours::Toml { values, imports } => {
-            values.iter().any(|line| !settings.iter().any(|(path, _)| *path == line.path) && get(&document, &line.path).is_some())
-                || imports.iter().any(|import| !wanted_imports.contains(import) && present.contains(import))
+        Ours::Toml { values, imports, .. } => {
+            values.iter().any(|line| {
+                !settings.iter().any(|(path, _)| *path == line.path) && get(&document, &line.path).is_some()
+            }) || imports.iter().any(|import| !wanted_imports.contains(import) && present.contains(import))
         }
         _ => true,
     };
@@ -140,21 +155,32 @@ pub fn without_ours(now: Option<&Image>, ours: Option<&Ours>, original: Option<&
     let (Some(text), Some(ours)) = (now.as_text(), ours) else {
         return Some(now.clone());
     };
-    let rest = match ours {
+    let (rest, made_for) = match ours {
         Ours::Whole => return Some(now.clone()),
-        Ours::Block { text: block } => text.replacen(block.as_str(), "", 1),
-        Ours::Toml { values, imports } => {
+        Ours::Block { text: block, head } => (text.replacen(block.as_str(), "", 1), head.as_str()),
+        Ours::Toml { values, support, imports } => {
             let Ok(mut document) = parse(text) else { return Some(now.clone()) };
             let first = original.and_then(Image::as_text).and_then(|text| parse(text).ok()).unwrap_or_default();
-            for line in values {
-                unset(&mut document, line, &first);
-            }
             imports.iter().for_each(|import| remove_import(&mut document, import, first.contains_key("imports")));
-            document.to_string()
+            values.iter().for_each(|line| unset(&mut document, line, &first));
+            for line in support.iter().rev() {
+                if !is_needed(&document, line) {
+                    unset(&mut document, line, &first);
+                }
+            }
+            (document.to_string(), "")
         }
     };
-    let empty = rest.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    let said = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let empty = rest.lines().filter(said).eq(made_for.lines().filter(said));
     if original.is_none() && empty { None } else { Some(now.with_text(rest)) }
+}
+
+/// Whether others' lines stand beside the table of a supporting one.
+fn is_needed(document: &DocumentMut, line: &Line) -> bool {
+    let (beside, own) = line.path.split_at(line.path.len().saturating_sub(2));
+    let table = get(document, beside).and_then(Item::as_table_like);
+    table.is_some_and(|table| table.iter().any(|(key, _)| own.first().is_none_or(|own| own != key)))
 }
 
 fn plain(value: &Value) -> String {
@@ -275,43 +301,51 @@ version = 2   # keep
     fn settings() -> Vec<Setting> {
         let cri = "io.containerd.grpc.v1.cri";
         vec![
-            setting(["plugins", cri, "containerd", "runtimes", "kata-qemu", "runtime_type"], "io.containerd.kata-qemu.v2"),
-            setting(["plugins", cri, "containerd", "runtimes", "kata-qemu", "options", "ConfigPath"], "/opt/kata/c.toml"),
+            setting(
+                ["plugins", cri, "containerd", "runtimes", "kata-qemu", "runtime_type"],
+                "io.containerd.kata-qemu.v2",
+            ),
+            setting(
+                ["plugins", cri, "containerd", "runtimes", "kata-qemu", "options", "ConfigPath"],
+                "/opt/kata/c.toml",
+            ),
             setting(["plugins", cri, "containerd", "disable_snapshot_annotations"], false),
         ]
     }
 
     #[test]
     fn values_are_set_and_everything_else_stays() {
-        let (text, ours) = set(MAIN, &settings(), &["/etc/x.toml".into()]).unwrap();
+        let (text, ours) = set(MAIN, &[], &settings(), &["/etc/x.toml".into()]).unwrap();
         for line in MAIN.lines().filter(|line| !line.contains("disable_snapshot")) {
             assert!(text.lines().any(|other| other == line), "lost: {line}\n{text}");
         }
         assert!(text.contains("disable_snapshot_annotations = false"));
         assert!(satisfied(&text, &settings(), &["/etc/x.toml".into()], &ours));
-        assert_eq!(set(&text, &settings(), &["/etc/x.toml".into()]).unwrap().0, text);
+        assert_eq!(set(&text, &[], &settings(), &["/etc/x.toml".into()]).unwrap().0, text);
     }
 
     #[test]
     fn our_lines_leave_a_file_that_somebody_else_changed() {
-        let (text, ours) = set(MAIN, &settings(), &["/etc/x.toml".into()]).unwrap();
+        let (text, ours) = set(MAIN, &[], &settings(), &["/etc/x.toml".into()]).unwrap();
         let changed = format!("{text}\n[timeouts]\n  a = \"1s\"\n");
-        let left = without_ours(Some(&Image::text(changed, 0o644)), Some(&ours), Some(&Image::text(MAIN, 0o644))).unwrap();
+        let left =
+            without_ours(Some(&Image::text(changed, 0o644)), Some(&ours), Some(&Image::text(MAIN, 0o644))).unwrap();
         assert_eq!(left.as_text().unwrap(), format!("{MAIN}\n[timeouts]\n  a = \"1s\"\n"));
     }
 
     #[test]
     fn a_value_changed_after_us_is_not_ours_any_more() {
-        let (text, ours) = set(MAIN, &settings(), &[]).unwrap();
+        let (text, ours) = set(MAIN, &[], &settings(), &[]).unwrap();
         let changed = text.replace("/opt/kata/c.toml", "/my/c.toml");
-        let left = without_ours(Some(&Image::text(changed, 0o644)), Some(&ours), Some(&Image::text(MAIN, 0o644))).unwrap();
+        let left =
+            without_ours(Some(&Image::text(changed, 0o644)), Some(&ours), Some(&Image::text(MAIN, 0o644))).unwrap();
         assert!(left.as_text().unwrap().contains("/my/c.toml"));
         assert!(!left.as_text().unwrap().contains("io.containerd.kata-qemu.v2"));
     }
 
     #[test]
     fn a_file_of_ours_alone_vanishes_unless_somebody_added_to_it() {
-        let (text, ours) = document("# by us\n", &settings(), &[]).unwrap();
+        let (text, ours) = document("# by us\n", &settings()).unwrap();
         let image = Image::text(text.clone(), 0o644);
         assert_eq!(without_ours(Some(&image), Some(&ours), None), None);
         let more = Image::text(format!("{text}\n[debug]\nlevel = \"info\"\n"), 0o644);
@@ -322,9 +356,9 @@ version = 2   # keep
 
     #[test]
     fn bad_documents_are_named_by_line() {
-        let error = set("version = 2\n[a\n", &settings(), &[]).unwrap_err();
+        let error = set("version = 2\n[a\n", &[], &settings(), &[]).unwrap_err();
         assert!(error.to_string().starts_with("line 2"), "{error}");
-        assert_eq!(set("plugins = 1\n", &settings(), &[]).unwrap_err(), Unfit::NotATable("plugins".into()));
-        assert_eq!(set("imports = 1\n", &[], &["/x".into()]).unwrap_err(), Unfit::Imports);
+        assert_eq!(set("plugins = 1\n", &[], &settings(), &[]).unwrap_err(), Unfit::NotATable("plugins".into()));
+        assert_eq!(set("imports = 1\n", &[], &[], &["/x".into()]).unwrap_err(), Unfit::Imports);
     }
 }

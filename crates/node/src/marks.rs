@@ -39,14 +39,19 @@ pub fn label_changes(node: &Value, install: &str, mark: Mark) -> Map<String, Val
         (false, false) => json!("false"),
     };
     let now = |key: &str| labels.and_then(|labels| labels.get(key)).cloned().unwrap_or(Value::Null);
-    [(own, own_value), (KATA_RUNTIME.to_owned(), shared)].into_iter().filter(|(key, value)| now(key) != *value).collect()
+    [(own, own_value), (KATA_RUNTIME.to_owned(), shared)]
+        .into_iter()
+        .filter(|(key, value)| now(key) != *value)
+        .collect()
 }
 
 /// The node's taints without the startup taints; `None` when it has none of them.
 pub fn taints_left(node: &Value, startup: &[(String, Option<String>)]) -> Option<Vec<Value>> {
     let taints = node["spec"]["taints"].as_array()?;
     let ours = |taint: &&Value| {
-        startup.iter().any(|(key, effect)| taint["key"] == key.as_str() && effect.as_ref().is_none_or(|effect| taint["effect"] == effect.as_str()))
+        startup.iter().any(|(key, effect)| {
+            taint["key"] == key.as_str() && effect.as_ref().is_none_or(|effect| taint["effect"] == effect.as_str())
+        })
     };
     let left: Vec<Value> = taints.iter().filter(|taint| !ours(taint)).cloned().collect();
     (left.len() < taints.len()).then_some(left)
@@ -66,9 +71,15 @@ mod tests {
     #[test]
     fn one_installation_alone() {
         assert_eq!(changes(json!({}), Mark::Pending), json!({OWN: "false", KATA_RUNTIME: "false"}));
-        assert_eq!(changes(json!({OWN: "false", KATA_RUNTIME: "false"}), Mark::Served), json!({OWN: "true", KATA_RUNTIME: "true"}));
+        assert_eq!(
+            changes(json!({OWN: "false", KATA_RUNTIME: "false"}), Mark::Served),
+            json!({OWN: "true", KATA_RUNTIME: "true"})
+        );
         assert_eq!(changes(json!({OWN: "true", KATA_RUNTIME: "true"}), Mark::Served), json!({}));
-        assert_eq!(changes(json!({OWN: "true", KATA_RUNTIME: "true"}), Mark::Removed), json!({OWN: null, KATA_RUNTIME: null}));
+        assert_eq!(
+            changes(json!({OWN: "true", KATA_RUNTIME: "true"}), Mark::Removed),
+            json!({OWN: null, KATA_RUNTIME: null})
+        );
         assert_eq!(changes(json!({}), Mark::Removed), json!({}));
     }
 

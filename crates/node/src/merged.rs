@@ -33,7 +33,10 @@ impl Future<'_> {
         let mut names: BTreeSet<String> = self.host.matching(pattern).into_iter().collect();
         let (head, tail) = pattern.split_once('*').unwrap_or((pattern, ""));
         for (path, image) in &self.changes {
-            let fits = parent(path) == parent(pattern) && path.starts_with(head) && path.ends_with(tail) && path.len() >= head.len() + tail.len();
+            let fits = parent(path) == parent(pattern)
+                && path.starts_with(head)
+                && path.ends_with(tail)
+                && path.len() >= head.len() + tail.len();
             match (fits, image) {
                 (true, Some(_)) => names.insert(path.clone()),
                 (true, None) => names.remove(path),
@@ -61,7 +64,8 @@ pub fn check(found: &Found, layout: &Layout, future: &Future, handlers: &[String
         _ => load(&layout.main, found.release().0 >= 2, future)?,
     };
     let plugin = layout.runtime_plugin();
-    for name in merged.get("disabled_plugins").and_then(Item::as_array).into_iter().flatten().filter_map(|v| v.as_str()) {
+    for name in merged.get("disabled_plugins").and_then(Item::as_array).into_iter().flatten().filter_map(|v| v.as_str())
+    {
         if name == "cri" || name == plugin || name == "io.containerd.grpc.v1.cri" {
             return Err(conflict(format!(
                 "{} disables containerd's CRI plugin (`disabled_plugins` has `{name}`); Kubernetes cannot run pods with it",
@@ -72,7 +76,10 @@ pub fn check(found: &Found, layout: &Layout, future: &Future, handlers: &[String
     for handler in handlers {
         let path = ["plugins", plugin, "containerd", "runtimes", handler, "runtime_type"].map(str::to_owned);
         if lines::get(&merged, &path).and_then(Item::as_str).is_none() {
-            return Err(conflict(format!("handler `{handler}` would not be in the configuration that containerd merges from {}", layout.main)));
+            return Err(conflict(format!(
+                "handler `{handler}` would not be in the configuration that containerd merges from {}",
+                layout.main
+            )));
         }
     }
     Ok(())
@@ -99,7 +106,11 @@ fn load(main: &str, merge_plugins: bool, future: &Future) -> Result<DocumentMut>
         let text = match future.text(&path)? {
             Some(text) => text,
             None if path == main => continue, // containerd runs on its defaults then
-            None => return Err(conflict(format!("{main} imports {path}, which does not exist; containerd would not start"))),
+            None => {
+                return Err(conflict(format!(
+                    "{main} imports {path}, which does not exist; containerd would not start"
+                )));
+            }
         };
         let document = parse(&path, &text)?;
         for import in lines::imports(&document) {
@@ -130,7 +141,10 @@ fn rendered(layout: &Layout, template: &str, future: &Future) -> Result<Document
     let block = |text: &str| text.find("# husk: begin").map(|start| text[start..].to_owned()).unwrap_or_default();
     let mut base = future.text(&layout.main)?.unwrap_or_default();
     if let Some(start) = base.find("# husk: begin").filter(|_| !block(&now).is_empty()) {
-        let end = base[start..].rfind("# husk: end").and_then(|at| base[start + at..].find('\n').map(|n| start + at + n)).unwrap_or(base.len());
+        let end = base[start..]
+            .rfind("# husk: end")
+            .and_then(|at| base[start + at..].find('\n').map(|n| start + at + n))
+            .unwrap_or(base.len());
         base.replace_range(start..end, "");
     }
     let text = format!("{base}\n{}", block(&after));

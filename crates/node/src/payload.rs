@@ -61,7 +61,10 @@ pub struct Selection {
 pub fn select(directory: &Path, asked: &Settings) -> Result<Selection> {
     let path = directory.join("shim-components.json");
     let text = fs::read(&path).map_err(|error| {
-        NodeError::new(Code::PAYLOAD_MISSING, format!("the payload has no shim-components.json ({}: {error})", path.display()))
+        NodeError::new(
+            Code::PAYLOAD_MISSING,
+            format!("the payload has no shim-components.json ({}: {error})", path.display()),
+        )
     })?;
     let index: Index = serde_json::from_slice(&text)
         .map_err(|error| NodeError::new(Code::PAYLOAD_CORRUPT, format!("{}: {error}", path.display())))?;
@@ -81,7 +84,8 @@ pub fn select(directory: &Path, asked: &Settings) -> Result<Selection> {
     let version = index.version.or_else(|| version(directory));
     let digest = digest(directory, &text, &archives, &nydus)?;
     let extra: u64 = nydus.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|meta| meta.len()).sum();
-    let unpacked = archives.iter().map(|archive| unpacked_size(&archive.path).unwrap_or(archive.size * 4)).sum::<u64>() + extra;
+    let unpacked =
+        archives.iter().map(|archive| unpacked_size(&archive.path).unwrap_or(archive.size * 4)).sum::<u64>() + extra;
     Ok(Selection { archives, nydus, digest, version, unpacked })
 }
 
@@ -90,7 +94,9 @@ fn version(directory: &Path) -> Option<String> {
     let own = fs::read_to_string(directory.join("VERSION")).ok();
     let listed = || {
         let text = fs::read_to_string(directory.join("versions.yaml")).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("version:")).map(|value| value.trim().trim_matches('"').to_owned())
+        text.lines()
+            .find_map(|line| line.strip_prefix("version:"))
+            .map(|value| value.trim().trim_matches('"').to_owned())
     };
     own.map(|text| text.trim().to_owned()).or_else(listed).filter(|text| !text.is_empty())
 }
@@ -98,7 +104,8 @@ fn version(directory: &Path) -> Option<String> {
 fn components<'i>(index: &'i Index, shim: &str, arch: Arch) -> Result<&'i [String]> {
     let refuse = |message: String| NodeError::new(Code::SHIM_NOT_FOR_ARCHITECTURE, message);
     let by_arch = index.shims.get(shim).ok_or_else(|| {
-        let known: Vec<&str> = index.shims.iter().filter(|(_, by)| by.contains_key(arch.key())).map(|(name, _)| name.as_str()).collect();
+        let known: Vec<&str> =
+            index.shims.iter().filter(|(_, by)| by.contains_key(arch.key())).map(|(name, _)| name.as_str()).collect();
         refuse(format!("the payload has no shim `{shim}`; for {arch} it has {}", known.join(", ")))
     })?;
     by_arch.get(arch.key()).map(Vec::as_slice).filter(|list| !list.is_empty()).ok_or_else(|| {
@@ -110,9 +117,17 @@ fn components<'i>(index: &'i Index, shim: &str, arch: Arch) -> Result<&'i [Strin
 fn archive(directory: &Path, component: &str, index: &Index, shim: &str) -> Result<Archive> {
     let path = directory.join("tarballs").join(format!("kata-static-{component}.tar.zst"));
     let meta = fs::metadata(&path).map_err(|error| {
-        NodeError::new(Code::PAYLOAD_MISSING, format!("shim `{shim}` needs component `{component}`, but {}: {error}", path.display()))
+        NodeError::new(
+            Code::PAYLOAD_MISSING,
+            format!("shim `{shim}` needs component `{component}`, but {}: {error}", path.display()),
+        )
     })?;
-    Ok(Archive { component: component.to_owned(), size: meta.len(), sha256: index.sha256.get(component).cloned(), path })
+    Ok(Archive {
+        component: component.to_owned(),
+        size: meta.len(),
+        sha256: index.sha256.get(component).cloned(),
+        path,
+    })
 }
 
 fn nydus_files(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
@@ -123,7 +138,10 @@ fn nydus_files(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
         .map(|name| {
             let found = places.iter().map(|place| base.join(place).join(name)).find(|path| path.is_file());
             found.map(|path| ((*name).to_owned(), path)).ok_or_else(|| {
-                NodeError::new(Code::PAYLOAD_INCOMPLETE, format!("the nydus snapshotter is asked for, but the payload has no {}/{name}", base.display()))
+                NodeError::new(
+                    Code::PAYLOAD_INCOMPLETE,
+                    format!("the nydus snapshotter is asked for, but the payload has no {}/{name}", base.display()),
+                )
             })
         })
         .collect()

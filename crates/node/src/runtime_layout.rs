@@ -56,7 +56,9 @@ impl Layout {
     /// Where an administrator's own drop-in goes; `None` where there are no drop-ins.
     pub fn user_drop_in(&self) -> Option<String> {
         match &self.route {
-            Route::DropIn(path) | Route::Import(path) | Route::Merged(path) => Some(format!("{}/zz-kata-deploy-user.toml", parent(path))),
+            Route::DropIn(path) | Route::Import(path) | Route::Merged(path) => {
+                Some(format!("{}/zz-kata-deploy-user.toml", parent(path)))
+            }
             Route::MainFile | Route::Template { .. } => None,
         }
     }
@@ -71,7 +73,13 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
     if found.runtime == RuntimeKind::Crio {
         let path = format!("/etc/crio/crio.conf.d/{}", settings.suffixed("99-kata-deploy"));
         let main = "/etc/crio/crio.conf".to_owned();
-        return Ok(Layout { main_exists: host.exists(&main), main, route: Route::Merged(path), schema: 0, default_runtime: None });
+        return Ok(Layout {
+            main_exists: host.exists(&main),
+            main,
+            route: Route::Merged(path),
+            schema: 0,
+            default_runtime: None,
+        });
     }
     let directory = settings.containerd_directory.clone().unwrap_or_else(|| directory(found.distribution).to_owned());
     let main = match found.distribution {
@@ -87,11 +95,24 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
         None => None,
         Some(image) => Some(image.as_text().map(str::to_owned).ok_or_else(|| unreadable(&main, "not UTF-8 text"))?),
     };
-    let document = text.as_deref().map(lines::parse).transpose().map_err(|error| unreadable(&main, &error.to_string()))?;
+    let document =
+        text.as_deref().map(lines::parse).transpose().map_err(|error| unreadable(&main, &error.to_string()))?;
     let schema = match document.as_ref().map(|document| document.get("version")) {
-        None => if two { 3 } else { 2 },
+        None => {
+            if two {
+                3
+            } else {
+                2
+            }
+        }
         // containerd 2 takes a file without a version as the newest schema when nothing in it says otherwise
-        Some(None) => if two { 3 } else { 1 },
+        Some(None) => {
+            if two {
+                3
+            } else {
+                1
+            }
+        }
         Some(Some(version)) => version.as_integer().ok_or_else(|| unreadable(&main, "`version` is not an integer"))?,
     };
     let newest = match found.release() {
@@ -104,12 +125,17 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
         return Err(unreadable(&main, &why));
     }
     let imports = document.as_ref().map(lines::imports).unwrap_or_default();
-    let imported = |dir: &str| imports.iter().any(|import| import.contains('*') && parent(&join(parent(&main), import)) == dir);
+    let imported =
+        |dir: &str| imports.iter().any(|import| import.contains('*') && parent(&join(parent(&main), import)) == dir);
     let plain = settings.containerd_directory.is_some();
     let route = match found.distribution {
         Distribution::K0s if !plain => Route::Merged(format!("{directory}/containerd.d/{ours}")),
         Distribution::K3s | Distribution::Rke2 if !plain => {
-            let (template, drop_ins) = if schema >= 3 { ("config-v3.toml.tmpl", "config-v3.toml.d") } else { ("config.toml.tmpl", "config.toml.d") };
+            let (template, drop_ins) = if schema >= 3 {
+                ("config-v3.toml.tmpl", "config-v3.toml.d")
+            } else {
+                ("config.toml.tmpl", "config.toml.d")
+            };
             let drop_ins = format!("{directory}/{drop_ins}");
             if schema >= 3 && imported(&drop_ins) {
                 Route::DropIn(format!("{drop_ins}/{ours}"))

@@ -68,6 +68,11 @@ mod tests {
             assert_eq!(selects(&set(affinity(json!([{"matchExpressions": [rule]}]))), &node), expected, "{rule}");
         }
         assert!(!selects(&set(affinity(json!([{}]))), &node));
-        assert!(selects(&set(affinity(json!([{}, {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]))), &node));
+        assert!(selects(
+            &set(affinity(
+                json!([{}, {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}])
+            )),
+            &node
+        ));
     }
 }

@@ -130,8 +130,12 @@ impl Settings {
             items.map(|item| pair(name, item)).collect()
         };
 
-        let shims: Vec<String> =
-            per_arch("SHIMS").unwrap_or_default().split([' ', '\t', '\n', ',']).filter(|s| !s.is_empty()).map(str::to_owned).collect();
+        let shims: Vec<String> = per_arch("SHIMS")
+            .unwrap_or_default()
+            .split([' ', '\t', '\n', ','])
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+            .collect();
         for shim in &shims {
             name("SHIMS", shim)?;
         }
@@ -146,7 +150,9 @@ impl Settings {
         }
         let containerd_file = get("CONTAINERD_CONFIG_FILE_NAME").unwrap_or_else(|| "config.toml".to_owned());
         if containerd_file.contains('/') || containerd_file == ".." {
-            return Err(bad(format!("CONTAINERD_CONFIG_FILE_NAME `{containerd_file}` is a path; it must be a bare file name")));
+            return Err(bad(format!(
+                "CONTAINERD_CONFIG_FILE_NAME `{containerd_file}` is a path; it must be a bare file name"
+            )));
         }
         let containerd_directory = get("CONTAINERD_CONFIG_DIR").map(|path| path.trim_end_matches('/').to_owned());
         if containerd_directory.as_ref().is_some_and(|path| !path.starts_with('/')) {
@@ -154,7 +160,9 @@ impl Settings {
         }
         let user_drop_in = match get("CONTAINERD_USER_DROP_IN_SOURCE_FILE") {
             None => None,
-            Some(path) => Some(file(&path).ok_or_else(|| bad(format!("CONTAINERD_USER_DROP_IN_SOURCE_FILE {path} cannot be read")))?),
+            Some(path) => Some(
+                file(&path).ok_or_else(|| bad(format!("CONTAINERD_USER_DROP_IN_SOURCE_FILE {path} cannot be read")))?,
+            ),
         };
         let mode = |name: &str, no: &str, yes: &str| match get(name).as_deref() {
             None => Ok(false),
@@ -169,13 +177,18 @@ impl Settings {
         };
         let setup_snapshotters: Vec<String> = list(&get("EXPERIMENTAL_SETUP_SNAPSHOTTER").unwrap_or_default());
         if let Some(other) = setup_snapshotters.iter().find(|name| !matches!(name.as_str(), "nydus" | "erofs")) {
-            return Err(bad(format!("EXPERIMENTAL_SETUP_SNAPSHOTTER names `{other}`; it can name `nydus` and `erofs`")));
+            return Err(bad(format!(
+                "EXPERIMENTAL_SETUP_SNAPSHOTTER names `{other}`; it can name `nydus` and `erofs`"
+            )));
         }
         let distribution = get("K8S_DISTRIBUTION").filter(|value| value != "auto");
-        if let Some(other) = distribution.as_deref().filter(|d| !matches!(*d, "k8s" | "k3s" | "rke2" | "k0s" | "microk8s")) {
+        if let Some(other) =
+            distribution.as_deref().filter(|d| !matches!(*d, "k8s" | "k3s" | "rke2" | "k0s" | "microk8s"))
+        {
             return Err(bad(format!("K8S_DISTRIBUTION is `{other}`; it can be auto, k8s, k3s, rke2, k0s or microk8s")));
         }
-        let guest_pull = pairs("PULL_TYPE_MAPPING")?.into_iter().filter(|(_, kind)| kind == "guest-pull").map(|(shim, _)| shim);
+        let guest_pull =
+            pairs("PULL_TYPE_MAPPING")?.into_iter().filter(|(_, kind)| kind == "guest-pull").map(|(shim, _)| shim);
         let custom_list = if flag("CUSTOM_RUNTIMES_ENABLED") { custom_runtimes(file)? } else { Vec::new() };
         let drop_in = |shim: &String| {
             let path = format!("{}/dropin-{shim}.toml", contract::pod::CUSTOM_CONFIGS);
@@ -298,7 +311,8 @@ fn list(text: &str) -> Vec<String> {
 }
 
 fn name(variable: &str, text: &str) -> Result<()> {
-    let fine = !text.starts_with(['-', '.']) && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let fine = !text.starts_with(['-', '.'])
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if fine { Ok(()) } else { Err(bad(format!("{variable} has `{text}`, which cannot be part of a name"))) }
 }
 
@@ -409,7 +423,10 @@ mod tests {
 
     #[test]
     fn one_proxy_for_all_shims() {
-        let settings = read(&[("NODE_NAME", "n"), ("AGENT_NO_PROXY", "10.0.0.0/8,.svc"), ("AGENT_HTTPS_PROXY", "http://p/?a=b")], &[]);
+        let settings = read(
+            &[("NODE_NAME", "n"), ("AGENT_NO_PROXY", "10.0.0.0/8,.svc"), ("AGENT_HTTPS_PROXY", "http://p/?a=b")],
+            &[],
+        );
         let settings = settings.unwrap();
         assert_eq!(settings.no_proxy.of("qemu"), ["10.0.0.0/8,.svc"]);
         assert_eq!(settings.https_proxy.of("clh"), ["http://p/?a=b"]);
@@ -418,7 +435,8 @@ mod tests {
     #[test]
     fn custom_runtimes_come_from_the_mounted_list() {
         let list = "my-gpu:qemu-nvidia-gpu:nydus:guest-pull\n\nother:clh::\n";
-        let files = [("/custom-configs/custom-runtimes.list", list), ("/custom-configs/dropin-other.toml", "[runtime]\na=1\n")];
+        let files =
+            [("/custom-configs/custom-runtimes.list", list), ("/custom-configs/dropin-other.toml", "[runtime]\na=1\n")];
         let settings = read(&[("NODE_NAME", "n"), ("CUSTOM_RUNTIMES_ENABLED", "true")], &files).unwrap();
         assert_eq!(settings.custom.len(), 2);
         assert_eq!(settings.custom[1].drop_in.as_deref(), Some("[runtime]\na=1\n"));

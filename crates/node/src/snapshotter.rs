@@ -2,10 +2,10 @@
 
 use crate::distribution::{Found, RuntimeKind};
 use crate::error::{NodeError, Result};
-use crate::host::Host;
 use crate::image::Image;
 use crate::lines::{Setting, setting};
 use crate::runtime_layout::Layout;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::shim::is_rust;
 use crate::wanted::{Wanted, Wishes};
@@ -50,7 +50,10 @@ pub fn containerd_settings(asked: &Settings, layout: &Layout) -> Vec<Setting> {
         let (snapshotter, differ) = ("io.containerd.snapshotter.v1.erofs", "io.containerd.differ.v1.erofs");
         let words = |words: &[&str]| Value::Array(words.iter().copied().collect::<Array>());
         all.push(image_setting("discard_unpacked_layers", false.into()));
-        all.push(setting(["plugins", "io.containerd.service.v1.diff-service", "default"], words(&["erofs", "walking"])));
+        all.push(setting(
+            ["plugins", "io.containerd.service.v1.diff-service", "default"],
+            words(&["erofs", "walking"]),
+        ));
         all.push(setting(["plugins", snapshotter, "enable_fsverity"], true));
         all.push(setting(["plugins", snapshotter, "set_immutable"], true));
         all.push(setting(["plugins", snapshotter, "dmverity_mode"], if asked.erofs.dmverity { "on" } else { "off" }));
@@ -71,7 +74,11 @@ fn nydus_socket(asked: &Settings) -> String {
 
 /// Units of ours that run on the host.
 pub fn services(asked: &Settings, found: &Found) -> Vec<String> {
-    if nydus(asked) && found.runtime == RuntimeKind::Containerd { vec![format!("{}.service", asked.nydus())] } else { Vec::new() }
+    if nydus(asked) && found.runtime == RuntimeKind::Containerd {
+        vec![format!("{}.service", asked.nydus())]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The unit file of nydus, and the link with which the runtime's unit wants it. The dependency is a soft one: a snapshotter
@@ -97,27 +104,46 @@ pub fn wishes(asked: &Settings, found: &Found) -> Wishes {
 }
 
 /// Whether host and runtime can have what is asked for.
-pub fn check(asked: &Settings, found: &Found, host: &Host) -> Result<()> {
+///
+/// # Errors
+/// [`Code::SNAPSHOTTER_UNAVAILABLE`] with what is missing.
+pub fn check(session: &Session, found: &Found) -> Result<()> {
+    let asked = session.asked;
     let refuse = |why: String| Err(NodeError::new(Code::SNAPSHOTTER_UNAVAILABLE, why));
-    if asked.setup_snapshotters.is_empty() {
+    // One list serves all nodes of a cluster: CRI-O, which has no snapshotters, is not meant.
+    if found.runtime == RuntimeKind::Crio {
         return Ok(());
     }
-    if found.runtime == RuntimeKind::Crio {
-        return refuse(format!("`snapshotter.setup` names {}, but this node runs CRI-O, which has no snapshotters", asked.setup_snapshotters.join(" and ")));
+    if !erofs(asked) {
+        return Ok(());
     }
-    if erofs(asked) {
-        if found.release() < (2, 1) {
-            return refuse(format!("the erofs snapshotter needs containerd 2.1 or later; this node runs {}", found.version));
-        }
-        if asked.erofs.merged
-            && let Some(shim) = asked.shims.iter().find(|shim| asked.snapshotters.get(*shim).is_some_and(|s| s == "erofs") && !is_rust(shim))
-        {
-            return refuse(format!("shim `{shim}` is of the Go runtime, which cannot use merged erofs layers; use `{shim}-runtime-rs` or unmerged layers"));
-        }
-        let known = |text: String| text.lines().any(|line| line.split_whitespace().last() == Some("erofs"));
-        if host.text("/proc/filesystems").is_some_and(|text| !known(text)) && host.matching("/lib/modules/*").is_empty() {
-            return refuse("the kernel has no erofs".to_owned());
-        }
+    if found.release() < (2, 1) {
+        return refuse(format!(
+            "the erofs snapshotter needs containerd 2.1 or later; this node runs {}",
+            found.version
+        ));
+    }
+    let uses_erofs = |shim: &&String| asked.snapshotters.get(*shim).is_some_and(|name| name == "erofs");
+    if asked.erofs.merged
+        && let Some(shim) = asked.shims.iter().find(|shim| uses_erofs(shim) && !is_rust(shim))
+    {
+        return refuse(format!(
+            "shim `{shim}` is of the Go runtime, which cannot use merged erofs layers; use `{shim}-runtime-rs` or unmerged layers"
+        ));
+    }
+    let kernel = std::fs::read_to_string(session.around.processes.join("filesystems")).unwrap_or_default();
+    let built_in = kernel.lines().any(|line| line.split_whitespace().last() == Some("erofs"));
+    let module = |release: String| session.host.exists(&format!("/usr/lib/modules/{release}/kernel/fs/erofs"));
+    if !kernel.is_empty() && !built_in && !session.host.names("/usr/lib/modules").into_iter().any(module) {
+        return refuse(
+            "the erofs snapshotter needs a kernel with erofs, and /proc/filesystems does not list it".to_owned(),
+        );
+    }
+    let places = ["/usr/bin/mkfs.erofs", "/usr/sbin/mkfs.erofs", "/usr/local/bin/mkfs.erofs"];
+    if !places.iter().any(|path| session.host.exists(path)) {
+        return refuse(
+            "the erofs snapshotter needs mkfs.erofs (erofs-utils 1.8.2 or later), which is not on this host".to_owned(),
+        );
     }
     Ok(())
 }

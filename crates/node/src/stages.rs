@@ -105,7 +105,9 @@ impl<'t> Bench<'t> {
         let cluster = self.cluster()?;
         let mark = if stage == Stage::Label { Mark::Served } else { Mark::Removed };
         let changed = cluster.mark(&asked.node, asked.install(), mark)?;
-        let untainted = mark == Mark::Served && !asked.startup_taints.is_empty() && cluster.untaint(&asked.node, &asked.startup_taints)?;
+        let untainted = mark == Mark::Served
+            && !asked.startup_taints.is_empty()
+            && cluster.untaint(&asked.node, &asked.startup_taints)?;
         let changes = u32::try_from(changed).unwrap_or(u32::MAX) + u32::from(untainted);
         let message = match (mark, changes) {
             (Mark::Served, 0) => "the node was marked already".to_owned(),
@@ -178,7 +180,9 @@ fn run_on_host(stage: Stage, session: &mut Session, report: &mut StageReport) ->
         // what is undone is in the ledger; a host that cannot be recognised any more can still be cleaned
         Stage::RevertCri => cri_stage::remove(session, found.ok().as_ref()),
         Stage::RemoveArtifacts => artifacts::remove(session),
-        Stage::HostCheck | Stage::Label | Stage::Unlabel => Err(NodeError::new(Code::BAD_SETTINGS, format!("{stage} is not a stage of the host"))),
+        Stage::HostCheck | Stage::Label | Stage::Unlabel => {
+            Err(NodeError::new(Code::BAD_SETTINGS, format!("{stage} is not a stage of the host")))
+        }
     }
 }
 
@@ -190,7 +194,11 @@ fn find(session: &mut Session) -> Result<Found> {
     distribution::detect(session.asked, &version, session.host, session.units)
 }
 
-fn check(session: &mut Session, found: std::result::Result<&Found, &NodeError>, report: &mut StageReport) -> Result<Outcome> {
+fn check(
+    session: &mut Session,
+    found: std::result::Result<&Found, &NodeError>,
+    report: &mut StageReport,
+) -> Result<Outcome> {
     let checks = host_check::run(session, found);
     let count = |verdict: Verdict| checks.iter().filter(|check| check.verdict == verdict).count();
     let summary = format!(
@@ -202,7 +210,10 @@ fn check(session: &mut Session, found: std::result::Result<&Found, &NodeError>, 
         count(Verdict::Skip)
     );
     let failed = checks.iter().find(|check| check.verdict == Verdict::Fail).cloned();
-    let warnings = checks.iter().filter(|check| check.verdict == Verdict::Warn).map(|check| format!("{}: {}", check.name, check.detail));
+    let warnings = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Warn)
+        .map(|check| format!("{}: {}", check.name, check.detail));
     let warnings: Vec<String> = warnings.collect();
     let others = count(Verdict::Fail).saturating_sub(1);
     report.checks = checks;
@@ -215,4 +226,3 @@ fn check(session: &mut Session, found: std::result::Result<&Found, &NodeError>, 
         }
     }
 }
-

@@ -60,7 +60,10 @@ pub struct Journal {
 impl Journal {
     /// The edits, in order.
     pub fn edits(&self) -> Vec<Edit> {
-        self.entries.iter().filter_map(|entry| if let Entry::Edit(edit) = entry { Some(edit.clone()) } else { None }).collect()
+        self.entries
+            .iter()
+            .filter_map(|entry| if let Entry::Edit(edit) = entry { Some(edit.clone()) } else { None })
+            .collect()
     }
 
     /// Whether the runtime may be running with something of this transaction.
@@ -113,6 +116,24 @@ impl<'a> Store<'a> {
             return Err(NodeError::new(Code::LEDGER_UNREADABLE, message));
         }
         Ok(ledger)
+    }
+
+    /// The ledger with what open transactions have announced: what may be ours on the host right now.
+    pub fn known(&self) -> Result<Ledger> {
+        let ledger = self.ledger()?;
+        let mut known = ledger.clone();
+        for part in [Part::Artifacts, Part::Cri] {
+            for edit in self.journal(part, &ledger)?.iter().flat_map(Journal::edits) {
+                known.fold(part, &edit);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The stores of the other installations on this host.
+    pub fn others(&self) -> Vec<Store<'a>> {
+        let names = Store::installs(self.disk.host());
+        names.into_iter().filter(|name| *name != self.install).map(|name| Store::new(self.disk, &name)).collect()
     }
 
     /// Replaces the ledger.
@@ -192,7 +213,8 @@ impl<'a> Store<'a> {
             return Ok(false);
         }
         self.discard(part)?;
-        Ok(part == Part::Cri && (self.disk.host().exists(&self.installer()) || self.disk.host().exists(&temporary(&self.installer()))))
+        Ok(part == Part::Cri
+            && (self.disk.host().exists(&self.installer()) || self.disk.host().exists(&temporary(&self.installer()))))
     }
 
     /// Copies the installer to the host.
@@ -210,7 +232,8 @@ impl<'a> Store<'a> {
     /// Removes the store when the installation owns nothing and no transaction is open; `/var/lib/husk` goes with the last one.
     pub fn clean_if_empty(&self) -> Result<()> {
         let ledger = self.ledger()?;
-        let open = [Part::Artifacts, Part::Cri].into_iter().any(|part| !matches!(self.journal(part, &ledger), Ok(None)));
+        let open =
+            [Part::Artifacts, Part::Cri].into_iter().any(|part| !matches!(self.journal(part, &ledger), Ok(None)));
         if !ledger.is_empty() || open || !self.disk.host().exists(BASE) {
             return Ok(());
         }
@@ -251,7 +274,8 @@ impl NodeLock {
                 Ok(()) => return Ok(NodeLock(directory)),
                 Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < patience => pause(Duration::from_millis(200)),
                 Err(error) => {
-                    let message = format!("another installer is at work on this node (lock on {}): {error}", file_name(path));
+                    let message =
+                        format!("another installer is at work on this node (lock on {}): {error}", file_name(path));
                     return Err(NodeError::new(Code::NODE_BUSY, message));
                 }
             }

@@ -46,7 +46,10 @@ impl<'t> Systemd<'t> {
                 .map_err(std::io::Error::other)
         };
         let connection = self.tokio.block_on(connecting).map_err(|error| {
-            NodeError::new(Code::SYSTEMD_UNREACHABLE, format!("cannot reach systemd at {}: {error}", self.socket.display()))
+            NodeError::new(
+                Code::SYSTEMD_UNREACHABLE,
+                format!("cannot reach systemd at {}: {error}", self.socket.display()),
+            )
         })?;
         self.connection = Some(connection.clone());
         Ok(connection)
@@ -87,7 +90,8 @@ impl Units for Systemd<'_> {
         if let Ok(service) = self.properties(path.as_str(), "org.freedesktop.systemd1.Service") {
             all.extend(service);
         }
-        let text = |name: &str| all.get(name).and_then(|value| <&str>::try_from(value).ok()).unwrap_or_default().to_owned();
+        let text =
+            |name: &str| all.get(name).and_then(|value| <&str>::try_from(value).ok()).unwrap_or_default().to_owned();
         let since = all.get("ActiveEnterTimestamp").and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         Ok(UnitState {
             loaded: text("LoadState") == "loaded",

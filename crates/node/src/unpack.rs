@@ -96,12 +96,21 @@ fn place<R: Read>(entry: &mut tar::Entry<R>, tree: &str, disk: &Disk) -> std::re
         _ => {}
     }
     if kind.is_symlink() {
-        let link = entry.link_name().map_err(|error| error.to_string())?.ok_or_else(|| "a link without a target".to_owned())?.into_owned();
+        let link = entry
+            .link_name()
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| "a link without a target".to_owned())?
+            .into_owned();
         inside(&relative, &link)?;
         symlink(&link, &target).map_err(failed)
     } else if kind.is_hard_link() {
-        let link = entry.link_name().map_err(|error| error.to_string())?.ok_or_else(|| "a link without a target".to_owned())?.into_owned();
-        let source = self::relative(&link)?.ok_or_else(|| format!("`{}` links to `{}`, outside of opt/kata", name.display(), link.display()))?;
+        let link = entry
+            .link_name()
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| "a link without a target".to_owned())?
+            .into_owned();
+        let source = self::relative(&link)?
+            .ok_or_else(|| format!("`{}` links to `{}`, outside of opt/kata", name.display(), link.display()))?;
         solid(&base, &source)?;
         fs::hard_link(base.join(source), &target).map_err(failed)
     } else if kind.is_file() {
@@ -209,7 +218,10 @@ mod tests {
     use crate::disk::NoFaults;
     use crate::host::Host;
 
-    fn try_unpack(build: &dyn Fn(&mut tar::Builder<Vec<u8>>), damage: &dyn Fn(Vec<u8>) -> Vec<u8>) -> (tempfile::TempDir, Result<()>) {
+    fn try_unpack(
+        build: &dyn Fn(&mut tar::Builder<Vec<u8>>),
+        damage: &dyn Fn(Vec<u8>) -> Vec<u8>,
+    ) -> (tempfile::TempDir, Result<()>) {
         let dir = tempfile::tempdir().unwrap();
         let mut tar = tar::Builder::new(Vec::new());
         build(&mut tar);

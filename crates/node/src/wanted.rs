@@ -43,7 +43,8 @@ pub enum Wanted {
 pub type Wishes = BTreeMap<String, Wanted>;
 
 /// The first lines of a file of our own.
-pub const NOTICE: &str = "# Written by Husk. Changes made here are kept on removal but replaced by the next installation.\n";
+pub const NOTICE: &str =
+    "# Written by Husk. Changes made here are kept on removal but replaced by the next installation.\n";
 
 /// Compares. `now` holds every path of `wishes` and of the ledger that exists on the host; `directories` those directories
 /// of the host that exist.
@@ -103,46 +104,57 @@ pub fn ancestors(path: &str) -> Vec<&str> {
 pub fn base(now: Option<&Image>, owned: Option<&Owned>) -> Option<Image> {
     match (now, owned) {
         (Some(now), Some(owned)) if owned.left.contains(&now.digest()) => owned.original.clone(),
-        (Some(now), Some(owned)) if owned.original.as_ref().is_some_and(|first| first.digest() == now.digest()) => Some(now.clone()),
+        (Some(now), Some(owned)) if owned.original.as_ref().is_some_and(|first| first.digest() == now.digest()) => {
+            Some(now.clone())
+        }
         (Some(now), Some(owned)) => lines::without_ours(Some(now), Some(&owned.ours), owned.original.as_ref()),
         (now, _) => now.cloned(),
     }
 }
 
-fn plan_file(part: Part, path: &str, wanted: &Wanted, now: Option<&Image>, owned: Option<&Owned>) -> Result<Option<Edit>> {
+fn plan_file(
+    part: Part,
+    path: &str,
+    wanted: &Wanted,
+    now: Option<&Image>,
+    owned: Option<&Owned>,
+) -> Result<Option<Edit>> {
     let unfit = |error: lines::Unfit| NodeError::new(Code::RUNTIME_CONFIG_UNREADABLE, format!("{path}: {error}"));
     let base = base(now, owned);
     let text_of = |image: Option<&Image>| match image {
         None => Ok(None),
-        Some(image) => image.as_text().map(|text| Some(text.to_owned())).ok_or_else(|| {
-            NodeError::new(Code::RUNTIME_CONFIG_UNREADABLE, format!("{path} is not a UTF-8 text file"))
-        }),
+        Some(image) => image
+            .as_text()
+            .map(|text| Some(text.to_owned()))
+            .ok_or_else(|| NodeError::new(Code::RUNTIME_CONFIG_UNREADABLE, format!("{path} is not a UTF-8 text file"))),
     };
     let (after, ours) = match wanted {
         Wanted::Whole(image) => (image.clone(), Ours::Whole),
         Wanted::DropIn { settings } => {
-            let (text, ours) = lines::document(NOTICE, settings, &[]).map_err(unfit)?;
+            let (text, ours) = lines::document(NOTICE, settings).map_err(unfit)?;
             (Image::text(text, 0o644), ours)
         }
         Wanted::Lines { settings, imports, created, missing } => {
-            let first = text_of(base.as_ref())?.map(|text| lines::parse(&text)).transpose().map_err(unfit)?.unwrap_or_default();
-            let lacks = |(path, _): &&Setting| path.split_last().is_some_and(|(_, table)| lines::get(&first, table).is_none());
-            let settings: Vec<Setting> = missing.iter().filter(lacks).chain(settings).cloned().collect();
-            let settings = &settings;
+            let first =
+                text_of(base.as_ref())?.map(|text| lines::parse(&text)).transpose().map_err(unfit)?.unwrap_or_default();
+            let lacks =
+                |(path, _): &&Setting| path.split_last().is_some_and(|(_, table)| lines::get(&first, table).is_none());
+            let mut support: Vec<Setting> = missing.iter().filter(lacks).cloned().collect();
+            let wanted: Vec<Setting> = support.iter().chain(settings).cloned().collect();
             if let (Some(now), Some(owned)) = (text_of(now)?, owned)
-                && lines::satisfied(&now, settings, imports, &owned.ours)
+                && lines::satisfied(&now, &wanted, imports, &owned.ours)
             {
                 return Ok(None); // whatever else was changed around our lines is not our business
             }
             match text_of(base.as_ref())? {
                 Some(text) => {
-                    let (text, ours) = lines::set(&text, settings, imports).map_err(unfit)?;
+                    let (text, ours) = lines::set(&text, &support, settings, imports).map_err(unfit)?;
                     (base.as_ref().map_or_else(|| Image::text(&text, 0o644), |base| base.with_text(&text)), ours)
                 }
                 None => {
-                    let settings: Vec<Setting> = created.iter().chain(settings).cloned().collect();
-                    let (text, ours) = lines::document(NOTICE, &settings, imports).map_err(unfit)?;
-                    (Image::text(text, 0o644), ours)
+                    support.splice(0..0, created.iter().cloned());
+                    let (text, ours) = lines::set("", &support, settings, imports).map_err(unfit)?;
+                    (Image::text(format!("{NOTICE}{text}"), 0o644), ours)
                 }
             }
         }
@@ -150,13 +162,17 @@ fn plan_file(part: Part, path: &str, wanted: &Wanted, now: Option<&Image>, owned
             if now.and_then(Image::as_text).is_some_and(|now| now.contains(text.as_str())) && owned.is_some() {
                 return Ok(None);
             }
-            let ours = Ours::Block { text: text.clone() };
+            let ours = Ours::Block { text: text.clone(), head: head.clone() };
             match text_of(base.as_ref())? {
                 Some(first) => {
                     let gap = if first.ends_with('\n') { "" } else { "\n" };
-                    (base.as_ref().map_or_else(|| Image::text("", 0o644), |b| b.with_text(format!("{first}{gap}{text}"))), ours)
+                    (
+                        base.as_ref()
+                            .map_or_else(|| Image::text("", 0o644), |b| b.with_text(format!("{first}{gap}{text}"))),
+                        ours,
+                    )
                 }
-                None => (Image::text(format!("{head}{text}"), 0o644), Ours::Whole),
+                None => (Image::text(format!("{head}{text}"), 0o644), ours),
             }
         }
     };
@@ -194,7 +210,16 @@ mod tests {
 
     fn wish(value: &str) -> Wishes {
         let settings = vec![setting(["a", "b"], value)];
-        [("/etc/m.toml".to_owned(), Wanted::Lines { settings, imports: vec![], created: vec![setting(["version"], 2)], missing: vec![setting(["r", "runc"], true)] })].into()
+        [(
+            "/etc/m.toml".to_owned(),
+            Wanted::Lines {
+                settings,
+                imports: vec![],
+                created: vec![setting(["version"], 2)],
+                missing: vec![setting(["r", "runc", "type"], "x")],
+            },
+        )]
+        .into()
     }
 
     fn run(wishes: &Wishes, now: &mut BTreeMap<String, Image>, ledger: &mut Ledger) -> usize {
@@ -243,7 +268,8 @@ mod tests {
 
     #[test]
     fn missing_directories_are_made_and_dropped() {
-        let wishes: Wishes = [("/etc/x/y/z.toml".to_owned(), Wanted::DropIn { settings: vec![setting(["a"], 1)] })].into();
+        let wishes: Wishes =
+            [("/etc/x/y/z.toml".to_owned(), Wanted::DropIn { settings: vec![setting(["a"], 1)] })].into();
         let mut ledger = Ledger::new("default");
         let edits = plan(Part::Cri, &wishes, &BTreeMap::new(), &["/etc".to_owned()].into(), &ledger).unwrap();
         let paths: Vec<_> = edits.iter().map(Edit::path).collect();

@@ -27,15 +27,30 @@ impl Cluster {
         node.simulation.spawn(async move { serving.serve_tls(listener).await });
         let cluster = Cluster { node, server, port };
         let version = cluster.node.variables["CONTAINER_RUNTIME_VERSION"].clone();
-        cluster.create("/api/v1/nodes", json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1", "labels": {"pool": "a"}},
-            "spec": {"taints": [{"key": "kata/starting", "effect": "NoSchedule"}]}}));
-        cluster.patch("/api/v1/nodes/node-1/status", json!({"status": {"nodeInfo": {"containerRuntimeVersion": version}}}));
-        cluster.create("/api/v1/namespaces", json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE}}));
-        cluster.create(&format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"), json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "husk"}}));
-        cluster.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", json!({
+        cluster.create(
+            "/api/v1/nodes",
+            json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1", "labels": {"pool": "a"}},
+            "spec": {"taints": [{"key": "kata/starting", "effect": "NoSchedule"}]}}),
+        );
+        cluster.patch(
+            "/api/v1/nodes/node-1/status",
+            json!({"status": {"nodeInfo": {"containerRuntimeVersion": version}}}),
+        );
+        cluster.create(
+            "/api/v1/namespaces",
+            json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": NAMESPACE}}),
+        );
+        cluster.create(
+            &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
+            json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "husk"}}),
+        );
+        cluster.create(
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            json!({
             "kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "husk"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "husk", "namespace": NAMESPACE}]}));
+            "subjects": [{"kind": "ServiceAccount", "name": "husk", "namespace": NAMESPACE}]}),
+        );
         let account = cluster.node.container().join("var/run/secrets/kubernetes.io/serviceaccount");
         std::fs::create_dir_all(&account).unwrap();
         let token = cluster.server.service_account_token(NAMESPACE, "husk", 3600).unwrap();
@@ -48,7 +63,8 @@ impl Cluster {
         let _reactor = self.node.simulation.enter();
         let client = kube::Client::new(self.server.into_service(), "default");
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let request = http::Request::builder().method(method).uri(path).header("Content-Type", content).body(body).unwrap();
+        let request =
+            http::Request::builder().method(method).uri(path).header("Content-Type", content).body(body).unwrap();
         self.node.simulation.block_on(client.request(request))
     }
 
@@ -103,14 +119,22 @@ impl Cluster {
     fn daemon_set(&self) {
         let template = json!({"metadata": {"labels": {"name": "kata-deploy"}},
             "spec": {"nodeSelector": {"pool": "a"}, "containers": [{"name": "kube-kata", "image": "example.org/x"}]}});
-        self.create(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets"), json!({
+        self.create(
+            &format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets"),
+            json!({
             "kind": "DaemonSet", "apiVersion": "apps/v1", "metadata": {"name": "kata-deploy"},
-            "spec": {"selector": {"matchLabels": {"name": "kata-deploy"}}, "template": template}}));
+            "spec": {"selector": {"matchLabels": {"name": "kata-deploy"}}, "template": template}}),
+        );
     }
 
     fn install(&self) -> (Child, u16) {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let extra = [("POD_IP", "127.0.0.1".to_owned()), ("HEALTH_PORT", port.to_string()), ("DAEMONSET_NAME", "kata-deploy".to_owned()), ("HOSTNAME", "kata-deploy-x".to_owned())];
+        let extra = [
+            ("POD_IP", "127.0.0.1".to_owned()),
+            ("HEALTH_PORT", port.to_string()),
+            ("DAEMONSET_NAME", "kata-deploy".to_owned()),
+            ("HOSTNAME", "kata-deploy-x".to_owned()),
+        ];
         (self.program(&["--log-level=debug", "install"], &extra), port)
     }
 }
@@ -135,12 +159,22 @@ fn the_node_is_marked_freed_of_startup_taints_and_unmarked() {
     let first = cluster.labels();
     cluster.stage(Stage::Label);
     let labels = cluster.labels();
-    assert_eq!((&labels[label::KATA_RUNTIME], &labels[label::install_mark("default")]), (&json!("true"), &json!("true")));
+    assert_eq!(
+        (&labels[label::KATA_RUNTIME], &labels[label::install_mark("default")]),
+        (&json!("true"), &json!("true"))
+    );
     let taints = cluster.get("/api/v1/nodes/node-1")["spec"]["taints"].clone();
-    assert!(taints.as_array().is_none_or(|taints| taints.iter().all(|taint| taint["key"] != "kata/starting")), "{taints}");
+    assert!(
+        taints.as_array().is_none_or(|taints| taints.iter().all(|taint| taint["key"] != "kata/starting")),
+        "{taints}"
+    );
     let version = cluster.get("/api/v1/nodes/node-1")["metadata"]["resourceVersion"].clone();
     cluster.stage(Stage::Label);
-    assert_eq!(cluster.get("/api/v1/nodes/node-1")["metadata"]["resourceVersion"], version, "a second run writes nothing");
+    assert_eq!(
+        cluster.get("/api/v1/nodes/node-1")["metadata"]["resourceVersion"],
+        version,
+        "a second run writes nothing"
+    );
     cluster.stage(Stage::Unlabel);
     assert_eq!(cluster.labels(), first);
 }
@@ -170,7 +204,8 @@ fn a_daemon_set_s_pod_installs_waits_and_removes_only_when_it_is_meant() {
     assert_eq!(cluster.node.host.restarts("containerd.service"), 1);
     cluster.patch("/api/v1/nodes/node-1", json!({"metadata": {"labels": {"pool": "b"}}}));
     assert!(terminate(&mut pod).success());
-    let left: Vec<String> = first.diff(&cluster.node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+    let left: Vec<String> =
+        first.diff(&cluster.node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
     assert!(left.is_empty(), "{left:?}");
     assert!(cluster.labels().get(label::KATA_RUNTIME).is_none());
     assert_eq!(cluster.record().unwrap().stage, Stage::RemoveArtifacts);

@@ -99,13 +99,17 @@ fn killed_anywhere_and_undone_by_the_timer_the_runtime_is_as_before() {
     for make in [kubeadm, everything] {
         at_every_effect_of_an_installation(make, |host, at| {
             let armed = !host.machine.borrow().armed.is_empty();
-            let committed = host.host.text("/var/lib/husk/default/ledger.json").is_some_and(|text| text.contains("\"cri\": 1"));
+            let committed =
+                host.host.text("/var/lib/husk/default/ledger.json").is_some_and(|text| text.contains("\"cri\": 1"));
             host.undo().unwrap_or_else(|error| panic!("killed at {at}: {error}"));
             if armed && !committed {
                 assert_eq!(host.machine.borrow().handlers, ["runc"], "killed at {at}");
                 assert!(host.machine.borrow().up);
                 let now = host.picture();
-                assert!(now.keys().all(|path| !path.contains("journal") && !path.contains("husk-node")), "killed at {at}: {now:?}");
+                assert!(
+                    now.keys().all(|path| !path.contains("journal") && !path.contains("husk-node")),
+                    "killed at {at}: {now:?}"
+                );
                 assert_eq!(now.get("/etc/containerd/config.toml"), kept(host, "/etc/containerd/config.toml").as_ref());
             }
             host.install().unwrap_or_else(|error| panic!("killed at {at}, undone: {error}"));
@@ -127,8 +131,8 @@ fn a_removal_killed_anywhere_is_finished_by_the_next() {
         let host = make();
         host.install().unwrap();
         let total = effects(&host, |host| {
-        host.remove().unwrap();
-    });
+            host.remove().unwrap();
+        });
         same(&host, &first, "removal");
         assert!(total > 40, "only {total} effects");
         for at in 0..total {

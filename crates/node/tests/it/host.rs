@@ -76,7 +76,9 @@ impl TestHost {
     pub(crate) fn containerd(version: &str, config: Option<&str>) -> Self {
         let directory = in_memory();
         let host = Host::new(directory.path().join("host"));
-        for path in ["/etc/containerd", "/etc/systemd/system", "/var/lib/kubelet", "/opt/cni/bin", "/run/containerd", "/dev"] {
+        for path in
+            ["/etc/containerd", "/etc/systemd/system", "/var/lib/kubelet", "/opt/cni/bin", "/run/containerd", "/dev"]
+        {
             fs::create_dir_all(host.path(path)).unwrap();
         }
         fs::write(host.path("/etc/machine-id"), "abc\n").unwrap();
@@ -102,7 +104,8 @@ impl TestHost {
             ("CONTAINER_RUNTIME_VERSION", &format!("containerd://{version}")),
         ];
         let variables = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let test = TestHost { directory, host, machine: Rc::new(RefCell::new(machine)), killer: Killer::default(), variables };
+        let test =
+            TestHost { directory, host, machine: Rc::new(RefCell::new(machine)), killer: Killer::default(), variables };
         payload(&test.payload(), "4.1.0");
         test
     }
@@ -150,6 +153,11 @@ impl TestHost {
             let asked = session.asked;
             let version = asked.runtime_version.clone().unwrap();
             let found = node::distribution::detect(asked, &version, session.host, session.units)?;
+            // a Job that is tried again checks the host again, leftovers of the last attempt included
+            let checks = node::host_check::run(session, Ok(&found));
+            if let Some(check) = checks.iter().find(|check| check.verdict == contract::Verdict::Fail) {
+                return Err(NodeError::new(check.code.unwrap_or(contract::Code::HOST_UNFIT), check.detail.clone()));
+            }
             let one = node::artifacts::install(session, Some(found.distribution))?;
             let two = node::cri_stage::install(session, &found)?;
             Ok((one.changes + two.changes, two.restarted))
@@ -266,7 +274,9 @@ impl Units for FakeUnits<'_> {
         };
         Ok(if unit == machine.unit {
             on(machine.up)
-        } else if machine.extra_units.iter().any(|other| other == unit) || machine.running.iter().any(|other| other == unit) {
+        } else if machine.extra_units.iter().any(|other| other == unit)
+            || machine.running.iter().any(|other| other == unit)
+        {
             on(true)
         } else {
             UnitState { active: "inactive".into(), ..UnitState::default() }
@@ -319,7 +329,12 @@ impl Runtime for FakeRuntime<'_> {
         if !machine.up {
             return Err("connection refused".into());
         }
-        Ok(Served { name: "containerd".into(), version: machine.version.clone(), ready: true, handlers: Some(machine.handlers.clone()) })
+        Ok(Served {
+            name: "containerd".into(),
+            version: machine.version.clone(),
+            ready: true,
+            handlers: Some(machine.handlers.clone()),
+        })
     }
 }
 
@@ -338,13 +353,21 @@ pub(crate) fn payload(directory: &Path, version: &str) {
     }}"#;
     fs::write(directory.join("shim-components.json"), index).unwrap();
     fs::write(directory.join("VERSION"), version).unwrap();
-    let config = |shim: &str| format!("# {shim} {version}\n[hypervisor.qemu]\npath = \"/opt/kata/bin/qemu\"\nenable_annotations = [\"enable_iommu\"]\nkernel_params = \"\"\n[runtime]\nname = \"{shim}\"\n");
+    let config = |shim: &str| {
+        format!(
+            "# {shim} {version}\n[hypervisor.qemu]\npath = \"/opt/kata/bin/qemu\"\nenable_annotations = [\"enable_iommu\"]\nkernel_params = \"\"\n[runtime]\nname = \"{shim}\"\n"
+        )
+    };
     let defaults = "opt/kata/share/defaults/kata-containers";
-    archive(directory, "shim-v2-go", &[
-        ("opt/kata/bin/containerd-shim-kata-v2", format!("shim {version}")),
-        (&format!("{defaults}/configuration-qemu.toml"), config("qemu")),
-        (&format!("{defaults}/configuration-qemu-snp.toml"), config("qemu-snp")),
-    ]);
+    archive(
+        directory,
+        "shim-v2-go",
+        &[
+            ("opt/kata/bin/containerd-shim-kata-v2", format!("shim {version}")),
+            (&format!("{defaults}/configuration-qemu.toml"), config("qemu")),
+            (&format!("{defaults}/configuration-qemu-snp.toml"), config("qemu-snp")),
+        ],
+    );
     archive(directory, "qemu", &[("opt/kata/bin/qemu", format!("qemu {version}"))]);
     archive(directory, "ovmf-sev", &[("opt/kata/share/ovmf/AMDSEV.fd", format!("ovmf {version}"))]);
 }

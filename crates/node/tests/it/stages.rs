@@ -14,7 +14,12 @@ fn containerd_1_7_is_configured_in_its_main_file_with_one_restart() {
     assert_eq!(host.machine.borrow().handlers, ["kata-qemu", "kata-qemu-snp", "runc"]);
     let text = host.host.text("/etc/containerd/config.toml").unwrap();
     assert!(text.starts_with(CONFIG), "comments and order stay:\n{text}");
-    assert!(host.host.text("/opt/kata/share/defaults/kata-containers/configuration-qemu.toml").unwrap().starts_with("# A copy"));
+    assert!(
+        host.host
+            .text("/opt/kata/share/defaults/kata-containers/configuration-qemu.toml")
+            .unwrap()
+            .starts_with("# A copy")
+    );
     let before = host.picture();
     assert_eq!(host.install().unwrap(), (0, false));
     assert_eq!(host.picture(), before, "a second run writes nothing");
@@ -28,14 +33,19 @@ fn the_drop_in_goes_where_the_version_reads_it() {
     for (version, config, path) in [
         ("2.0.5", Some("version = 3\n"), "/etc/containerd/config.d/kata-deploy.toml"),
         ("2.1.4", None, "/etc/containerd/config.d/kata-deploy.toml"),
-        ("2.2.0", Some("version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n"), "/etc/containerd/conf.d/kata-deploy.toml"),
+        (
+            "2.2.0",
+            Some("version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n"),
+            "/etc/containerd/conf.d/kata-deploy.toml",
+        ),
         ("2.2.0", Some("version = 2\n"), "/etc/containerd/config.d/kata-deploy.toml"),
     ] {
         let host = TestHost::containerd(version, config);
         let first = host.picture();
         host.install().unwrap();
         let text = host.host.text(path).unwrap_or_else(|| panic!("{version}: no {path}"));
-        let plugin = if config == Some("version = 2\n") { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" };
+        let plugin =
+            if config == Some("version = 2\n") { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" };
         assert!(text.contains(plugin), "{text}");
         assert_eq!(host.install().unwrap(), (0, false));
         host.remove().unwrap();
@@ -54,7 +64,9 @@ fn a_runtime_that_does_not_come_back_gets_its_old_configuration() {
     assert_eq!(host.host.text("/etc/containerd/config.toml"), config);
     assert!(host.machine.borrow().up && host.machine.borrow().armed.is_empty());
     assert_eq!(host.machine.borrow().restarts, 2);
-    assert!(!host.host.exists("/var/lib/husk/default/journal/cri") && !host.host.exists("/var/lib/husk/default/husk-node"));
+    assert!(
+        !host.host.exists("/var/lib/husk/default/journal/cri") && !host.host.exists("/var/lib/husk/default/husk-node")
+    );
     host.machine.borrow_mut().refuses = false;
     assert!(host.install().unwrap().1, "and the next attempt may work");
 }
@@ -63,14 +75,40 @@ fn a_runtime_that_does_not_come_back_gets_its_old_configuration() {
 fn bad_input_is_refused_before_anything_is_written() {
     type Spoil = fn(&mut TestHost);
     let cases: [(&str, Spoil, Code); 10] = [
-        ("unreadable configuration", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\n[x\n").unwrap(), Code::RUNTIME_CONFIG_UNREADABLE),
-        ("unknown schema", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 9\n").unwrap(), Code::RUNTIME_CONFIG_UNREADABLE),
-        ("dangling import", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\nimports = ['/etc/gone.toml']\n").unwrap(), Code::RUNTIME_CONFIG_CONFLICT),
-        ("CRI disabled", |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\ndisabled_plugins = ['cri']\n").unwrap(), Code::RUNTIME_CONFIG_CONFLICT),
+        (
+            "unreadable configuration",
+            |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\n[x\n").unwrap(),
+            Code::RUNTIME_CONFIG_UNREADABLE,
+        ),
+        (
+            "unknown schema",
+            |h| fs::write(h.host.path("/etc/containerd/config.toml"), "version = 9\n").unwrap(),
+            Code::RUNTIME_CONFIG_UNREADABLE,
+        ),
+        (
+            "dangling import",
+            |h| {
+                fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\nimports = ['/etc/gone.toml']\n")
+                    .unwrap()
+            },
+            Code::RUNTIME_CONFIG_CONFLICT,
+        ),
+        (
+            "CRI disabled",
+            |h| {
+                fs::write(h.host.path("/etc/containerd/config.toml"), "version = 2\ndisabled_plugins = ['cri']\n")
+                    .unwrap()
+            },
+            Code::RUNTIME_CONFIG_CONFLICT,
+        ),
         ("wrong distribution", |h| h.set("K8S_DISTRIBUTION", "k3s"), Code::DISTRIBUTION_MISMATCH),
         ("shim of another architecture", |h| h.set("SHIMS_X86_64", "qemu qemu-se"), Code::SHIM_NOT_FOR_ARCHITECTURE),
         ("no shim", |h| h.set("SHIMS_X86_64", ""), Code::SHIM_NOT_FOR_ARCHITECTURE),
-        ("archive missing", |h| fs::remove_file(h.payload().join("tarballs/kata-static-qemu.tar.zst")).unwrap(), Code::PAYLOAD_MISSING),
+        (
+            "archive missing",
+            |h| fs::remove_file(h.payload().join("tarballs/kata-static-qemu.tar.zst")).unwrap(),
+            Code::PAYLOAD_MISSING,
+        ),
         ("somebody's /opt/kata", |h| fs::create_dir(h.host.path("/opt/kata")).unwrap(), Code::PATH_OCCUPIED),
         ("another runtime", |h| h.set("CONTAINER_RUNTIME_VERSION", "docker://27.0"), Code::RUNTIME_UNKNOWN),
     ];
@@ -143,18 +181,23 @@ fn two_installations_share_a_host_and_leave_one_by_one() {
 
 #[test]
 fn the_first_installation_may_leave_before_the_second() {
-    let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
-    host.install().unwrap();
-    host.set("MULTI_INSTALL_SUFFIX", "dev");
-    host.install().unwrap();
-    host.set("MULTI_INSTALL_SUFFIX", "");
-    host.remove().unwrap();
-    assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu-dev"));
-    assert!(!host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu"));
-    host.set("MULTI_INSTALL_SUFFIX", "dev");
-    host.remove().unwrap();
-    let text = host.host.text("/etc/containerd/config.toml").unwrap();
-    assert!(!text.contains("kata"), "{text}");
+    for (version, config) in
+        [("1.7.24", Some(CONFIG)), ("1.7.24", None), ("2.1.4", None), ("2.1.4", Some("version = 3\n"))]
+    {
+        let mut host = TestHost::containerd(version, config);
+        let first = host.picture();
+        host.install().unwrap();
+        host.set("MULTI_INSTALL_SUFFIX", "dev");
+        host.install().unwrap();
+        host.set("MULTI_INSTALL_SUFFIX", "");
+        host.remove().unwrap();
+        assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu-dev"));
+        assert!(!host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu"));
+        host.set("MULTI_INSTALL_SUFFIX", "dev");
+        assert_eq!(host.install().unwrap(), (0, false));
+        host.remove().unwrap();
+        assert_eq!(host.picture(), first, "{version} {config:?}");
+    }
 }
 
 #[test]
@@ -192,7 +235,11 @@ fn k3s_gets_its_lines_through_the_template() {
     let mut host = TestHost::containerd("2.1.4", None);
     let directory = "/var/lib/rancher/k3s/agent/etc/containerd";
     fs::create_dir_all(host.host.path(directory)).unwrap();
-    fs::write(host.host.path(format!("{directory}/config.toml")), "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsnapshotter = 'overlayfs'\n").unwrap();
+    fs::write(
+        host.host.path(format!("{directory}/config.toml")),
+        "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsnapshotter = 'overlayfs'\n",
+    )
+    .unwrap();
     {
         let mut machine = host.machine.borrow_mut();
         machine.unit = "k3s.service".into();
@@ -208,6 +255,18 @@ fn k3s_gets_its_lines_through_the_template() {
     host.remove().unwrap();
     assert_eq!(host.picture(), first);
 
+    // two installations, leaving in the order in which they came
+    host.install().unwrap();
+    host.set("MULTI_INSTALL_SUFFIX", "dev");
+    host.install().unwrap();
+    host.set("MULTI_INSTALL_SUFFIX", "");
+    host.remove().unwrap();
+    assert!(host.machine.borrow().handlers.iter().any(|name| name == "kata-qemu-dev"));
+    host.set("MULTI_INSTALL_SUFFIX", "dev");
+    host.remove().unwrap();
+    assert_eq!(host.picture(), first);
+    host.set("MULTI_INSTALL_SUFFIX", "");
+
     // lines that a rendered file has already cannot be put behind it
     host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "nydus");
     assert_eq!(host.install().unwrap_err().code, Code::DROP_IN_NOT_READ);
@@ -215,7 +274,11 @@ fn k3s_gets_its_lines_through_the_template() {
     host.remove().unwrap();
 
     // a template that imports the drop-in directory takes both
-    fs::write(host.host.path(format!("{directory}/config.toml")), format!("version = 3\nimports = ['{directory}/config-v3.toml.d/*.toml']\n")).unwrap();
+    fs::write(
+        host.host.path(format!("{directory}/config.toml")),
+        format!("version = 3\nimports = ['{directory}/config-v3.toml.d/*.toml']\n"),
+    )
+    .unwrap();
     host.machine.borrow_mut().main = format!("{directory}/config.toml");
     host.install().unwrap();
     assert!(host.host.exists(&format!("{directory}/config-v3.toml.d/kata-deploy.toml")));
@@ -235,7 +298,10 @@ fn crio_gets_a_drop_in() {
     let first = host.picture();
     host.install().unwrap();
     let text = host.host.text("/etc/crio/crio.conf.d/99-kata-deploy").unwrap();
-    assert!(text.contains("[crio.runtime.runtimes.kata-qemu-snp]") && text.contains("runtime_pull_image = true"), "{text}");
+    assert!(
+        text.contains("[crio.runtime.runtimes.kata-qemu-snp]") && text.contains("runtime_pull_image = true"),
+        "{text}"
+    );
     assert_eq!(host.install().unwrap(), (0, false));
     host.remove().unwrap();
     assert_eq!(host.picture(), first);
