@@ -67,6 +67,13 @@ pub struct Machine {
     pub sandboxes: Sandboxes,
 }
 
+impl Machine {
+    /// The directory of a pod.
+    fn directory(&self, pod: &Pod) -> PathBuf {
+        self.pods.join(pod.uid().unwrap_or_default())
+    }
+}
+
 /// What all kubelets share.
 pub struct Kubelets {
     context: Context,
@@ -145,7 +152,10 @@ impl Kubelets {
             if let Some(old) = &change.old
                 && change.new.as_ref().is_none_or(|new| new.metadata.uid != old.metadata.uid)
             {
-                self.tell(&old.uid().unwrap_or_default(), None);
+                let worked_on = self.tell(&old.uid().unwrap_or_default(), None);
+                if !worked_on {
+                    self.clear(&machine, old);
+                }
             }
             if let Some(new) = change.new {
                 self.route(machine, new, &mut pods);
@@ -210,6 +220,15 @@ impl Kubelets {
             let uid = name.to_str().and_then(|name| name.rsplit('_').next());
             if !uid.is_some_and(|uid| alive.contains(uid)) {
                 let _ = tree::remove(&entry.path());
+            }
+        }
+    }
+
+    /// Removes what a pod left behind.
+    fn clear(&self, machine: &Machine, pod: &Pod) {
+        for path in [machine.directory(pod), self.log_directory(pod)] {
+            if let Err(error) = tree::remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "left behind");
             }
         }
     }

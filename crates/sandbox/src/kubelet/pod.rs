@@ -119,8 +119,7 @@ impl Worker {
                 self.evict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline").await;
             }
             if self.evicted.is_some() {
-                self.publish(false).await;
-                return self.leave();
+                return self.finish().await;
             }
             served.mark_unchanged();
             faults.mark_unchanged();
@@ -129,10 +128,7 @@ impl Worker {
             let views: Vec<_> = self.units.iter().map(|unit| unit.view.clone()).collect();
             let due = |unit: &Unit| unit.not_before.is_none_or(|moment| moment <= Instant::now());
             match next(&policy, &views[..self.inits], &views[self.inits..]) {
-                Next::Over(_) => {
-                    self.publish(false).await;
-                    return self.leave();
-                }
+                Next::Over(_) => return self.finish().await,
                 Next::StartInit(index) => {
                     if self.sandbox().await && due(&self.units[index]) {
                         self.start(index).await;
@@ -171,12 +167,8 @@ impl Worker {
         policy.unwrap_or_else(|| "Always".to_owned())
     }
 
-    fn directory(&self) -> PathBuf {
-        self.machine.pods.join(self.pod.uid().unwrap_or_default())
-    }
-
     fn root(&self, unit: &Unit) -> PathBuf {
-        self.directory().join("containers").join(&unit.spec.name).join("root")
+        self.machine.directory(&self.pod).join("containers").join(&unit.spec.name).join("root")
     }
 
     fn past_deadline(&self) -> bool {
@@ -221,7 +213,7 @@ impl Worker {
             let address = if host_network { self.machine.address } else { self.kubelets.lock_addresses().take() };
             self.address = Some(address);
         }
-        let directory = self.directory().join("volumes");
+        let directory = self.machine.directory(&self.pod).join("volumes");
         let mut ready = BTreeMap::new();
         let mut refresh: Option<Duration> = None;
         let pod = self.shown_pod();
@@ -569,6 +561,16 @@ impl Worker {
         }
     }
 
+    /// The pod is over: its status and logs stay, its volumes go.
+    async fn finish(mut self) {
+        self.publish(false).await;
+        self.leave();
+        let directory = self.machine.directory(&self.pod);
+        if let Err(error) = tree::remove(&directory) {
+            tracing::warn!(path = %directory.display(), %error, "left behind");
+        }
+    }
+
     async fn evict(&mut self, reason: &str, message: &str) {
         self.evicted = Some((reason.to_owned(), message.to_owned()));
         self.recorder.say(self.pod.as_ref(), "Warning", reason, message);
@@ -579,7 +581,7 @@ impl Worker {
     async fn terminate(mut self) {
         self.stop(self.grace()).await;
         self.publish(true).await;
-        self.clear();
+        self.kubelets.clear(&self.machine, &self.pod);
         self.leave();
         let api = self.api();
         let params = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
@@ -599,16 +601,8 @@ impl Worker {
     /// The pod's object is gone already.
     async fn abandon(mut self) {
         self.stop(Duration::ZERO).await;
-        self.clear();
+        self.kubelets.clear(&self.machine, &self.pod);
         self.leave();
-    }
-
-    fn clear(&self) {
-        for path in [self.directory(), self.kubelets.log_directory(&self.pod)] {
-            if let Err(error) = tree::remove(&path) {
-                tracing::warn!(path = %path.display(), %error, "left behind");
-            }
-        }
     }
 
     fn leave(&self) {

@@ -1,6 +1,6 @@
 //! Owners and dependents, and namespaces that go with all they hold.
 
-use crate::world::{World, container, job};
+use crate::world::{World, container, has_condition, job};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
@@ -43,6 +43,19 @@ async fn a_deleted_job_takes_its_running_pod_along() {
     world.until_all(&world.api("Pod"), <[Value]>::is_empty).await;
     let pods = std::fs::read_dir(world.dir.path().join("hosts/k8s-1/pods")).unwrap();
     assert_eq!(pods.count(), 0, "nothing is left of the pod on its host");
+    world.create(job("short", json!({}), json!({"containers": [container("main", &["say", "x"])]}))).await;
+    world.until(&world.api("Job"), "short", |job| has_condition(job, "Complete")).await;
+    let logs = || std::fs::read_dir(world.dir.path().join("logs")).unwrap().count();
+    assert_eq!(logs(), 1, "a finished pod keeps its log");
+    world.api("Job").delete("short", &DeleteParams::background()).await.unwrap();
+    world.until_all(&world.api("Pod"), <[Value]>::is_empty).await;
+    for _ in 0..500 {
+        if logs() == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(logs(), 0, "and loses it with its object");
     world.cluster.shutdown().await;
 }
 
