@@ -25,7 +25,7 @@ pub enum Error {
         message: String,
     },
     /// Another operation holds the release.
-    #[error("another operation (install/upgrade/rollback) is in progress{}", holder_text(.holder))]
+    #[error("another operation (install/upgrade/rollback) is in progress")]
     Busy {
         /// Status of the newest revision.
         status: Status,
@@ -35,6 +35,9 @@ pub enum Error {
     /// The release has no record at all.
     #[error("release: not found")]
     NotFound,
+    /// The release that is to be uninstalled has no record at all.
+    #[error("uninstall: Release not loaded: {0}: release: not found")]
+    NotLoaded(String),
     /// One revision does not exist.
     #[error("release has no {0} version")]
     NoRevision(u32),
@@ -146,7 +149,7 @@ pub enum Error {
     #[error("{0}")]
     Hook(#[from] Box<HookFailure>),
     /// Some objects could not be deleted; the record is kept so that the removal can be run again.
-    #[error("failed to delete release: {name}: {}", .failures.join("; "))]
+    #[error("failed to delete release: {name}")]
     RemoveIncomplete {
         /// The release.
         name: String,
@@ -156,6 +159,14 @@ pub enum Error {
     /// Objects that the new revision no longer has could not be deleted.
     #[error("{}", .0.join(" && "))]
     PruneFailed(Vec<String>),
+    /// The objects of a rollback did not become ready.
+    #[error("release {name} failed: {source}")]
+    RollbackNotReady {
+        /// The release.
+        name: String,
+        /// The first error.
+        source: Box<Error>,
+    },
     /// The operation failed and was undone on request.
     #[error("release {name} failed, and has been {undone} due to rollback-on-failure being set: {source}")]
     Undone {
@@ -194,9 +205,11 @@ impl Error {
             Error::Api { code: 401 | 403, .. } => Code::NOT_ALLOWED,
             Error::Api { .. } => Code::API_REFUSED,
             Error::Busy { .. } | Error::RevisionExists => Code::RELEASE_BUSY,
-            Error::NotFound | Error::NoRevision(_) | Error::NoDeployed(_) | Error::AlreadyUninstalled(_) => {
-                Code::RELEASE_NOT_FOUND
-            }
+            Error::NotFound
+            | Error::NotLoaded(_)
+            | Error::NoRevision(_)
+            | Error::NoDeployed(_)
+            | Error::AlreadyUninstalled(_) => Code::RELEASE_NOT_FOUND,
             Error::NameInUse | Error::BadName { .. } => Code::RELEASE_NAME,
             Error::BadRecord { .. } | Error::RecordTooLarge { .. } | Error::ReservedLabel => Code::RELEASE_RECORD,
             Error::Render(_) => Code::BAD_CHART,
@@ -208,29 +221,33 @@ impl Error {
             Error::Hook(_) => Code::HOOK_FAILED,
             Error::RemoveIncomplete { .. } | Error::PruneFailed(_) => Code::REMOVE_INCOMPLETE,
             Error::Unsupported(_) => Code::UNSUPPORTED_BY_ENGINE,
-            Error::Crd { source, .. } | Error::Undone { source, .. } | Error::UndoFailed { source, .. } => {
-                source.code()
-            }
+            Error::Crd { source, .. }
+            | Error::RollbackNotReady { source, .. }
+            | Error::Undone { source, .. }
+            | Error::UndoFailed { source, .. } => source.code(),
             Error::Several(errors) => errors.first().map_or(Code::API_REFUSED, Error::code),
         }
     }
 
     /// Is this the answer that the thing asked for does not exist?
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Error::NotFound | Error::Api { code: 404, .. })
+        matches!(self, Error::NotFound | Error::NotLoaded(_) | Error::Api { code: 404, .. })
     }
 
-    /// Returns the root causes that were found in pods and events, a sentence each. The error's own text is Helm's and does
-    /// not have them.
+    /// Returns what is known beyond the error's own text, which is Helm's: root causes found in pods and events, objects
+    /// that could not be removed, the holder of a release. A sentence each.
     pub fn causes(&self) -> Vec<String> {
         match self {
             Error::NotReady(not_ready) => {
                 not_ready.objects.iter().filter_map(|unready| unready.reason.clone()).collect()
             }
             Error::Hook(failure) => failure.source.causes(),
-            Error::Crd { source, .. } | Error::Undone { source, .. } | Error::UndoFailed { source, .. } => {
-                source.causes()
-            }
+            Error::Crd { source, .. }
+            | Error::RollbackNotReady { source, .. }
+            | Error::Undone { source, .. }
+            | Error::UndoFailed { source, .. } => source.causes(),
+            Error::RemoveIncomplete { failures, .. } => failures.clone(),
+            Error::Busy { holder: Some(holder), .. } => vec![format!("held by {holder}")],
             Error::Several(errors) => errors.iter().flat_map(Error::causes).collect(),
             _ => vec![],
         }
@@ -249,7 +266,9 @@ impl Error {
         match self {
             Error::NotReady(not_ready) => not_ready.timed_out,
             Error::Hook(failure) => failure.source.is_timeout(),
-            Error::Undone { source, .. } | Error::UndoFailed { source, .. } => source.is_timeout(),
+            Error::RollbackNotReady { source, .. }
+            | Error::Undone { source, .. }
+            | Error::UndoFailed { source, .. } => source.is_timeout(),
             _ => false,
         }
     }
@@ -353,10 +372,6 @@ impl fmt::Display for HookFailure {
 }
 
 impl std::error::Error for HookFailure {}
-
-fn holder_text(holder: &Option<String>) -> String {
-    holder.as_ref().map(|holder| format!(" (held by {holder})")).unwrap_or_default()
-}
 
 fn join(errors: &[Error], separator: &str) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)

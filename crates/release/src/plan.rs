@@ -19,7 +19,6 @@ pub struct Plan {
     /// Its namespace.
     pub namespace: String,
     /// In what state it was found.
-    #[serde(skip)]
     pub situation: Situation,
     /// The revision that would be made.
     pub revision: u32,

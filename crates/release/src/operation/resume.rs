@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// In what state a release is found, as far as the next operation is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Situation {
     /// No record, or one of a release that was uninstalled: install.
     Absent,

@@ -53,7 +53,12 @@ impl Engine {
             if options.cleanup_on_fail && !created.is_empty() {
                 remove_all(&self.cluster, created, name, &release.namespace, Cascade::Background).await;
             }
-            return Err(error);
+            return Err(match error {
+                error @ Error::NotReady(_) => {
+                    Error::RollbackNotReady { name: name.to_owned(), source: Box::new(error) }
+                }
+                error => error,
+            });
         }
         release.info.status = Status::Deployed;
         self.record(&release).await?;

@@ -26,7 +26,7 @@ impl Engine {
     /// Removes a release: hooks, objects, hooks, records (or, with [`Options::keep_history`], the record says so).
     ///
     /// Objects that ask to be kept and objects without the marks of the release stay and are listed in the answer.
-    /// Errors: [`Error::NotFound`], [`Error::AlreadyUninstalled`], [`Error::Busy`], hooks, [`Error::RemoveIncomplete`].
+    /// Errors: [`Error::NotLoaded`], [`Error::AlreadyUninstalled`], [`Error::Busy`], hooks, [`Error::RemoveIncomplete`].
     pub async fn uninstall(&self, name: &str, options: &Options) -> Result<Uninstalled> {
         check_name(name)?;
         self.cluster.version().await?;
@@ -36,7 +36,7 @@ impl Engine {
     pub(super) async fn remove_release(&self, name: &str, options: &Options) -> Result<Uninstalled> {
         let mut history = self.storage.history(name).await?;
         let revisions: Vec<u32> = history.iter().map(|release| release.version).collect();
-        let last = history.last_mut().ok_or(Error::NotFound)?;
+        let last = history.last_mut().ok_or_else(|| Error::NotLoaded(name.to_owned()))?;
         if last.info.status == Status::Uninstalled {
             if options.keep_history {
                 return Err(Error::AlreadyUninstalled(name.to_owned()));

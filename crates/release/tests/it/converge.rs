@@ -143,7 +143,7 @@ async fn a_removal_converges_from_every_cut() {
         if change % 4 < 2 {
             // One that died after its very last request has nothing left to remove.
             match engine.uninstall("web", &quick()).await {
-                Ok(_) | Err(Error::NotFound) => {}
+                Ok(_) | Err(Error::NotLoaded(_)) => {}
                 Err(error) => panic!("{error}"),
             }
             assert_eq!(cluster.names("v1", "ConfigMap").await, [] as [&str; 0]);
@@ -173,10 +173,8 @@ async fn a_living_owner_is_left_alone() {
         let options = Options { takeover, ..quick() };
         let error = engine.upgrade("web", Plain::default().arc(), no_values(), &options).await.unwrap_err();
         assert!(matches!(error, Error::Busy { status: Status::PendingInstall, holder: Some(_) }), "{error}");
-        assert!(
-            error.to_string().starts_with("another operation (install/upgrade/rollback) is in progress"),
-            "{error}"
-        );
+        assert_eq!(error.to_string(), "another operation (install/upgrade/rollback) is in progress");
+        assert!(error.causes()[0].starts_with("held by "), "{:?}", error.causes());
     }
     let error = engine.install_or_upgrade("web", Plain::default().arc(), no_values(), &quick()).await.unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error}");

@@ -3,7 +3,7 @@
 
 use crate::cluster::{Plain, TestCluster, config_map, deployment, job, no_values, quick};
 use release::record::HookEvent;
-use release::{ChartSource, Options, Status, WaitFor};
+use release::{ChartSource, Error, Options, Status, WaitFor};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -199,6 +199,55 @@ async fn failures_read_the_same() {
     let source = Plain::new(&[config_map("contested", "1")]).arc();
     let ours = cluster.engine().install("web", source, no_values(), &quick()).await.unwrap_err().to_string();
     assert_eq!(theirs.trim_end(), format!("Error: INSTALLATION FAILED: {ours}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_read_the_same() {
+    let cluster = TestCluster::start().await;
+    let Some(helm) = Helm::over(&cluster).await else { return };
+    let engine = cluster.engine();
+    let none = || Plain::default().arc();
+    let refused = async |arguments: &[&str]| {
+        let (succeeded, text) = helm.output(arguments).await;
+        assert!(!succeeded, "helm {arguments:?}: {text}");
+        text.lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("Error: ")
+            .trim_start_matches("UPGRADE FAILED: ")
+            .to_owned()
+    };
+    let same = |theirs: String, ours: Option<Error>| assert_eq!(ours.unwrap().to_string(), theirs);
+    same(refused(&["upgrade", "web", "chart"]).await, engine.upgrade("web", none(), no_values(), &quick()).await.err());
+    same(refused(&["uninstall", "web"]).await, engine.uninstall("web", &quick()).await.err());
+    same(refused(&["rollback", "web"]).await, engine.rollback("web", 0, &quick()).await.err());
+    same(refused(&["status", "web"]).await, engine.get("web", 0).await.err());
+    same(refused(&["history", "web"]).await, engine.history("web").await.err());
+
+    helm.set_templates(&[config_map("cfg", "1")]);
+    helm.run(&["install", "web", "chart"]).await;
+    let name_in_use = refused(&["install", "web", "chart"]).await;
+    let ours = engine.install("web", none(), no_values(), &quick()).await.unwrap_err();
+    assert_eq!(name_in_use, format!("INSTALLATION FAILED: {ours}"));
+    same(refused(&["rollback", "web", "7"]).await, engine.rollback("web", 7, &quick()).await.err());
+    same(refused(&["get", "values", "web", "--revision", "7"]).await, engine.get("web", 7).await.err());
+
+    // Each upgrades to objects that do not come up; then each rolls back to them.
+    let bad = deployment("bad", "hang");
+    helm.set_templates(std::slice::from_ref(&bad));
+    let (_, theirs) = helm.output(&["upgrade", "web", "chart", "--wait", "--timeout", "3s"]).await;
+    let options = Options { timeout: Duration::from_secs(3), wait: WaitFor::Objects, ..quick() };
+    let source = Plain::new(std::slice::from_ref(&bad)).arc();
+    let ours = engine.upgrade("web", source, no_values(), &options).await.unwrap_err().to_string();
+    assert_eq!(theirs.split_once("UPGRADE FAILED: ").unwrap().1.trim_end(), ours);
+    let (_, theirs) = helm.output(&["rollback", "web", "2", "--wait", "--timeout", "3s"]).await;
+    let ours = engine.rollback("web", 2, &options).await.unwrap_err().to_string();
+    assert_eq!(theirs.split_once("Error: ").unwrap().1.trim_end(), ours);
+
+    helm.run(&["uninstall", "web", "--keep-history"]).await;
+    let options = Options { keep_history: true, ..quick() };
+    same(refused(&["uninstall", "web", "--keep-history"]).await, engine.uninstall("web", &options).await.err());
+    same(refused(&["upgrade", "web", "chart"]).await, engine.upgrade("web", none(), no_values(), &quick()).await.err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

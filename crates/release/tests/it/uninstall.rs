@@ -33,7 +33,7 @@ async fn everything_goes_but_what_must_stay() {
     assert_eq!(cluster.names("v1", "ConfigMap").await, ["kept", "theirs"]);
     assert_eq!(cluster.names("batch/v1", "Job").await, ["after", "before"]);
     assert_eq!(cluster.names("v1", "Secret").await, [] as [&str; 0]);
-    assert!(matches!(engine.uninstall("web", &quick()).await, Err(Error::NotFound)));
+    assert!(matches!(engine.uninstall("web", &quick()).await, Err(Error::NotLoaded(_))));
 }
 
 #[tokio::test]
