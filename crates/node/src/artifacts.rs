@@ -146,7 +146,9 @@ fn advance(
     for edit in &plan.unpack {
         apply(session, store, ledger, journal, edit, plan)?;
     }
-    for edit in configure(session, &plan.tree, distribution)? {
+    let mut edits = configure(session, &plan.tree, distribution)?;
+    edits.extend(carry_over(session, &plan.tree)?);
+    for edit in edits {
         apply(session, store, ledger, journal, &edit, plan)?;
     }
     verify(session, &plan.tree)?;
@@ -243,6 +245,29 @@ fn configure(session: &Session, tree: &str, distribution: Option<Distribution>) 
         if handler.variant == Variant::Plain {
             let target = format!("runtimes/{}/{file}", handler.shim);
             put(format!("{tree}/{}/{file}", shim::defaults(&handler.shim)), Some(Image::Link { target }))?;
+        }
+    }
+    Ok(edits)
+}
+
+/// Edits that take along what somebody has put into `config.d` of the version in use.
+fn carry_over(session: &Session, tree: &str) -> Result<Vec<Edit>> {
+    let home = session.asked.home();
+    let Some(Image::Link { target }) = session.host.image(&home)? else { return Ok(Vec::new()) };
+    let old = join(parent(&home), &target);
+    let mut edits = Vec::new();
+    if old == tree {
+        return Ok(edits);
+    }
+    for handler in session.asked.handlers() {
+        let directory = format!("{}/config.d", handler.directory());
+        for name in session.host.names(&format!("{old}/{directory}")) {
+            let ours = kata_config::DROP_INS.contains(&name.as_str()) || name.starts_with('.');
+            let path = format!("{tree}/{directory}/{name}");
+            if !ours && !session.host.exists(&path) && session.host.path(format!("{old}/{directory}/{name}")).is_file() {
+                let after = session.host.image(&format!("{old}/{directory}/{name}"))?;
+                edits.push(Edit::Put { path, before: None, after, owned: None });
+            }
         }
     }
     Ok(edits)

@@ -3,7 +3,7 @@
 
 use crate::image::Image;
 use serde::{Deserialize, Serialize};
-use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 /// Which part of a file is ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub enum Unfit {
     /// A key on the way is not a table.
     #[error("`{0}` is not a table")]
     NotATable(String),
+    /// A key that shall have a value is a table.
+    #[error("`{0}` is a table")]
+    NotAValue(String),
     /// `imports` is not an array of strings.
     #[error("`imports` is not an array of strings")]
     Imports,
@@ -196,6 +199,9 @@ fn insert(table: &mut dyn TableLike, path: &[String], value: Value) -> Result<()
     match path {
         [] => Ok(()),
         [key] => {
+            if table.get(key).is_some_and(|item| !item.is_value()) {
+                return Err(Unfit::NotAValue(key.clone()));
+            }
             match table.get_mut(key).and_then(Item::as_value_mut) {
                 // the comment behind a value stays
                 Some(old) => {
@@ -272,11 +278,6 @@ fn remove_import(document: &mut DocumentMut, import: &str, was_there: bool) {
     if array.is_empty() && !was_there {
         document.remove("imports");
     }
-}
-
-/// An inline table of strings; what a drop-in for Kata sometimes needs.
-pub fn inline(pairs: &[(&str, &str)]) -> Value {
-    Value::InlineTable(pairs.iter().map(|(key, value)| (*key, Value::from(*value))).collect::<InlineTable>())
 }
 
 #[cfg(test)]
@@ -360,5 +361,57 @@ version = 2   # keep
         assert!(error.to_string().starts_with("line 2"), "{error}");
         assert_eq!(set("plugins = 1\n", &[], &settings(), &[]).unwrap_err(), Unfit::NotATable("plugins".into()));
         assert_eq!(set("imports = 1\n", &[], &[], &["/x".into()]).unwrap_err(), Unfit::Imports);
+    }
+
+    mod property {
+        use super::super::*;
+        use proptest::prelude::*;
+
+        fn site_file() -> impl Strategy<Value = String> {
+            let key = "[a-c]{1,2}";
+            let value = prop_oneof![Just("1".to_owned()), Just("'x'".to_owned()), Just("[1, 2]".to_owned()), Just("true".to_owned())];
+            let line = (key, value).prop_map(|(key, value)| format!("{key} = {value} # site"));
+            let table = (prop::collection::vec(key, 1..4), prop::collection::vec(line, 0..3)).prop_map(|(path, lines)| {
+                format!("[{}]\n{}", path.join("."), lines.iter().map(|line| format!("  {line}\n")).collect::<String>())
+            });
+            prop::collection::vec(table, 0..5).prop_map(|tables| tables.join("\n"))
+        }
+
+        fn ours() -> impl Strategy<Value = Vec<Setting>> {
+            let path = prop::collection::vec("[a-d]{1,2}", 1..5);
+            prop::collection::vec((path, 0i64..3).prop_map(|(path, value)| (path, Value::from(value))), 1..4)
+        }
+
+        proptest! {
+            /// Whatever the site's file and our values: they are all there afterwards, setting them again changes nothing, and
+            /// taking them out of a file that somebody has added to leaves what the site had, and the addition.
+            #[test]
+            fn our_lines_come_and_go(text in site_file(), settings in ours()) {
+                prop_assume!(parse(&text).is_ok());
+                let Ok((after, lines)) = set(&text, &[], &settings, &[]) else { return Ok(()) };
+                // of two settings where one is inside the other, or of equal ones, the later wins
+                prop_assume!(settings.iter().all(|(path, value)| get(&parse(&after).unwrap(), path).and_then(Item::as_value).map(plain) == Some(plain(value))));
+                prop_assert_eq!(&set(&after, &[], &settings, &[]).unwrap().0, &after);
+                let changed = Image::text(format!("{after}\n[zz]\nadded = 1\n"), 0o644);
+                let left = without_ours(Some(&changed), Some(&lines), Some(&Image::text(&text, 0o644))).unwrap();
+                let expected = parse(&format!("{text}\n[zz]\nadded = 1\n")).unwrap();
+                let left = parse(left.as_text().unwrap()).unwrap();
+                prop_assert_eq!(values(&left), values(&expected));
+            }
+        }
+
+        /// All values with their paths, whatever their order.
+        fn values(document: &DocumentMut) -> std::collections::BTreeMap<String, String> {
+            fn walk(item: &Item, path: &str, all: &mut std::collections::BTreeMap<String, String>) {
+                match (item.as_table_like(), item.as_value()) {
+                    (_, Some(value)) => drop(all.insert(path.to_owned(), plain(value))),
+                    (Some(table), None) => table.iter().for_each(|(key, item)| walk(item, &format!("{path}.{key}"), all)),
+                    (None, None) => {}
+                }
+            }
+            let mut all = std::collections::BTreeMap::new();
+            walk(document.as_item(), "", &mut all);
+            all
+        }
     }
 }

@@ -11,6 +11,7 @@ fn everything() -> TestHost {
     host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "nydus");
     host.set("SNAPSHOTTER_HANDLER_MAPPING_X86_64", "qemu-snp:nydus");
     host.set("DEBUG", "true");
+    host.set("SHIMS_X86_64", "qemu-snp");
     host
 }
 

@@ -159,6 +159,20 @@ fn an_old_version_stays_while_a_process_uses_it() {
 }
 
 #[test]
+fn what_somebody_put_into_config_d_comes_along_to_the_next_version() {
+    let host = TestHost::containerd("1.7.24", Some(CONFIG));
+    host.install().unwrap();
+    let directory = "/opt/kata/share/defaults/kata-containers/runtimes/qemu/config.d";
+    fs::create_dir_all(host.host.path(directory)).unwrap();
+    fs::write(host.host.path(format!("{directory}/70-site.toml")), "[runtime]\nvfio_mode = 'vfio'\n").unwrap();
+    payload(&host.payload(), "4.2.0");
+    host.install().unwrap();
+    assert!(host.host.text("/opt/kata/bin/qemu").unwrap().contains("4.2.0"));
+    assert!(host.host.text(&format!("{directory}/70-site.toml")).unwrap().contains("vfio"));
+    assert_eq!(host.install().unwrap(), (0, false));
+}
+
+#[test]
 fn two_installations_share_a_host_and_leave_one_by_one() {
     let mut host = TestHost::containerd("1.7.24", Some(CONFIG));
     let first = host.picture();
