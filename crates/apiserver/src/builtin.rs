@@ -123,7 +123,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// The built-in resources, in the order in which discovery lists them.
-pub fn resources() -> Vec<Resource> {
+pub(crate) fn resources() -> Vec<Resource> {
     ROWS.iter()
         .map(|&(group_version, plural, kind, scope, short, categories, subresources)| {
             let (group, version) = group_version.split_once('/').unwrap_or(("", group_version));

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// One write, as replayed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Record {
+pub(crate) enum Record {
     /// An object was created or replaced.
     Put {
         /// Resource version of the write.
@@ -37,7 +37,7 @@ pub enum Record {
 
 /// The open file.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -89,7 +89,7 @@ impl Log {
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn open(dir: &Path, mut replay: impl FnMut(Record)) -> io::Result<Log> {
+    pub(crate) fn open(dir: &Path, mut replay: impl FnMut(Record)) -> io::Result<Log> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(FILE);
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
@@ -131,7 +131,7 @@ impl Log {
     ///
     /// # Errors
     /// Any I/O error; the file then ends where it ended before.
-    pub fn put(&mut self, rv: u64, storage: &str, object: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&mut self, rv: u64, storage: &str, object: &[u8]) -> io::Result<()> {
         self.append(&put_payload(rv, storage, object))
     }
 
@@ -139,13 +139,13 @@ impl Log {
     ///
     /// # Errors
     /// As [`Log::put`].
-    pub fn remove(&mut self, rv: u64, storage: &str, namespace: &str, name: &str) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, rv: u64, storage: &str, namespace: &str, name: &str) -> io::Result<()> {
         let payload = serde_json::json!({"v": rv, "r": storage, "d": [namespace, name]}).to_string();
         self.append(payload.as_bytes())
     }
 
     /// Whether so much of the file is history that it should be written anew.
-    pub fn wants_compaction(&self) -> bool {
+    pub(crate) fn wants_compaction(&self) -> bool {
         self.bytes > COMPACT_MIN && self.bytes > self.base.saturating_mul(3)
     }
 
@@ -154,7 +154,7 @@ impl Log {
     ///
     /// # Errors
     /// Any I/O error; the old file then stays in use.
-    pub fn compact<'a>(
+    pub(crate) fn compact<'a>(
         &mut self,
         rv: u64,
         objects: impl Iterator<Item = (u64, &'a str, bytes::Bytes)>,
@@ -207,7 +207,7 @@ mod tests {
         let first = Record::Put { rv: 1, storage: "pods".into(), object: json!({"a": 1}) };
         for cut in whole as usize..data.len() {
             std::fs::write(&path, &data[..cut]).unwrap();
-            assert_eq!(replayed(dir.path()), [first.clone()], "cut at {cut}");
+            assert_eq!(replayed(dir.path()), std::slice::from_ref(&first), "cut at {cut}");
             assert_eq!(std::fs::metadata(&path).unwrap().len(), whole);
         }
         std::fs::write(&path, &data).unwrap();

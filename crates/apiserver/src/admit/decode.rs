@@ -7,16 +7,26 @@ use serde_json::{Map, Value};
 use crate::resource::Resource;
 use crate::server::core_event;
 use crate::status::ApiError;
-use crate::types::check::check;
+use crate::types::check::{check, check_metadata};
 use crate::types::protobuf::{self, is_protobuf};
 
-/// Reads a body: JSON, or the protobuf form of a built-in kind.
+/// Reads a body, which must be an object: JSON, or the protobuf form of a built-in kind.
 pub(crate) fn body_value(body: &[u8]) -> Result<Value, ApiError> {
     if is_protobuf(body) {
         return protobuf::decode(body).map_err(ApiError::bad_request);
     }
-    serde_json::from_slice(body)
-        .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
+    must_be_object(&value)?;
+    Ok(value)
+}
+
+/// Refuses anything but objects; everything after this may set fields.
+pub(crate) fn must_be_object(value: &Value) -> Result<(), ApiError> {
+    if value.is_object() {
+        return Ok(());
+    }
+    Err(ApiError::bad_request("the object provided is unrecognized: it must be a JSON object"))
 }
 
 /// Reads an object of the resource's kind.
@@ -34,10 +44,8 @@ pub(crate) fn object(body: &[u8], resource: &Resource) -> Result<Value, ApiError
 
 /// Refuses objects of another kind. Absent `kind` and `apiVersion` mean the resource's.
 pub(crate) fn check_kind(object: &Value, resource: &Resource) -> Result<(), ApiError> {
-    let Some(map) = object.as_object() else {
-        return Err(ApiError::bad_request("the object provided is unrecognized: it must be a JSON object"));
-    };
-    let text = |k: &str| map.get(k).and_then(Value::as_str).filter(|t| !t.is_empty());
+    must_be_object(object)?;
+    let text = |k: &str| object.get(k).and_then(Value::as_str).filter(|t| !t.is_empty());
     let (kind, version) = (text("kind"), text("apiVersion"));
     if kind.is_some_and(|k| k != resource.kind) || version.is_some_and(|v| v != resource.api_version()) {
         let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());
@@ -81,16 +89,14 @@ pub(crate) fn check_fields(
     object: &mut Value,
     validation: Option<&str>,
 ) -> Result<Vec<String>, ApiError> {
+    must_be_object(object)?;
     drop_nulls(object);
-    if resource.custom.is_some() {
-        return Ok(Vec::new());
-    }
     // Events are checked in the form in which they are stored.
     let (version, kind) = match resource.group.as_str() {
         "events.k8s.io" => ("v1".to_string(), "Event"),
         _ => (resource.api_version(), resource.kind.as_str()),
     };
-    let findings = check(&version, kind, object);
+    let findings = if resource.custom.is_some() { check_metadata(object) } else { check(&version, kind, object) };
     let refuse = |why: String| {
         let (kind, version) = (&resource.kind, &resource.version);
         ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))

@@ -12,7 +12,7 @@ const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the token's volume asks for: an hour and seven seconds, by which the real server recognises its own.
 const TOKEN_SECONDS: i64 = 3607;
 
-fn name_of<'a>(pod: &'a Value) -> &'a str {
+fn name_of(pod: &Value) -> &str {
     pod["metadata"]["name"].as_str().unwrap_or_default()
 }
 

@@ -271,15 +271,11 @@ pub(crate) fn change(resource: &Resource, live: &Value, new: &Value) -> Vec<Fiel
             }
         }
         ("node.k8s.io", "runtimeclasses") => immutable("handler"),
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if live["roleRef"] != new["roleRef"] {
-                errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") if live["roleRef"] != new["roleRef"] => {
+            errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
         }
-        ("scheduling.k8s.io", "priorityclasses") => {
-            if live["value"] != new["value"] {
-                errors.push(FieldError::forbidden("value", "may not be changed in an update."));
-            }
+        ("scheduling.k8s.io", "priorityclasses") if live["value"] != new["value"] => {
+            errors.push(FieldError::forbidden("value", "may not be changed in an update."));
         }
         ("storage.k8s.io", "storageclasses") => {
             immutable("provisioner");

@@ -91,7 +91,7 @@ pub(crate) fn is_finished(resource: &Resource, object: &Value) -> bool {
     metadata["deletionTimestamp"].is_string()
         && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
         && is_empty_list(&metadata["finalizers"])
-        && !(resource.is("", "namespaces") && !is_empty_list(&object["spec"]["finalizers"]))
+        && (!resource.is("", "namespaces") || is_empty_list(&object["spec"]["finalizers"]))
 }
 
 /// The finalizers after a delete with this policy.

@@ -134,6 +134,9 @@ fn evict(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let eviction: Value = decode::body_value(body)?;
     let pod = existing(call)?;
     let mut options = eviction["deleteOptions"].clone();
+    if !options.is_object() {
+        options = json!({});
+    }
     if call.dry_run() {
         options["dryRun"] = json!(["All"]);
     }
@@ -185,6 +188,9 @@ fn bind(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
 
 fn token(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let mut request: Value = decode::body_value(body)?;
+    if !request["spec"].is_object() {
+        request["spec"] = json!({});
+    }
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let error = FieldError::invalid(

@@ -23,6 +23,15 @@ pub(crate) fn check(api_version: &str, kind: &str, object: &mut Value) -> Findin
     findings
 }
 
+/// As [`check`], of the metadata alone: all that is known of custom resources.
+pub(crate) fn check_metadata(object: &mut Value) -> Findings {
+    let mut findings = Findings::default();
+    if let Some(metadata) = object.get_mut("metadata") {
+        value(&Kind::Type("metav1.ObjectMeta"), metadata, "metav1.ObjectMeta", "metadata", &mut findings);
+    }
+    findings
+}
+
 fn fields(owner: &'static str, map: &mut Map<String, Value>, at: &str, findings: &mut Findings) {
     let mut unknown = Vec::new();
     for (name, child) in map.iter_mut() {

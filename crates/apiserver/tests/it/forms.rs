@@ -156,3 +156,60 @@ async fn bodies_of_other_forms_are_refused_in_words() {
     assert_eq!(code, 400, "{answer}");
     assert_eq!(raw(&server, "POST", "/api/v1/namespaces/default/configmaps", &[], json!({"metadata": 1})).await.0, 400);
 }
+
+/// Nothing that a client can send makes the server panic (a panic would end the test).
+#[tokio::test]
+async fn odd_bodies_are_answered() {
+    let (server, _client) = server();
+    let map = json!({"metadata": {"name": "a"}, "data": {"k": "v"}});
+    raw(&server, "POST", "/api/v1/namespaces/default/configmaps", &[], map).await;
+    let bodies = [
+        json!([]),
+        json!("x"),
+        json!(1),
+        json!({"metadata": []}),
+        json!({"metadata": {"labels": "x"}}),
+        json!({"metadata": {"managedFields": [{"operation": "Apply", "fieldsV1": {"x": 1}}]}}),
+        json!({"metadata": {"finalizers": "x"}}),
+        json!({"spec": "x", "status": "x", "data": []}),
+        json!({"spec": {"template": [], "selector": 1, "containers": {}}}),
+        json!({"deleteOptions": "x", "spec": []}),
+        json!([{"op": "replace", "path": "", "value": []}]),
+        json!([{"op": "add", "path": "/metadata", "value": "x"}]),
+        json!({"rules": {}, "subjects": 1, "roleRef": []}),
+    ];
+    let paths = [
+        "/api/v1/namespaces/default/configmaps",
+        "/api/v1/namespaces/default/configmaps/a",
+        "/api/v1/namespaces/default/pods",
+        "/api/v1/namespaces/default/pods/a/eviction",
+        "/api/v1/namespaces/default/pods/a/binding",
+        "/api/v1/namespaces/default/services",
+        "/api/v1/namespaces/default/serviceaccounts/default",
+        "/api/v1/namespaces/default/serviceaccounts/default/token",
+        "/api/v1/namespaces/default/status",
+        "/api/v1/namespaces/default/finalize",
+        "/api/v1/namespaces/default",
+        "/apis/batch/v1/namespaces/default/jobs",
+        "/apis/apps/v1/namespaces/default/daemonsets",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/view",
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/cluster-admin",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+    ];
+    for path in paths {
+        for body in &bodies {
+            for method in ["POST", "PUT", "DELETE"] {
+                let (code, _, _) = raw(&server, method, &format!("{path}?dryRun=All"), &[], body.clone()).await;
+                assert!((200..600).contains(&code));
+            }
+            for kind in ["json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"] {
+                let content_type = format!("application/{kind}");
+                let headers = [("content-type", content_type.as_str())];
+                let path = format!("{path}?dryRun=All&fieldManager=t&force=true");
+                let (code, _, _) = raw(&server, "PATCH", &path, &headers, body.clone()).await;
+                assert!((200..600).contains(&code));
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Ten thousand of everything.
+//! Thousands of objects.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{raw, server};
 
 #[tokio::test]
-async fn ten_thousand_pods_do_not_slow_down_the_next_one() {
+async fn five_thousand_pods_do_not_slow_down_the_next_one() {
     let (server, _client) = server();
     let path = "/api/v1/namespaces/default/pods";
     let pod = |i: usize| {
@@ -26,10 +26,10 @@ async fn ten_thousand_pods_do_not_slow_down_the_next_one() {
         }
     };
     let first = batch(0, 1000).await;
-    batch(1000, 9000).await;
-    let last = batch(9000, 10_000).await;
-    // Generous: a scan of the store for each write would be ten times slower here, not twice.
-    assert!(last < first * 4 + Duration::from_millis(500), "first thousand {first:?}, last thousand {last:?}");
+    batch(1000, 4000).await;
+    let last = batch(4000, 5000).await;
+    // Generous: a scan of the store for each write would make the last thousand several times slower.
+    assert!(last < first * 3 + Duration::from_millis(500), "first thousand {first:?}, last thousand {last:?}");
     let start = Instant::now();
     for i in 0..200 {
         let query = format!("{path}?labelSelector=job%3Dj{i}");
