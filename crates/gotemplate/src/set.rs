@@ -79,6 +79,23 @@ impl TemplateSet {
         Ok(())
     }
 
+    /// A [`TemplateSet::fork`] with the templates of a text in it. `name` stands for the text itself even when that is
+    /// blank and a template of that name exists: this is a text to be executed, not a redefinition.
+    ///
+    /// # Errors
+    /// [`Error::Parse`].
+    pub fn fork_with(self: &Arc<Self>, name: &str, text: &str) -> Result<TemplateSet, Error> {
+        let mut fork = self.fork();
+        for tree in parse::parse(name, text, &self.functions)? {
+            if &*tree.name == name {
+                fork.own.insert(tree.name.clone(), Arc::new(tree));
+            } else {
+                fork.add(Arc::new(tree));
+            }
+        }
+        Ok(fork)
+    }
+
     fn add(&mut self, tree: Arc<Tree>) {
         if is_empty(&tree.source, tree.root) && self.lookup(&tree.name).is_some() {
             return;

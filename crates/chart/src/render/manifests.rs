@@ -176,17 +176,17 @@ fn head(content: &str) -> Result<Head, String> {
             return Err(decode(other, &format!("struct field SimpleHead.metadata of type {METADATA_TYPE}")));
         }
     };
-    head.name = text(metadata, "name", "SimpleHead.metadata.name")?;
+    head.name = text(metadata, "name", ".metadata.name")?;
     match metadata.get("annotations") {
         None | Some(Value::Null) => {}
         Some(Value::Object(annotations)) => {
             for key in annotations.keys() {
-                let value = text(annotations, key, "SimpleHead.metadata.annotations")?;
+                let value = text(annotations, key, ".metadata.annotations")?;
                 head.annotations.insert(key.clone(), value);
             }
         }
         Some(other) => {
-            let field = "struct field SimpleHead.metadata.annotations of type map[string]string";
+            let field = "struct field .metadata.annotations of type map[string]string";
             return Err(decode(other, field));
         }
     }

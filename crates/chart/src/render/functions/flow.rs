@@ -61,16 +61,12 @@ fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<HashMap<Str, usiz
 
 fn tpl(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
-    // Nothing to execute; and a blank text would not replace the one that it may stand in.
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Value::Str(text));
-    }
     let Some(outer) = run.templates().cloned() else {
         return Err("tpl: there is no template set".into());
     };
     let quoted = || gotemplate::quote::quoted(&text);
-    let mut set = outer.fork();
-    set.parse(ANONYMOUS, &text.lossy())
+    let set = outer
+        .fork_with(ANONYMOUS, &text.lossy())
         .map_err(|e| FuncError::Wrapped(format!("cannot parse template {}: {e}", quoted()), e))?;
     let output = Arc::new(set)
         .execute(ANONYMOUS, &args[1], run)
