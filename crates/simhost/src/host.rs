@@ -318,7 +318,6 @@ fn install(spec: &HostSpec, dir: &Path, root: &Path) -> io::Result<()> {
     fs::write(dir.join(SPEC), serde_json::to_vec_pretty(spec)?)?;
     let tree = Tree { root: &fresh, spec };
     populate::install(&tree, &machine_id(spec, dir))?;
-    populate::boot(&tree)?;
     fs::rename(&fresh, root)
 }
 

@@ -97,6 +97,11 @@ impl Systemd {
     }
 }
 
+/// A directory for a host, in memory where that is possible: hosts are many small files.
+pub(crate) fn disk() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub(crate) async fn start(kind: HostKind, dir: &Path) -> Host {
     Host::start(HostSpec::new("node-1", kind), dir).await.unwrap()
 }

@@ -147,7 +147,7 @@ pub(crate) async fn outcome(host: &Host, systemd: &Systemd, config: &str, drop_i
 }
 
 async fn all_cases(version: &str, kind: HostKind) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let mut spec = HostSpec::new("node-1", kind);
     spec.runtime_version = Some(version.to_owned());
     let host = Host::start(spec, directory.path()).await.unwrap();
@@ -190,7 +190,7 @@ async fn containerd_2_2_has_directories_of_hosts() {
 
 #[tokio::test]
 async fn a_failed_start_leaves_the_daemons_words_and_is_tried_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd17, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let good = std::fs::read(host.path("/etc/containerd/config.toml")).unwrap();

@@ -6,7 +6,7 @@ use simhost::HostKind;
 
 #[tokio::test]
 async fn crio_ignores_a_broken_handler_and_refuses_broken_toml() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Crio, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     assert_eq!(handlers(&host).await, ["crun", "runc"]);
@@ -47,7 +47,7 @@ async fn crio_ignores_a_broken_handler_and_refuses_broken_toml() {
 
 #[tokio::test]
 async fn containerd_without_cri_answers_unimplemented() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd17, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     std::fs::write(host.path("/etc/containerd/config.toml"), "disabled_plugins = [\"cri\"]\n").unwrap();
@@ -61,7 +61,7 @@ async fn containerd_without_cri_answers_unimplemented() {
 
 #[tokio::test]
 async fn containerd_1_is_not_initialised_at_once() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd17, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     // A busy machine may be too late to see it at the first try.
@@ -83,7 +83,7 @@ async fn containerd_1_is_not_initialised_at_once() {
 
 #[tokio::test]
 async fn a_missing_configuration_means_the_defaults() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd22, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     append(
@@ -101,7 +101,7 @@ async fn a_missing_configuration_means_the_defaults() {
 
 #[tokio::test]
 async fn k3s_waits_forever_for_a_cri_that_does_not_come() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::K3s, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let drop_in = "/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d/x.toml";
@@ -116,7 +116,7 @@ async fn k3s_waits_forever_for_a_cri_that_does_not_come() {
 
 #[tokio::test]
 async fn a_broken_template_keeps_k3s_down() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::K3sAgent, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let template = "/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.tmpl";
@@ -130,7 +130,7 @@ async fn a_broken_template_keeps_k3s_down() {
 
 #[tokio::test]
 async fn k0s_merges_what_configures_the_cri_and_imports_the_rest() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::K0s, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     append(&host, "/etc/k0s/containerd.d/debug.toml", "version = 2\n[debug]\nlevel = 'debug'\n");

@@ -8,7 +8,7 @@ const HANDLER: &str = "\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runt
 
 #[tokio::test]
 async fn a_runtime_may_refuse_whatever_is_new() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd21, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let before = std::fs::read(host.path("/etc/containerd/config.toml")).unwrap();
@@ -24,7 +24,7 @@ async fn a_runtime_may_refuse_whatever_is_new() {
 
 #[tokio::test]
 async fn a_runtime_may_stay_down_and_come_back() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Crio, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let mut watch = host.watch_runtime();
@@ -39,7 +39,7 @@ async fn a_runtime_may_stay_down_and_come_back() {
 
 #[tokio::test]
 async fn a_restart_may_hang_until_the_fault_is_taken_back() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd17, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     host.inject(|faults| faults.hang_restart = true);
@@ -53,7 +53,7 @@ async fn a_restart_may_hang_until_the_fault_is_taken_back() {
 
 #[tokio::test]
 async fn answers_may_be_slow_and_handlers_missing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd21, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     append(&host, "/etc/containerd/config.toml", HANDLER);

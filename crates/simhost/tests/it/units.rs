@@ -9,7 +9,7 @@ const UNIT: &str = "[Unit]\nDescription=A snapshotter\nBefore=containerd.service
 
 #[tokio::test]
 async fn a_unit_of_ours_is_enabled_runs_and_leaves_no_trace() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd17, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let before = host.manifest().unwrap();
@@ -55,7 +55,7 @@ fn command<'a>(program: &'a str, arguments: &[&'a str]) -> Variant<'a> {
 
 #[tokio::test]
 async fn a_transient_timer_runs_a_program_of_the_host() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd21, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     append(
@@ -103,7 +103,7 @@ async fn a_transient_timer_runs_a_program_of_the_host() {
 
 #[tokio::test]
 async fn a_property_that_systemd_does_not_know_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd21, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     let error = systemd
@@ -123,7 +123,7 @@ async fn a_property_that_systemd_does_not_know_is_refused() {
 
 #[tokio::test]
 async fn another_containerd_runs_when_a_drop_in_names_it() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = crate::bus::disk();
     let host = start(HostKind::Containerd17, directory.path()).await;
     let systemd = Systemd::connect(&host).await;
     append(
