@@ -78,7 +78,9 @@ fn eq_other(a: &Value, b: &Value) -> Result<bool, FuncError> {
         let text = format!("non-comparable types {}: {}, {}: {second}", shown(a), a.type_name(), b.type_name());
         return Err(text.into());
     }
+    let kind = a.kind();
     match (a, b) {
+        (Value::Object(a), Value::Object(b)) if kind == Kind::Pointer => Ok(std::sync::Arc::ptr_eq(a, b)),
         (Value::Object(a), Value::Object(b)) => Ok(a.equals(&**b)),
         _ if a.is_nil_or_nil_list() || b.is_nil_or_nil_list() => Ok(a.is_nil_or_nil_list() == b.is_nil_or_nil_list()),
         _ => Err(format!("non-comparable type {}: {}", shown(b), b.type_name()).into()),

@@ -50,8 +50,6 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
         "inf" | "infinity" if negative => Some(f64::NEG_INFINITY),
         "inf" | "infinity" => Some(f64::INFINITY),
         "nan" if lower == "nan" => Some(f64::NAN),
-        // Underscores belong to constants of programs only, unless the number has a base prefix.
-        _ if text.contains('_') && !body.starts_with("0x") => None,
         _ => number::parse_float(text),
     }
 }

@@ -91,8 +91,7 @@ fn build(cert: &str, key: &str) -> CallResult {
     };
     let (cert, key) = (text(cert, "certificate")?, text(key, "private key")?);
     let block = Pem::find(&cert).ok_or("unable to decode certificate")?;
-    Parsed::new(&block.bytes)
-        .ok_or("error parsing certificate: decodedCert.Bytes: x509: malformed certificate")?;
+    Parsed::new(&block.bytes).ok_or("error parsing certificate: decodedCert.Bytes: x509: malformed certificate")?;
     PrivateKey::from_pem(&key).map_err(|error| format!("error parsing private key: {error}"))?;
     Ok(Value::object(Certificate { cert, key }))
 }
@@ -216,10 +215,8 @@ fn name(common_name: &str) -> Vec<u8> {
     }
     let printable = |b: u8| b.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&b);
     let tag = if common_name.bytes().all(printable) { der::PRINTABLE_STRING } else { der::UTF8_STRING };
-    let attribute = der::sequence(&[
-        &der::element(der::OBJECT_ID, COMMON_NAME),
-        &der::element(tag, common_name.as_bytes()),
-    ]);
+    let attribute =
+        der::sequence(&[&der::element(der::OBJECT_ID, COMMON_NAME), &der::element(tag, common_name.as_bytes())]);
     der::sequence(&[&der::element(der::SET, &attribute)])
 }
 

@@ -1,9 +1,9 @@
 //! Reading dates by Go layouts.
 
-use jiff::civil::{Date, DateTime, Time as Clock};
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
-use crate::datetime::Time;
+use crate::calendar::{DAY, date_of, days_in, days_of};
+use crate::datetime::{Time, Zone, moment_of, offset_of};
 use crate::layout::{MONTHS, Part, WEEKDAYS, next_part};
 
 /// A text that does not fit its layout, in Go's words.
@@ -68,7 +68,8 @@ pub(crate) fn parse(layout: &str, value: &str, local: &TimeZone) -> Result<Time,
     if !rest.is_empty() {
         return Err(error(format!(": extra text: {}", quoted(rest))));
     }
-    found.date().and_then(|date| found.moment(date, local)).map_err(|what| error(format!(": {what} out of range")))
+    let days = found.date().map_err(|what| error(format!(": {what} out of range")))?;
+    Ok(found.moment(days, local))
 }
 
 /// Skips the literal text of a layout; a blank in it stands for any number of blanks.
@@ -300,62 +301,56 @@ fn offset<'v>(
 }
 
 impl Found {
-    /// The calendar date; the error is what is out of range.
-    fn date(&self) -> Result<Date, &'static str> {
-        let year = i16::try_from(self.year).map_err(|_| "year")?;
+    /// Days since 1970 of the date; the error is what is out of range.
+    fn date(&self) -> Result<i64, &'static str> {
         if let Some(year_day) = self.year_day {
-            let first = Date::new(year, 1, 1).map_err(|_| "year")?;
-            if !(1..=i64::from(first.days_in_year())).contains(&year_day) {
+            let first = days_of(self.year, 1, 1);
+            if !(1..=days_of(self.year + 1, 1, 1) - first).contains(&year_day) {
                 return Err("day-of-year");
             }
-            let date = first.checked_add(jiff::Span::new().days(year_day - 1)).map_err(|_| "day-of-year")?;
-            let agrees = self.month.is_none_or(|m| m == i64::from(date.month()))
-                && self.day.is_none_or(|d| d == i64::from(date.day()));
-            return if agrees { Ok(date) } else { Err("day-of-year does not match month or day,") };
+            let days = first + year_day - 1;
+            let (_, month, day) = date_of(days);
+            if self.month.is_some_and(|m| m != month) || self.day.is_some_and(|d| d != day) {
+                return Err("day-of-year does not match");
+            }
+            return Ok(days);
         }
         let (month, day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
-        let day = i8::try_from(day).map_err(|_| "day")?;
-        Date::new(year, month as i8, day).map_err(|_| "day")
+        if !(1..=days_in(self.year, month)).contains(&day) {
+            return Err("day");
+        }
+        Ok(days_of(self.year, month, day))
     }
 
-    fn moment(&self, date: Date, local: &TimeZone) -> Result<Time, &'static str> {
+    /// The moment on that date.
+    fn moment(&self, days: i64, local: &TimeZone) -> Time {
         let hour = match (self.afternoon, self.hour) {
             (Some(true), hour) if hour < 12 => hour + 12,
             (Some(false), 12) => 0,
             (_, hour) => hour,
         };
-        let clock = Clock::new(hour as i8, self.minute as i8, self.second as i8, self.nanosecond as i32);
-        let civil = DateTime::from_parts(date, clock.map_err(|_| "time")?);
-        let at = |zone: &TimeZone| {
-            zone.to_ambiguous_zoned(civil).compatible().map(|zoned| zoned.timestamp()).map_err(|_| "year")
+        let shown = days * DAY + hour * 3600 + self.minute * 60 + self.second;
+        let known = |seconds: i64, zone: &TimeZone| Time::in_zone(seconds, self.nanosecond, Zone::Known(zone.clone()));
+        let fixed = |offset: i64| {
+            let zone = Zone::Fixed { name: self.zone.clone(), offset };
+            Time::in_zone(shown - offset, self.nanosecond, zone)
         };
         if self.utc {
-            return Ok(Time::new(at(&TimeZone::UTC)?, TimeZone::UTC));
+            return known(shown, &TimeZone::UTC);
         }
-        if let Some(seconds) = self.offset {
-            let offset = Offset::from_seconds(seconds as i32).map_err(|_| "time zone offset")?;
-            let moment = at(&TimeZone::fixed(offset))?;
-            let info = local.to_offset_info(moment);
-            let same_name = self.zone.is_empty() || info.abbreviation() == self.zone;
-            if info.offset() == offset && same_name {
-                return Ok(Time::new(moment, local.clone()));
-            }
-            return Ok(Time::in_fixed(moment, self.zone.clone(), seconds as i32));
+        if let Some(offset) = self.offset {
+            // The local zone, when it could have written this.
+            let (here, name) = offset_of(local, shown - offset);
+            let is_local = here == offset && (self.zone.is_empty() || name == self.zone);
+            return if is_local { known(shown - offset, local) } else { fixed(offset) };
         }
-        if !self.zone.is_empty() {
-            return Ok(self.named_zone(at(local)?, at(&TimeZone::UTC)?, local));
+        let moment = moment_of(local, shown);
+        if self.zone.is_empty() || offset_of(local, moment).1 == self.zone {
+            return known(moment, local);
         }
-        Ok(Time::new(at(local)?, local.clone()))
-    }
-
-    /// A zone known by its abbreviation only: the local one if it has that, else one without an offset.
-    fn named_zone(&self, in_local: jiff::Timestamp, in_utc: jiff::Timestamp, local: &TimeZone) -> Time {
-        if local.to_offset_info(in_local).abbreviation() == self.zone {
-            return Time::new(in_local, local.clone());
-        }
-        let hours: i32 = self.zone.strip_prefix("GMT").and_then(|hours| hours.parse().ok()).unwrap_or(0);
-        let offset = hours * 3600;
-        let moment = jiff::Timestamp::from_second(in_utc.as_second() - i64::from(offset)).unwrap_or(in_utc);
-        Time::in_fixed(moment, self.zone.clone(), offset)
+        // An abbreviation says nothing about the offset. Behind GMT it is shown, but the time counts as UTC all the same.
+        let hours: i64 = self.zone.strip_prefix("GMT").and_then(|hours| hours.parse().ok()).unwrap_or(0);
+        let zone = Zone::Fixed { name: self.zone.clone(), offset: hours * 3600 };
+        Time::in_zone(shown, self.nanosecond, zone)
     }
 }

@@ -67,7 +67,7 @@ fn formats(table: &mut Functions, env: &Env) {
     });
     table.fixed("unixEpoch", &[T], |_, args| {
         let time = any(args, 0).downcast::<Time>().cloned().unwrap_or_else(Time::zero);
-        Ok(time.timestamp().as_nanosecond().div_euclid(i128::from(SECOND)).to_string().into())
+        Ok(time.unix().to_string().into())
     });
 }
 

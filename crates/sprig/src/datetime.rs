@@ -4,16 +4,18 @@ use std::fmt;
 
 use gotemplate::{CallResult, Method, NamedType, Object, Run, Signature, Type, Value};
 use jiff::Timestamp;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
 use crate::args::{int, utf8};
-use crate::duration::{DURATION, Duration};
+use crate::calendar::{DAY, date_of, days_of, weekday_of};
+use crate::duration::{DURATION, Duration, SECOND};
 use crate::layout::{self, Fields, MONTHS, WEEKDAYS};
 
 /// A moment with the zone that it is shown in.
 #[derive(Clone, Debug)]
 pub struct Time {
-    at: Timestamp,
+    /// Nanoseconds since 1970.
+    at: i128,
     zone: Zone,
 }
 
@@ -21,24 +23,43 @@ pub struct Time {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Zone {
     Known(TimeZone),
-    Fixed { name: String, offset: i32 },
+    Fixed { name: String, offset: i64 },
+}
+
+const NANOSECONDS: i128 = SECOND as i128;
+
+/// Seconds east of UTC that a zone is at a moment, and what it is called then.
+pub(crate) fn offset_of(zone: &TimeZone, seconds: i64) -> (i64, String) {
+    // Beyond the years that the library knows, zones stay as they are at the end.
+    let seconds = seconds.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    let info = zone.to_offset_info(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH));
+    (i64::from(info.offset().seconds()), info.abbreviation().to_owned())
+}
+
+/// The moment at which clocks of a zone show so many seconds since 1970. Of two such moments, and for times that the
+/// zone skips, the choice is Go's.
+pub(crate) fn moment_of(zone: &TimeZone, shown: i64) -> i64 {
+    let (guess, _) = offset_of(zone, shown);
+    if guess == 0 {
+        return shown;
+    }
+    let (offset, _) = offset_of(zone, shown - guess);
+    shown - offset
 }
 
 impl Time {
     /// The moment, shown in the zone.
     pub fn new(at: Timestamp, zone: TimeZone) -> Time {
-        Time { at, zone: Zone::Known(zone) }
+        Time { at: at.as_nanosecond(), zone: Zone::Known(zone) }
     }
 
-    pub(crate) fn in_fixed(at: Timestamp, name: String, offset: i32) -> Time {
-        Time { at, zone: Zone::Fixed { name, offset } }
+    pub(crate) fn in_zone(seconds: i64, nanoseconds: i64, zone: Zone) -> Time {
+        Time { at: i128::from(seconds) * NANOSECONDS + i128::from(nanoseconds), zone }
     }
 
-    /// Seconds since 1970 as a moment in UTC; far away ones are the farthest that there are.
+    /// Seconds since 1970.
     pub(crate) fn from_unix(seconds: i64, zone: TimeZone) -> Time {
-        let limit = |t: Timestamp| t.as_second();
-        let seconds = seconds.clamp(limit(Timestamp::MIN), limit(Timestamp::MAX));
-        Time::new(Timestamp::from_second(seconds).unwrap_or(Timestamp::MIN), zone)
+        Time::in_zone(seconds, 0, Zone::Known(zone))
     }
 
     /// Go's zero time, the start of year 1.
@@ -46,57 +67,58 @@ impl Time {
         Time::from_unix(-62_135_596_800, TimeZone::UTC)
     }
 
-    /// The moment.
+    /// The moment; far away ones are the farthest that a timestamp can hold.
     pub fn timestamp(&self) -> Timestamp {
-        self.at
+        let limits = Timestamp::MIN.as_nanosecond()..=Timestamp::MAX.as_nanosecond();
+        Timestamp::from_nanosecond(self.at.clamp(*limits.start(), *limits.end())).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Whole seconds since 1970.
+    pub(crate) fn unix(&self) -> i64 {
+        self.at.div_euclid(NANOSECONDS) as i64
     }
 
     /// The same moment, shown in another zone.
     pub(crate) fn shown_in(&self, zone: TimeZone) -> Time {
-        Time::new(self.at, zone)
+        Time { at: self.at, zone: Zone::Known(zone) }
     }
 
     /// The moment so much later.
     pub(crate) fn plus(&self, duration: Duration) -> Time {
-        let nanoseconds = self.at.as_nanosecond() + i128::from(duration.0);
-        let limits = Timestamp::MIN.as_nanosecond()..=Timestamp::MAX.as_nanosecond();
-        let nanoseconds = nanoseconds.clamp(*limits.start(), *limits.end());
-        Time { at: Timestamp::from_nanosecond(nanoseconds).unwrap_or(self.at), zone: self.zone.clone() }
+        Time { at: self.at + i128::from(duration.0), zone: self.zone.clone() }
     }
 
     /// How much later this is than another moment; far apart ones are as far apart as a duration can say.
     pub(crate) fn since(&self, other: &Time) -> Duration {
-        let n = self.at.as_nanosecond() - other.at.as_nanosecond();
+        let n = self.at - other.at;
         Duration(n.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
     }
 
-    fn zone(&self) -> TimeZone {
+    /// Seconds east of UTC and the zone's abbreviation.
+    fn offset(&self) -> (i64, String) {
         match &self.zone {
-            Zone::Known(zone) => zone.clone(),
-            Zone::Fixed { offset, .. } => Offset::from_seconds(*offset).map_or(TimeZone::UTC, TimeZone::fixed),
+            Zone::Known(zone) => offset_of(zone, self.unix()),
+            Zone::Fixed { name, offset } => (*offset, name.clone()),
         }
     }
 
     pub(crate) fn fields(&self) -> Fields {
-        let zone = self.zone();
-        let civil = zone.to_datetime(self.at);
-        let info = zone.to_offset_info(self.at);
-        let name = match &self.zone {
-            Zone::Known(_) => info.abbreviation().to_owned(),
-            Zone::Fixed { name, .. } => name.clone(),
-        };
+        let (offset, zone) = self.offset();
+        let shown = self.unix() + offset;
+        let (days, second) = (shown.div_euclid(DAY), shown.rem_euclid(DAY) as usize);
+        let (year, month, day) = date_of(days);
         Fields {
-            year: i64::from(civil.year()),
-            month: civil.month() as usize,
-            day: civil.day() as usize,
-            year_day: civil.day_of_year() as usize,
-            weekday: civil.weekday().to_sunday_zero_offset() as usize,
-            hour: civil.hour() as usize,
-            minute: civil.minute() as usize,
-            second: civil.second() as usize,
-            nanosecond: civil.subsec_nanosecond() as usize,
-            offset: info.offset().seconds(),
-            zone: name,
+            year,
+            month: month as usize,
+            day: day as usize,
+            year_day: (days - days_of(year, 1, 1) + 1) as usize,
+            weekday: weekday_of(days) as usize,
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+            nanosecond: self.at.rem_euclid(NANOSECONDS) as usize,
+            offset,
+            zone,
         }
     }
 
@@ -107,15 +129,17 @@ impl Time {
 
     /// The date so many years, months and days later, by the calendar: the 31st of a short month runs over.
     fn plus_date(&self, years: i64, months: i64, days: i64) -> Option<Time> {
-        let zone = self.zone();
-        let civil = zone.to_datetime(self.at);
-        let month = i64::from(civil.month()) - 1 + months;
-        let year = i16::try_from(i64::from(civil.year()) + years + month.div_euclid(12)).ok()?;
-        let first = jiff::civil::Date::new(year, month.rem_euclid(12) as i8 + 1, 1).ok()?;
-        let span = jiff::Span::new().try_days(i64::from(civil.day()) - 1 + days).ok()?;
-        let date = first.checked_add(span).ok()?;
-        let at = zone.to_ambiguous_zoned(date.to_datetime(civil.time())).compatible().ok()?.timestamp();
-        Some(Time { at, zone: self.zone.clone() })
+        let fields = self.fields();
+        // Farther than this there are no moments; nearer nothing can overflow.
+        let sane = |n: i64| (-1_000_000_000..=1_000_000_000).contains(&n).then_some(n);
+        let (years, months, days) = (sane(years)?, sane(months)?, sane(days)?);
+        let day = days_of(fields.year + years, fields.month as i64 + months, fields.day as i64 + days);
+        let shown = day * DAY + (fields.hour * 3600 + fields.minute * 60 + fields.second) as i64;
+        let seconds = match &self.zone {
+            Zone::Known(zone) => moment_of(zone, shown),
+            Zone::Fixed { offset, .. } => shown - offset,
+        };
+        Some(Time::in_zone(seconds, fields.nanosecond as i64, self.zone.clone()))
     }
 }
 
@@ -178,9 +202,9 @@ impl Object for Named {
         self.basic()
     }
     fn equals(&self, other: &dyn Object) -> bool {
-        (other as &dyn std::any::Any).downcast_ref::<Named>().is_some_and(|other| {
-            std::ptr::eq(self.kind, other.kind) && self.number == other.number
-        })
+        (other as &dyn std::any::Any)
+            .downcast_ref::<Named>()
+            .is_some_and(|other| std::ptr::eq(self.kind, other.kind) && self.number == other.number)
     }
 }
 
@@ -219,7 +243,7 @@ fn stepped(time: &Time, step: Duration, half_up: bool) -> Time {
     if step.0 <= 0 {
         return time.clone();
     }
-    let since = time.at.as_nanosecond() - Time::zero().at.as_nanosecond();
+    let since = time.at - Time::zero().at;
     let step = i128::from(step.0);
     let rest = since.rem_euclid(step);
     let back = if half_up && rest * 2 >= step { rest - step } else { rest };
@@ -229,10 +253,10 @@ fn stepped(time: &Time, step: Duration, half_up: bool) -> Time {
 static METHODS: [Method; 26] = [
     method!("Format", TEXT, |t, args| t.format(&utf8(args, 0))),
     method!("String", NONE, |t, _args| t.to_string()),
-    method!("Unix", NONE, |t, _args| Value::Int64(t.at.as_second() - i64::from(t.at.subsec_nanosecond() < 0))),
-    method!("UnixMilli", NONE, |t, _args| Value::Int64(t.at.as_nanosecond().div_euclid(1_000_000) as i64)),
-    method!("UnixMicro", NONE, |t, _args| Value::Int64(t.at.as_nanosecond().div_euclid(1_000) as i64)),
-    method!("UnixNano", NONE, |t, _args| Value::Int64(t.at.as_nanosecond() as i64)),
+    method!("Unix", NONE, |t, _args| Value::Int64(t.unix())),
+    method!("UnixMilli", NONE, |t, _args| Value::Int64(t.at.div_euclid(1_000_000) as i64)),
+    method!("UnixMicro", NONE, |t, _args| Value::Int64(t.at.div_euclid(1_000) as i64)),
+    method!("UnixNano", NONE, |t, _args| Value::Int64(t.at as i64)),
     method!("Year", NONE, |t, _args| t.fields().year),
     method!("Month", NONE, |t, _args| {
         let month = t.fields().month;

@@ -46,14 +46,12 @@ fn entries(table: &mut Functions) {
         Ok(any(args, 0).clone())
     });
     table.fixed("unset", &[M, S], |_, args| {
-        if let Some(map) = map(args, 0) {
-            map.remove(text(args, 1));
-        }
-        Ok(any(args, 0).clone())
+        // There is no nil map here; an empty one stands for it.
+        let map = map(args, 0).cloned().unwrap_or_default();
+        map.remove(text(args, 1));
+        Ok(map.into())
     });
-    table.fixed("hasKey", &[M, S], |_, args| {
-        Ok(map(args, 0).is_some_and(|map| map.contains(text(args, 1))).into())
-    });
+    table.fixed("hasKey", &[M, S], |_, args| Ok(map(args, 0).is_some_and(|map| map.contains(text(args, 1))).into()));
 }
 
 fn selections(table: &mut Functions) {
@@ -90,7 +88,6 @@ fn selections(table: &mut Functions) {
 fn merged(args: &[Value], overwrite: bool) -> CallResult {
     let target = match map(args, 0) {
         Some(target) => target.clone(),
-        None if rest(args, 1).iter().all(Value::is_nil) => return Ok(Value::Nil),
         None => Map::new(),
     };
     for source in rest(args, 1).iter().filter_map(Value::as_map) {

@@ -150,8 +150,7 @@ const NONE: Signature = Signature::fixed(&[]);
 static UNIT_PARAMS: [Type; 1] = [Type::Named(&DURATION)];
 
 /// The type `time.Duration`.
-pub(crate) static DURATION: NamedType =
-    NamedType { name: "time.Duration", underlying: Type::Int64, methods: &METHODS };
+pub(crate) static DURATION: NamedType = NamedType { name: "time.Duration", underlying: Type::Int64, methods: &METHODS };
 
 macro_rules! method {
     ($name:literal, $signature:expr, |$duration:ident, $args:ident| $body:expr) => {

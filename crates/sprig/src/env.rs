@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
+type Clock = dyn Fn() -> Zoned + Send + Sync;
+type Random = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// The sources of time and randomness.
 #[derive(Clone)]
 pub struct Env {
-    clock: Arc<dyn Fn() -> Zoned + Send + Sync>,
-    random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    clock: Arc<Clock>,
+    random: Arc<Random>,
 }
 
 impl Env {

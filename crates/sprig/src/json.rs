@@ -23,18 +23,13 @@ pub(crate) fn register(table: &mut Functions) {
     for (name, writer) in [("toJson", compact), ("toPrettyJson", pretty)] {
         table.fixed(name, A, move |_, args| Ok(writer(any(args, 0)).unwrap_or_default().into()));
     }
-    for (name, writer) in [
-        ("mustToJson", compact),
-        ("mustToPrettyJson", pretty),
-        ("toRawJson", raw),
-        ("mustToRawJson", raw),
-    ] {
+    for (name, writer) in
+        [("mustToJson", compact), ("mustToPrettyJson", pretty), ("toRawJson", raw), ("mustToRawJson", raw)]
+    {
         table.fixed(name, A, move |_, args| Ok(writer(any(args, 0)).map_err(failed)?.into()));
     }
     table.fixed("fromJson", &[Type::Str], |_, args| Ok(decode(&text(args, 0)).unwrap_or_default()));
-    table.fixed("mustFromJson", &[Type::Str], move |_, args| -> CallResult {
-        decode(&text(args, 0)).map_err(failed)
-    });
+    table.fixed("mustFromJson", &[Type::Str], move |_, args| -> CallResult { decode(&text(args, 0)).map_err(failed) });
 }
 
 /// A value that has no JSON, or a text that is none.
@@ -218,9 +213,7 @@ pub fn decode(text: &[u8]) -> Result<Value, JsonError> {
         return Err(reader.invalid("after top-level value"));
     }
     match reader.out_of_range {
-        Some(number) => Err(JsonError(format!(
-            "json: cannot unmarshal number {number} into Go value of type float64"
-        ))),
+        Some(number) => Err(JsonError(format!("json: cannot unmarshal number {number} into Go value of type float64"))),
         None => Ok(value),
     }
 }
@@ -256,6 +249,14 @@ impl Reader<'_> {
                 };
                 JsonError(format!("invalid character {shown} {context}"))
             }
+        }
+    }
+
+    /// As [`Reader::invalid`], where a blank would be wrong, too: Go takes the end for one.
+    fn broken(&self, context: &str) -> JsonError {
+        match self.peek() {
+            None => JsonError(format!("invalid character ' ' {context}")),
+            Some(_) => self.invalid(context),
         }
     }
 
@@ -340,7 +341,7 @@ impl Reader<'_> {
     fn literal(&mut self, word: &str, value: Value) -> Result<Value, JsonError> {
         for expected in word.bytes() {
             if self.peek() != Some(expected) {
-                return Err(self.invalid(&format!("in literal {word} (expecting '{}')", expected as char)));
+                return Err(self.broken(&format!("in literal {word} (expecting '{}')", expected as char)));
             }
             self.at += 1;
         }
@@ -349,7 +350,7 @@ impl Reader<'_> {
 
     fn digits(&mut self, context: &str) -> Result<(), JsonError> {
         if !self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            return Err(self.invalid(context));
+            return Err(self.broken(context));
         }
         while self.peek().is_some_and(|b| b.is_ascii_digit()) {
             self.at += 1;
@@ -420,7 +421,7 @@ impl Reader<'_> {
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(());
             }
-            _ => return Err(self.invalid("in string escape code")),
+            _ => return Err(self.broken("in string escape code")),
         };
         self.at += 1;
         out.push(simple);
@@ -447,7 +448,7 @@ impl Reader<'_> {
         let mut code = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|b| (b as char).to_digit(16));
-            code = code << 4 | digit.ok_or_else(|| self.invalid("in \\u hexadecimal character escape"))?;
+            code = code << 4 | digit.ok_or_else(|| self.broken("in \\u hexadecimal character escape"))?;
             self.at += 1;
         }
         Ok(code)

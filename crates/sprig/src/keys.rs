@@ -161,8 +161,9 @@ impl PrivateKey {
             "RSA" => RsaPrivateKey::from_pkcs1_der(&block.bytes)
                 .map(|key| PrivateKey::Rsa(Box::new(key)))
                 .map_err(|error| format!("parsing RSA private key from PEM: {error}")),
-            "EC" => sec1(&block.bytes, None)
-                .ok_or_else(|| "parsing EC private key from PEM: not a P-256 or P-384 key with its public key".to_owned()),
+            "EC" => sec1(&block.bytes, None).ok_or_else(|| {
+                "parsing EC private key from PEM: not a P-256 or P-384 key with its public key".to_owned()
+            }),
             "DSA" => Err("DSA keys cannot sign certificates".to_owned()),
             other => Err(format!("invalid private key type {other}")),
         }

@@ -27,18 +27,35 @@ pub(crate) enum Part {
     Lower,
     ZoneName,
     /// An offset: is UTC a `Z`, with colons, with minutes, with seconds.
-    Offset { z: bool, colon: bool, minutes: bool, seconds: bool },
+    Offset {
+        z: bool,
+        colon: bool,
+        minutes: bool,
+        seconds: bool,
+    },
     /// A fraction of so many digits; are trailing zeros left out?
-    Fraction { digits: usize, trim: bool },
+    Fraction {
+        digits: usize,
+        trim: bool,
+    },
 }
 
 pub(crate) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
-pub(crate) const WEEKDAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(crate) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// The next part of a layout: the text before it, the part with how it is written, the rest.
 pub(crate) fn next_part(layout: &str) -> Option<(&str, Part, &str, &str)> {
@@ -143,7 +160,7 @@ pub(crate) struct Fields {
     pub(crate) second: usize,
     pub(crate) nanosecond: usize,
     /// Seconds east of UTC.
-    pub(crate) offset: i32,
+    pub(crate) offset: i64,
     /// The zone's abbreviation; empty when it has none.
     pub(crate) zone: String,
 }
@@ -198,7 +215,7 @@ fn write_part(fields: &Fields, part: Part, written: &str, out: &mut String) {
     out.push_str(&text);
 }
 
-fn offset_text(offset: i32, colon: bool, minutes: bool, seconds: bool) -> String {
+fn offset_text(offset: i64, colon: bool, minutes: bool, seconds: bool) -> String {
     let size = offset.unsigned_abs();
     let separator = if colon { ":" } else { "" };
     let mut text = format!("{}{:02}", if offset < 0 { '-' } else { '+' }, size / 3600);

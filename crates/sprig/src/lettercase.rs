@@ -108,6 +108,8 @@ fn pascal_case(text: &str) -> String {
     let mut out = text[..text.len() - body.len()].to_owned();
     let mut chars = body.chars();
     let Some(first) = chars.next() else {
+        // The original writes the last connector twice when there is nothing else.
+        out.extend(text.chars().next_back());
         return out;
     };
     // A run of upper case letters at the start of a word becomes lower case behind the first.

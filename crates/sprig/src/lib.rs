@@ -19,12 +19,13 @@
 //! ```
 
 mod args;
+mod calendar;
 pub mod cast;
 mod certificates;
 mod compare;
-mod datetime;
 mod date_parser;
 mod dates;
+mod datetime;
 mod decimal;
 mod defaults;
 mod der;

@@ -13,6 +13,9 @@ pub enum MergeError {
     /// The maps contain themselves.
     #[error("maps are nested more than 10000 deep")]
     TooDeep,
+    /// A map or record meets a pointer.
+    #[error("src and dst must be of same type")]
+    DifferentTypes,
 }
 
 /// Merges `source` into `target`, in place.
@@ -22,7 +25,8 @@ pub enum MergeError {
 /// in turn; everything else, lists too, is taken as a whole and shared with the source.
 ///
 /// # Errors
-/// [`MergeError::TooDeep`] for maps that contain themselves.
+/// [`MergeError::TooDeep`] for maps that contain themselves, [`MergeError::DifferentTypes`] when a map or record of the
+/// source should be merged with a pointer (a version) of the target.
 pub fn merge(target: &Map, source: &Map, overwrite: bool) -> Result<(), MergeError> {
     merge_at(target, source, overwrite, 0)
 }
@@ -45,9 +49,13 @@ fn merge_at(target: &Map, source: &Map, overwrite: bool, depth: usize) -> Result
         if let (Value::Map(inner), Some(Value::Map(present))) = (&value, &present) {
             gotemplate::grow_stack(|| merge_at(present, inner, overwrite, depth + 1))?;
         }
+        let pointer = present.as_ref().is_some_and(|p| p.kind() == Kind::Pointer);
+        if pointer && !overwrite && matches!(value.kind(), Kind::Map | Kind::Struct) {
+            return Err(MergeError::DifferentTypes);
+        }
         let both_maps = value.kind() == Kind::Map && present.as_ref().is_some_and(|p| p.kind() == Kind::Map);
         let filled = present.as_ref().is_some_and(|present| !is_empty(present));
-        if (filled && both_maps) || (filled && !overwrite) {
+        if filled && (both_maps || !overwrite) {
             continue;
         }
         target.insert(key, value);

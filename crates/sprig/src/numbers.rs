@@ -57,15 +57,9 @@ fn atoi(text: &str) -> i64 {
 
 fn integers(table: &mut Functions) {
     table.fixed("add1", &[A], |_, args| Ok(Value::Int64(to_int(any(args, 0)).wrapping_add(1))));
-    table.variadic("add", &[], A, |_, args| {
-        Ok(Value::Int64(args.iter().map(to_int).fold(0, i64::wrapping_add)))
-    });
-    table.fixed("sub", &[A, A], |_, args| {
-        Ok(Value::Int64(to_int(any(args, 0)).wrapping_sub(to_int(any(args, 1)))))
-    });
-    table.variadic("mul", &[A], A, |_, args| {
-        Ok(Value::Int64(args.iter().map(to_int).fold(1, i64::wrapping_mul)))
-    });
+    table.variadic("add", &[], A, |_, args| Ok(Value::Int64(args.iter().map(to_int).fold(0, i64::wrapping_add))));
+    table.fixed("sub", &[A, A], |_, args| Ok(Value::Int64(to_int(any(args, 0)).wrapping_sub(to_int(any(args, 1))))));
+    table.variadic("mul", &[A], A, |_, args| Ok(Value::Int64(args.iter().map(to_int).fold(1, i64::wrapping_mul))));
     const BY_ZERO: &str = "runtime error: integer divide by zero";
     table.fixed("div", &[A, A], |_, args| match to_int(any(args, 1)) {
         0 => Err(BY_ZERO.into()),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use gotemplate::{CallResult, FuncError, Functions, Run, Str, Type, Value};
+use regex::bytes::Captures;
 
 use crate::args::{int, text, utf8};
 use crate::lists::strings_or_nil;
@@ -35,11 +36,11 @@ fn compile(expression: &str) -> Result<Regexp, RegexpError> {
 
 pub(crate) fn register(table: &mut Functions) {
     table.fixed("regexMatch", &[S, S], |_, args| {
-        Ok(compile(&utf8(args, 0)).is_ok_and(|regexp| regexp.engine().is_match(&text(args, 1))).into())
+        Ok(compile(&utf8(args, 0)).is_ok_and(|regexp| regexp.is_match(&text(args, 1))).into())
     });
     table.fixed("mustRegexMatch", &[S, S], |_, args| {
         let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
-        Ok(regexp.engine().is_match(&text(args, 1)).into())
+        Ok(regexp.is_match(&text(args, 1)).into())
     });
     table.fixed("regexQuoteMeta", &[S], |_, args| {
         let mut out = Vec::new();
@@ -54,15 +55,15 @@ pub(crate) fn register(table: &mut Functions) {
     twins(table, "regexFindAll", "mustRegexFindAll", &[S, S, I], |_, regexp, args| {
         let text = text(args, 1);
         let limit = usize::try_from(int(args, 2)).unwrap_or(usize::MAX);
-        Ok(strings_or_nil(regexp.engine().find_iter(&text).take(limit).map(|m| Str::from(m.as_bytes())).collect()))
+        Ok(strings_or_nil(regexp.find_iter(&text).take(limit).map(|m| Str::from(m.as_bytes())).collect()))
     });
     twins(table, "regexFind", "mustRegexFind", &[S, S], |_, regexp, args| {
         let text = text(args, 1);
-        Ok(regexp.engine().find(&text).map_or_else(Str::default, |found| Str::from(found.as_bytes())).into())
+        Ok(regexp.find(&text).map_or_else(Str::default, |found| Str::from(found.as_bytes())).into())
     });
     twins(table, "regexReplaceAll", "mustRegexReplaceAll", &[S, S, S], |run, regexp, args| {
         let (text, with) = (text(args, 1), text(args, 2));
-        replace(run, &text, regexp, |captures, out| captures.expand(&with, out))
+        replace(run, &text, regexp, |captures, out| expand(&with, captures, out))
     });
     twins(table, "regexReplaceAllLiteral", "mustRegexReplaceAllLiteral", &[S, S, S], |run, regexp, args| {
         let (text, with) = (text(args, 1), text(args, 2));
@@ -101,14 +102,9 @@ fn twins(
     });
 }
 
-fn replace(
-    run: &mut Run<'_>,
-    text: &[u8],
-    regexp: &Regexp,
-    with: impl Fn(&regex::bytes::Captures<'_>, &mut Vec<u8>),
-) -> CallResult {
+fn replace(run: &mut Run<'_>, text: &[u8], regexp: &Regexp, with: impl Fn(&Captures<'_>, &mut Vec<u8>)) -> CallResult {
     let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
-    for captures in regexp.engine().captures_iter(text) {
+    for captures in regexp.captures_iter(text) {
         let Some(found) = captures.get(0) else { continue };
         let before = out.len();
         out.extend_from_slice(&text[at..found.start()]);
@@ -118,6 +114,42 @@ fn replace(
     }
     out.extend_from_slice(&text[at..]);
     Ok(Str::from(out).into())
+}
+
+/// Writes a replacement: `$name`, `${name}`, `$1`, `$$`; a dollar before anything else stands for itself.
+fn expand(with: &[u8], captures: &Captures<'_>, out: &mut Vec<u8>) {
+    let mut rest = with;
+    while let Some(at) = rest.iter().position(|b| *b == b'$') {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(b"$") {
+            out.push(b'$');
+            rest = after;
+            continue;
+        }
+        let Some((name, after)) = reference(rest) else {
+            out.push(b'$');
+            continue;
+        };
+        let group = match name.parse::<usize>() {
+            Ok(number) => captures.get(number),
+            Err(_) => captures.name(name),
+        };
+        out.extend_from_slice(group.map_or(&[], |found| found.as_bytes()));
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+}
+
+/// The name of a group behind a dollar, and what follows it.
+fn reference(text: &[u8]) -> Option<(&str, &[u8])> {
+    let body = text.strip_prefix(b"{").unwrap_or(text);
+    let valid = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let length = valid.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(valid.len());
+    let name = &valid[..length];
+    let after = &body[length..];
+    let after = if body.len() < text.len() { after.strip_prefix(b"}")? } else { after };
+    (!name.is_empty()).then_some((name, after))
 }
 
 /// Go's Split: at most `limit` parts, all when negative, none when 0. An empty match at the end does not split.
@@ -130,7 +162,7 @@ fn split(regexp: &Regexp, text: &[u8], limit: i64, expression: &str) -> Vec<Str>
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut parts, mut start, mut end) = (Vec::new(), 0, 0);
-    for found in regexp.engine().find_iter(text) {
+    for found in regexp.find_iter(text) {
         if parts.len() + 1 >= limit {
             break;
         }

@@ -4,7 +4,7 @@
 //! complaints, and written down in a form that leaves the crate no choice: classes spelled out in ASCII where Go means
 //! ASCII, every special character as a code point.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Captures, Match, Regex, RegexBuilder};
 
 /// Repetition counts beyond this are refused.
 const LARGEST_COUNT: u32 = 1000;
@@ -34,10 +34,40 @@ impl Regexp {
         RegexBuilder::new(&translated).size_limit(1 << 24).build().map(Regexp).map_err(too_large)
     }
 
-    /// The engine behind, for matching.
-    pub fn engine(&self) -> &Regex {
-        &self.0
+    /// Does the expression match anywhere in the text?
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        self.0.is_match(text)
     }
+
+    /// The first match.
+    pub fn find<'t>(&self, text: &'t [u8]) -> Option<Match<'t>> {
+        self.0.find(text)
+    }
+
+    /// All matches that do not overlap, leftmost first.
+    pub fn find_iter<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = Match<'t>> {
+        self.0.find_iter(text).filter(|found| !splits_character(text, *found))
+    }
+
+    /// All matches that do not overlap, with their groups.
+    pub fn captures_iter<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = Captures<'t>> {
+        let whole = |captures: &Captures<'t>| captures.get(0).is_some_and(|found| !splits_character(text, found));
+        self.0.captures_iter(text).filter(whole)
+    }
+}
+
+/// Is it an empty match inside a character? Go steps by characters, the engine by bytes.
+fn splits_character(text: &[u8], found: Match<'_>) -> bool {
+    const LONGEST: usize = 4;
+    let at = found.start();
+    if !found.is_empty() || at == 0 || text.get(at).is_none_or(|b| b & 0xc0 != 0x80) {
+        return false;
+    }
+    (1..LONGEST.min(at + 1)).any(|back| {
+        let head = &text[at - back..text.len().min(at - back + LONGEST)];
+        let first = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+        first.is_some_and(|c| c.len_utf8() > back)
+    })
 }
 
 fn translate(expression: &str) -> Result<String, RegexpError> {
@@ -177,13 +207,10 @@ impl<'t> Translator<'t> {
             if !well {
                 return fail("invalid named capture", consumed(start, after));
             }
-            if self.names.contains(&name) {
-                return fail("duplicate capture group name", name);
-            }
-            self.names.push(name);
             self.rest = after;
-            // The crate wants names to start with a letter; Go does not mind digits, which replacements cannot name.
-            let nameable = !name.starts_with(|c: char| c.is_numeric());
+            // The crate wants names to be unique and to start with a letter. Go does not mind.
+            let nameable = !name.starts_with(|c: char| c.is_numeric()) && !self.names.contains(&name);
+            self.names.push(name);
             self.out.push_str(&if nameable { format!("(?P<{name}>") } else { "(".to_owned() });
             return deeper(self);
         }
@@ -201,8 +228,7 @@ impl<'t> Translator<'t> {
                     }
                     return if end == ':' { deeper(self) } else { Ok(true) };
                 }
-                None => return fail("missing argument to repetition operator", "?"),
-                Some(_) => return fail("invalid or unsupported Perl syntax", consumed(start, self.rest)),
+                _ => return fail("invalid or unsupported Perl syntax", consumed(start, self.rest)),
             }
         }
     }
@@ -259,8 +285,8 @@ impl<'t> Translator<'t> {
     fn unicode_class(&mut self) -> Result<Option<String>, RegexpError> {
         let start = self.rest;
         let negated = match start.as_bytes() {
-            [b'\\', b'p', _, ..] => false,
-            [b'\\', b'P', _, ..] => true,
+            [b'\\', b'p', ..] => false,
+            [b'\\', b'P', ..] => true,
             _ => return Ok(None),
         };
         self.rest = &start[2..];
@@ -272,7 +298,9 @@ impl<'t> Translator<'t> {
             name
         } else {
             let before = self.rest;
-            self.bump();
+            if self.bump().is_none() {
+                return fail("invalid character class range", start);
+            }
             consumed(before, self.rest)
         };
         let (negated, name) = name.strip_prefix('^').map_or((negated, name), |name| (!negated, name));

@@ -65,9 +65,7 @@ impl Version {
             None => Ok(0),
             Some(digits) => digits.as_str().parse().or_else(|_| {
                 let digits = gotemplate::quote::quoted(digits.as_str().as_bytes());
-                error(format!(
-                    "error parsing version segment: strconv.ParseUint: parsing {digits}: value out of range"
-                ))
+                error(format!("error parsing version segment: strconv.ParseUint: parsing {digits}: value out of range"))
             }),
         };
         let part = |i: usize| parts.get(i).map_or("", |part| part.as_str()).to_owned();
@@ -254,9 +252,8 @@ enum Operator {
 const OPERATORS: &str = r"=||!=|>|<|>=|=>|<=|=<|~|~>|\^";
 const PART: &str = r"[0-9|x|X|\*]+";
 
-static CONDITION: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(r"^\s*({OPERATORS})\s*(v?({PART})(\.{PART})?(\.{PART})?{TAIL})\s*$"))
-});
+static CONDITION: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"^\s*({OPERATORS})\s*(v?({PART})(\.{PART})?(\.{PART})?{TAIL})\s*$")));
 static HYPHEN: LazyLock<Regex> = LazyLock::new(|| {
     let version = format!(r"v?{PART}(?:\.{PART})?(?:\.{PART})?{}", TAIL.replace('(', "(?:"));
     pattern(&format!(r"\s*({version})\s+-\s+({version})\s*"))

@@ -190,9 +190,7 @@ fn split<'t>(text: &'t [u8], separator: &[u8], limit: Option<usize>) -> Vec<&'t 
 }
 
 fn splitting(table: &mut Functions) {
-    table.fixed("splitList", &[S, S], |_, args| {
-        Ok(List::strings(split(&text(args, 1), &text(args, 0), None)).into())
-    });
+    table.fixed("splitList", &[S, S], |_, args| Ok(List::strings(split(&text(args, 1), &text(args, 0), None)).into()));
     table.fixed("split", &[S, S], |_, args| Ok(numbered(&split(&text(args, 1), &text(args, 0), None))));
     table.fixed("splitn", &[S, I, S], |_, args| {
         let limit = int(args, 1);
@@ -222,11 +220,8 @@ fn quoting(table: &mut Functions) {
         Ok(quoted.join(" ").into())
     });
     table.variadic("squote", &[], Type::Any, |_, args| {
-        let quoted: Vec<Vec<u8>> = args
-            .iter()
-            .filter(|v| !v.is_nil())
-            .map(|v| [b"'", &*format::to_string(v), b"'"].concat())
-            .collect();
+        let quoted: Vec<Vec<u8>> =
+            args.iter().filter(|v| !v.is_nil()).map(|v| [b"'", &*format::to_string(v), b"'"].concat()).collect();
         Ok(Str::from(quoted.join(&b' ')).into())
     });
     table.variadic("cat", &[], Type::Any, |_, args| {

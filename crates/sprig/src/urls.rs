@@ -214,7 +214,7 @@ fn split_scheme(text: &str) -> Result<(&str, &str), String> {
 }
 
 fn parse_host(host: &str) -> Result<String, String> {
-    let port = match (host.starts_with('['), host.rfind(']'), host.rfind(':')) {
+    let port = match (host.starts_with('['), host.rfind(']'), host.find(':')) {
         (true, None, _) => return Err("missing ']' in host".to_owned()),
         (true, Some(end), _) => &host[end + 1..],
         (false, _, Some(colon)) => &host[colon..],

@@ -30,9 +30,12 @@ struct Pointer(Version);
 #[derive(Debug)]
 struct Plain(Version);
 
-static POINTER: NamedType =
-    NamedType { name: "*semver.Version", underlying: Type::Pointer, methods: &METHODS };
-static PLAIN: NamedType = NamedType { name: "semver.Version", underlying: Type::Struct, methods: &METHODS };
+static POINTER: NamedType = NamedType { name: "*semver.Version", underlying: Type::Pointer, methods: &METHODS };
+static PLAIN: NamedType =
+    NamedType { name: "semver.Version", underlying: Type::Struct, methods: METHODS.split_at(VALUE_METHODS).0 };
+
+/// How many of the methods belong to the struct; the others need a pointer.
+const VALUE_METHODS: usize = 11;
 
 macro_rules! version_object {
     ($object:ident, $type:ident) => {
@@ -76,19 +79,20 @@ macro_rules! method {
     };
 }
 
+/// The methods of the pointer; the first [`VALUE_METHODS`] are the struct's, too.
 static METHODS: [Method; 18] = [
     method!("Major", NONE, |v, _args| Value::Uint64(v.major)),
     method!("Minor", NONE, |v, _args| Value::Uint64(v.minor)),
     method!("Patch", NONE, |v, _args| Value::Uint64(v.patch)),
     method!("Prerelease", NONE, |v, _args| v.pre.clone().into()),
     method!("Metadata", NONE, |v, _args| v.metadata.clone().into()),
-    method!("Original", NONE, |v, _args| v.original.clone().into()),
     method!("String", NONE, |v, _args| v.to_string().into()),
     method!("IncMajor", NONE, |v, _args| Value::object(Plain(v.inc_major()))),
     method!("IncMinor", NONE, |v, _args| Value::object(Plain(v.inc_minor()))),
     method!("IncPatch", NONE, |v, _args| Value::object(Plain(v.inc_patch()))),
     method!("SetPrerelease", TEXT, |v, args| Value::object(Plain(v.with_pre(&utf8(args, 0)).map_err(failed)?))),
     method!("SetMetadata", TEXT, |v, args| Value::object(Plain(v.with_metadata(&utf8(args, 0)).map_err(failed)?))),
+    method!("Original", NONE, |v, _args| v.original.clone().into()),
     method!("Compare", Signature::fixed(&OTHER_PARAMS), |v, args| Value::Int(order(v, args)? as i64)),
     method!("Equal", Signature::fixed(&OTHER_PARAMS), |v, args| (order(v, args)? == Ordering::Equal).into()),
     method!("LessThan", Signature::fixed(&OTHER_PARAMS), |v, args| (order(v, args)? == Ordering::Less).into()),
