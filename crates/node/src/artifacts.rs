@@ -172,7 +172,7 @@ fn apply(
         None => store.begin(Part::Artifacts, ledger, None)?,
     };
     (session.around.say)(&edit.describe());
-    let recorded = store.record(&mut open, Entry::Edit(edit.clone()));
+    let recorded = store.record(&mut open, Entry::Edit(Box::new(edit.clone())));
     *journal = Some(open);
     recorded?;
     match edit {
@@ -264,7 +264,8 @@ fn carry_over(session: &Session, tree: &str) -> Result<Vec<Edit>> {
         for name in session.host.names(&format!("{old}/{directory}")) {
             let ours = kata_config::DROP_INS.contains(&name.as_str()) || name.starts_with('.');
             let path = format!("{tree}/{directory}/{name}");
-            if !ours && !session.host.exists(&path) && session.host.path(format!("{old}/{directory}/{name}")).is_file() {
+            if !ours && !session.host.exists(&path) && session.host.path(format!("{old}/{directory}/{name}")).is_file()
+            {
                 let after = session.host.image(&format!("{old}/{directory}/{name}"))?;
                 edits.push(Edit::Put { path, before: None, after, owned: None });
             }

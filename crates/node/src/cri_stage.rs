@@ -210,7 +210,7 @@ fn attempt(
     }
     for edit in &plan.edits {
         say(&edit.describe());
-        store.record(journal, Entry::Edit(edit.clone()))?;
+        store.record(journal, Entry::Edit(Box::new(edit.clone())))?;
         edit.apply(&session.disk)?;
     }
     for edit in &plan.edits {

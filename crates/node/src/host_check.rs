@@ -2,7 +2,7 @@
 //! run names all that is wrong.
 
 use crate::artifacts;
-use crate::distribution::Found;
+use crate::distribution::{Found, RuntimeKind};
 use crate::error::NodeError;
 use crate::host::parent;
 use crate::session::Session;
@@ -44,6 +44,15 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
             Err(error) => add("runtime configuration", Verdict::Fail, error.message, Some(error.code)),
         },
         (Ok(_), Err(_)) => add("runtime configuration", Verdict::Skip, "the distribution is not clear".into(), None),
+    }
+    let mapped = asked.handlers().into_iter().find(|handler| handler.snapshotter.is_some());
+    if let (Ok(found), Some(handler)) = (found, mapped)
+        && found.runtime == RuntimeKind::Containerd
+        && found.release() < (1, 7)
+    {
+        let detail =
+            format!("containerd {} ignores the snapshotter of `{}`; 1.7 does not", found.version, handler.name);
+        add("snapshotters", Verdict::Warn, detail, None);
     }
     if let (Ok(found), false) = (found, asked.setup_snapshotters.is_empty()) {
         match snapshotter::check(session, found) {

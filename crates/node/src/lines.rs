@@ -369,11 +369,21 @@ version = 2   # keep
 
         fn site_file() -> impl Strategy<Value = String> {
             let key = "[a-c]{1,2}";
-            let value = prop_oneof![Just("1".to_owned()), Just("'x'".to_owned()), Just("[1, 2]".to_owned()), Just("true".to_owned())];
+            let value = prop_oneof![
+                Just("1".to_owned()),
+                Just("'x'".to_owned()),
+                Just("[1, 2]".to_owned()),
+                Just("true".to_owned())
+            ];
             let line = (key, value).prop_map(|(key, value)| format!("{key} = {value} # site"));
-            let table = (prop::collection::vec(key, 1..4), prop::collection::vec(line, 0..3)).prop_map(|(path, lines)| {
-                format!("[{}]\n{}", path.join("."), lines.iter().map(|line| format!("  {line}\n")).collect::<String>())
-            });
+            let table =
+                (prop::collection::vec(key, 1..4), prop::collection::vec(line, 0..3)).prop_map(|(path, lines)| {
+                    format!(
+                        "[{}]\n{}",
+                        path.join("."),
+                        lines.iter().map(|line| format!("  {line}\n")).collect::<String>()
+                    )
+                });
             prop::collection::vec(table, 0..5).prop_map(|tables| tables.join("\n"))
         }
 
@@ -405,7 +415,9 @@ version = 2   # keep
             fn walk(item: &Item, path: &str, all: &mut std::collections::BTreeMap<String, String>) {
                 match (item.as_table_like(), item.as_value()) {
                     (_, Some(value)) => drop(all.insert(path.to_owned(), plain(value))),
-                    (Some(table), None) => table.iter().for_each(|(key, item)| walk(item, &format!("{path}.{key}"), all)),
+                    (Some(table), None) => {
+                        table.iter().for_each(|(key, item)| walk(item, &format!("{path}.{key}"), all))
+                    }
                     (None, None) => {}
                 }
             }

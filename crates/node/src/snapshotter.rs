@@ -114,6 +114,13 @@ pub fn check(session: &Session, found: &Found) -> Result<()> {
     if found.runtime == RuntimeKind::Crio {
         return Ok(());
     }
+    if !asked.setup_snapshotters.is_empty() && found.release() < (1, 7) {
+        let names = asked.setup_snapshotters.join(" and ");
+        return refuse(format!(
+            "`snapshotter.setup` names {names}; containerd {} cannot give a handler a snapshotter of its own (1.7 can)",
+            found.version
+        ));
+    }
     if !erofs(asked) {
         return Ok(());
     }

@@ -29,7 +29,7 @@ pub enum Entry {
         unit: Option<String>,
     },
     /// An edit is about to be made.
-    Edit(Edit),
+    Edit(Box<Edit>),
     /// Units of ours are about to be started; undo stops them.
     Start {
         /// Their names.
@@ -62,7 +62,7 @@ impl Journal {
     pub fn edits(&self) -> Vec<Edit> {
         self.entries
             .iter()
-            .filter_map(|entry| if let Entry::Edit(edit) = entry { Some(edit.clone()) } else { None })
+            .filter_map(|entry| if let Entry::Edit(edit) = entry { Some(edit.as_ref().clone()) } else { None })
             .collect()
     }
 

@@ -159,6 +159,29 @@ fn an_old_version_stays_while_a_process_uses_it() {
 }
 
 #[test]
+fn containerd_1_6_has_no_snapshotter_for_a_single_handler() {
+    let mut host = TestHost::containerd("1.6.36", Some(CONFIG));
+    host.set("SNAPSHOTTER_HANDLER_MAPPING_X86_64", "qemu-snp:nydus");
+    let warned = |host: &TestHost| {
+        host.session(|session| {
+            let version = session.asked.runtime_version.clone().unwrap();
+            let found = node::distribution::detect(session.asked, &version, session.host, session.units).unwrap();
+            node::host_check::run(session, Ok(&found))
+                .into_iter()
+                .find(|check| check.name == "snapshotters")
+                .map(|check| check.verdict)
+        })
+    };
+    assert_eq!(warned(&host), Some(contract::Verdict::Warn));
+    host.install().unwrap();
+    host.set("CONTAINER_RUNTIME_VERSION", "containerd://1.7.0");
+    assert_eq!(warned(&host), None);
+    host.set("CONTAINER_RUNTIME_VERSION", "containerd://1.6.36");
+    host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "nydus");
+    assert_eq!(host.install().unwrap_err().code, Code::SNAPSHOTTER_UNAVAILABLE);
+}
+
+#[test]
 fn what_somebody_put_into_config_d_comes_along_to_the_next_version() {
     let host = TestHost::containerd("1.7.24", Some(CONFIG));
     host.install().unwrap();
