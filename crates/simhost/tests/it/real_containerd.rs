@@ -108,6 +108,16 @@ async fn real_containerd_agrees_on_configurations_at_random() {
     assert!(seen.iter().all(|count| *count > 2), "too much alike: {seen:?}");
 }
 
+/// A daemon that ends with the test, whatever happens to it.
+struct Daemon(std::process::Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 async fn ask(program: &str, config: &str, drop_in: &str) -> (Outcome, String) {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -115,7 +125,7 @@ async fn ask(program: &str, config: &str, drop_in: &str) -> (Outcome, String) {
     std::fs::write(at("extra.toml"), drop_in).unwrap();
     let log = std::fs::File::create(at("log")).unwrap();
     let socket = at("containerd.sock");
-    let mut child = Command::new(program)
+    let child = Command::new(program)
         .arg("--config")
         .arg(at("config.toml"))
         .arg("--root")
@@ -128,10 +138,11 @@ async fn ask(program: &str, config: &str, drop_in: &str) -> (Outcome, String) {
         .stderr(log)
         .spawn()
         .unwrap();
+    let mut daemon = Daemon(child);
     let read_log = || std::fs::read_to_string(at("log")).unwrap_or_default();
     let begun = Instant::now();
     let outcome = loop {
-        if child.try_wait().unwrap().is_some() {
+        if daemon.0.try_wait().unwrap().is_some() {
             break Outcome::Exits;
         }
         if read_log().contains("successfully booted") {
@@ -150,7 +161,6 @@ async fn ask(program: &str, config: &str, drop_in: &str) -> (Outcome, String) {
         assert!(begun.elapsed() < Duration::from_secs(20), "neither up nor down\n{config}\n{}", read_log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let _ = child.kill();
-    let _ = child.wait();
+    drop(daemon);
     (outcome, read_log())
 }
