@@ -12,6 +12,7 @@ use crate::storage::Storage;
 use crate::wait::{Goal, wait};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 /// Delete policy and output policy: when the hook succeeded.
@@ -133,11 +134,11 @@ impl HookRunner<'_> {
         // Whoever looks on sees the pods; the wait alone decides.
         tokio::select! {
             done = done => done.map_err(|error| (false, error)),
-            () = self.show_pods(items, object) => unreachable!("it never ends"),
+            never = self.show_pods(items, object) => match never {},
         }
     }
 
-    async fn show_pods(&self, items: &[Item], object: &ObjectId) {
+    async fn show_pods(&self, items: &[Item], object: &ObjectId) -> Infallible {
         let mut shown: HashMap<String, String> = HashMap::new();
         let mut round = tokio::time::interval(POD_ROUND);
         loop {

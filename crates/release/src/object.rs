@@ -61,13 +61,17 @@ impl fmt::Display for ObjectId {
 /// A line that starts with three dashes separates documents; what follows the dashes on that line belongs to the next
 /// document. That is Helm's rule: it holds inside block scalars too.
 pub fn split_documents(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
+    let mut documents = Vec::new();
+    let mut document = String::new();
     for line in text.trim_start().split_inclusive('\n') {
         match line.strip_prefix("---") {
-            Some(rest) => documents.push(rest.trim_start_matches([' ', '\t']).to_owned()),
-            None => documents.last_mut().expect("there is always one").push_str(line),
+            Some(rest) => {
+                documents.push(std::mem::replace(&mut document, rest.trim_start_matches([' ', '\t']).to_owned()))
+            }
+            None => document.push_str(line),
         }
     }
+    documents.push(document);
     documents.into_iter().map(|document| document.trim_start().to_owned()).filter(|d| !d.trim().is_empty()).collect()
 }
 

@@ -24,6 +24,8 @@ const DIAGNOSE_EVERY: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often objects are read one by one where listing is not allowed.
 const READ_EVERY: Duration = Duration::from_secs(2);
+/// How long a question may take.
+const DIAGNOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How many objects are asked about in one round.
 const DIAGNOSE_AT_ONCE: usize = 8;
 
@@ -112,6 +114,14 @@ pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Du
         let news = tokio::select! {
             news = seen.recv() => news,
             _ = tick.tick() => {
+                for entry in &mut objects {
+                    // Some verdicts depend on the time.
+                    let object = std::mem::take(&mut entry.object);
+                    update(cluster, entry, (!object.is_null()).then_some(&object), goal);
+                }
+                if let Some(end) = end(cluster, &mut objects, goal, unlisted).await {
+                    return end;
+                }
                 diagnose(cluster, &mut objects, goal).await;
                 continue;
             }
@@ -139,15 +149,22 @@ pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Du
             Some(Seen::Lost(error)) => return Err(error),
             None => return Err(report(&objects, goal, true)),
         }
-        if unlisted == 0 && objects.iter().all(|entry| is_final(&entry.readiness, goal)) {
-            let failed = objects.iter().any(|entry| !is_reached(&entry.readiness, goal));
-            if !failed {
-                return Ok(());
-            }
-            diagnose(cluster, &mut objects, goal).await;
-            return Err(report(&objects, goal, false));
+        if let Some(end) = end(cluster, &mut objects, goal, unlisted).await {
+            return end;
         }
     }
+}
+
+/// Returns the outcome once every object has come to an end.
+async fn end(cluster: &Cluster, objects: &mut [Waited], goal: Goal, unlisted: usize) -> Option<Result<()>> {
+    if unlisted > 0 || !objects.iter().all(|entry| is_final(&entry.readiness, goal)) {
+        return None;
+    }
+    if objects.iter().all(|entry| is_reached(&entry.readiness, goal)) {
+        return Some(Ok(()));
+    }
+    diagnose(cluster, objects, goal).await;
+    Some(Err(report(objects, goal, false)))
 }
 
 fn is_reached(readiness: &Readiness, goal: Goal) -> bool {
@@ -203,7 +220,9 @@ async fn diagnose(cluster: &Cluster, objects: &mut [Waited], goal: Goal) {
     }
     let waiting = objects.iter_mut().filter(|entry| !is_reached(&entry.readiness, goal) && !entry.object.is_null());
     for entry in waiting.take(DIAGNOSE_AT_ONCE) {
-        let reason = reason::diagnose(cluster, &entry.object).await;
+        // A reason is good to have; the wait itself goes on without.
+        let asked = tokio::time::timeout(DIAGNOSE_LIMIT, reason::diagnose(cluster, &entry.object)).await;
+        let Ok(reason) = asked else { return };
         if reason.is_some() && reason != entry.reason {
             let text = format!("{} ({})", entry.readiness.message, reason.as_deref().unwrap_or_default());
             cluster.progress.send(Event::Waiting { object: entry.target.id.clone(), reason: text });
