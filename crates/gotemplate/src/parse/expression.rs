@@ -1,0 +1,225 @@
+//! Parses what stands inside actions: pipelines, commands, operands.
+
+use super::{Parser, Place, Result};
+use crate::ast::*;
+use crate::builtins::Builtin;
+use crate::bytestr::Str;
+use crate::lex::{Kind, Token};
+use crate::number::Number;
+
+/// How deep parentheses may nest, as in Go.
+const MAX_PARENS: usize = 10_000;
+
+impl Parser<'_> {
+    pub(super) fn pipeline(&mut self, place: Place) -> Result<PipeId> {
+        let pos = self.peek_non_space().start as Pos;
+        let mut pipe = Pipe { pos, assign: false, variables: Vec::new(), commands: Vec::new() };
+        while self.declaration(place, &mut pipe)? {}
+        loop {
+            let token = self.next_non_space();
+            match token.kind {
+                kind if kind == place.end => break,
+                Kind::Bool
+                | Kind::CharConstant
+                | Kind::Complex
+                | Kind::Dot
+                | Kind::Field
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::Nil
+                | Kind::RawString
+                | Kind::String
+                | Kind::Variable
+                | Kind::LeftParen => {
+                    self.backup();
+                    let command = self.command()?;
+                    pipe.commands.push(command);
+                }
+                _ => return self.unexpected(&token, place.name),
+            }
+        }
+        self.check(&pipe, place)?;
+        self.source.pipes.push(pipe);
+        Ok(PipeId(self.source.pipes.len() as u32 - 1))
+    }
+
+    /// Reads one variable being declared or assigned; tells whether another one may follow.
+    fn declaration(&mut self, place: Place, pipe: &mut Pipe) -> Result<bool> {
+        let variable = self.peek_non_space();
+        if variable.kind != Kind::Variable {
+            return Ok(false);
+        }
+        self.next();
+        // Blanks are tokens: up to three of them must be read before it is clear what the variable is for.
+        let adjacent = self.peek();
+        let next = self.peek_non_space();
+        let comma = next.kind == Kind::Char && self.value(&next) == ",";
+        if !comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
+            if adjacent.kind == Kind::Space {
+                self.scope.tokens[1] = Some(adjacent);
+                self.scope.tokens[2] = Some(variable);
+                self.scope.peeked = 3;
+            } else {
+                self.scope.tokens[1] = Some(variable);
+                self.scope.peeked = 2;
+            }
+            return Ok(false);
+        }
+        self.next_non_space();
+        let name = self.value(&variable);
+        let name = self.intern(name);
+        pipe.variables.push(name.clone());
+        self.scope.variables.push(name);
+        if !comma {
+            pipe.assign = next.kind == Kind::Assign;
+            return Ok(false);
+        }
+        if place.name == "range" && pipe.variables.len() < 2 {
+            return match self.peek_non_space().kind {
+                Kind::Variable | Kind::RightDelim | Kind::RightParen => Ok(true),
+                _ => self.error("range can only initialize variables"),
+            };
+        }
+        self.error(format!("too many declarations in {}", place.name))
+    }
+
+    fn check(&self, pipe: &Pipe, place: Place) -> Result<()> {
+        if pipe.commands.is_empty() {
+            return self.error(format!("missing value for {}", place.name));
+        }
+        for (i, command) in pipe.commands.iter().enumerate().skip(1) {
+            let constant = command.operands.first().is_some_and(|first| {
+                matches!(first.expr, Expr::Bool(_) | Expr::Dot | Expr::Nil | Expr::Number(_) | Expr::Text { .. })
+            });
+            if constant {
+                return self.error(format!("non executable command in pipeline stage {}", i + 1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Operands up to a pipe, which is read, or the end of the pipeline, which is not.
+    fn command(&mut self) -> Result<Command> {
+        let pos = self.peek_non_space().start as Pos;
+        let mut operands = Vec::new();
+        loop {
+            self.peek_non_space();
+            if let Some(operand) = self.operand()? {
+                operands.push(operand);
+            }
+            let token = self.next();
+            match token.kind {
+                Kind::Space => continue,
+                Kind::RightDelim | Kind::RightParen => self.backup(),
+                Kind::Pipe => {}
+                _ => return self.unexpected(&token, "operand"),
+            }
+            break;
+        }
+        if operands.is_empty() {
+            return self.error("empty command");
+        }
+        Ok(Command { pos, operands })
+    }
+
+    /// A term with the fields behind it.
+    fn operand(&mut self) -> Result<Option<Operand>> {
+        let Some(term) = self.term()? else {
+            return Ok(None);
+        };
+        if self.peek().kind != Kind::Field {
+            return Ok(Some(term));
+        }
+        let pos = self.peek().start as Pos;
+        let mut fields = Vec::new();
+        while self.peek().kind == Kind::Field {
+            let token = self.next();
+            fields.push(Str::from(&self.value(&token)[1..]));
+        }
+        let expr = match term.expr {
+            Expr::Field(mut names) => {
+                names.extend(fields);
+                Expr::Field(names)
+            }
+            Expr::Variable(name, mut names) => {
+                names.extend(fields);
+                Expr::Variable(name, names)
+            }
+            Expr::Bool(_) | Expr::Text { .. } | Expr::Number(_) | Expr::Nil | Expr::Dot => {
+                let shown = self.source.print(At::Operand(&term));
+                return self.error(format!("unexpected . after term {}", crate::quote::quoted(shown.as_bytes())));
+            }
+            Expr::Chain(..) | Expr::Function(_) | Expr::Pipe(_) => Expr::Chain(Box::new(term), fields),
+        };
+        Ok(Some(Operand { pos, expr }))
+    }
+
+    fn term(&mut self) -> Result<Option<Operand>> {
+        let token = self.next_non_space();
+        let value = self.value(&token);
+        let expr = match token.kind {
+            Kind::Identifier => Expr::Function(self.callee(value)?),
+            Kind::Dot => Expr::Dot,
+            Kind::Nil => Expr::Nil,
+            Kind::Variable => self.variable(value)?,
+            Kind::Field => Expr::Field(vec![Str::from(&value[1..])]),
+            Kind::Bool => Expr::Bool(value == "true"),
+            Kind::CharConstant => self.number(Number::from_char(value))?,
+            Kind::Complex => self.number(Number::from_complex(value))?,
+            Kind::Number => self.number(Number::parse(value))?,
+            Kind::LeftParen => self.parenthesised()?,
+            Kind::String | Kind::RawString => {
+                Expr::Text { written: Box::from(value), value: Str::from(self.unquoted(&token)?) }
+            }
+            _ => {
+                self.backup();
+                return Ok(None);
+            }
+        };
+        Ok(Some(Operand { pos: self.term_pos(&expr, &token), expr }))
+    }
+
+    /// A parenthesised pipeline is where its first token is, everything else where its own token is.
+    fn term_pos(&self, expr: &Expr, token: &Token) -> Pos {
+        match expr {
+            Expr::Pipe(id) => self.source.pipe(*id).pos,
+            _ => token.start as Pos,
+        }
+    }
+
+    fn parenthesised(&mut self) -> Result<Expr> {
+        if self.scope.parens >= MAX_PARENS {
+            return self.error("max expression depth exceeded");
+        }
+        self.scope.parens += 1;
+        let inner = Place { name: "parenthesized pipeline", end: Kind::RightParen };
+        let pipe = crate::stack::grow(|| self.pipeline(inner))?;
+        self.scope.parens -= 1;
+        Ok(Expr::Pipe(pipe))
+    }
+
+    fn callee(&mut self, name: &str) -> Result<Callee> {
+        let target = match self.functions.get(name) {
+            Some(function) => Target::Native(function.clone()),
+            None => match Builtin::named(name) {
+                Some(builtin) => Target::Builtin(builtin),
+                None => return self.error(format!("function {} not defined", crate::quote::quoted(name.as_bytes()))),
+            },
+        };
+        Ok(Callee { name: self.intern(name), target })
+    }
+
+    fn variable(&mut self, name: &str) -> Result<Expr> {
+        match self.scope.variables.iter().find(|known| ***known == *name) {
+            Some(known) => Ok(Expr::Variable(known.clone(), Vec::new())),
+            None => self.error(format!("undefined variable {}", crate::quote::quoted(name.as_bytes()))),
+        }
+    }
+
+    fn number(&self, number: std::result::Result<Number, String>) -> Result<Expr> {
+        match number {
+            Ok(number) => Ok(Expr::Number(Box::new(number))),
+            Err(message) => self.error(message),
+        }
+    }
+}
