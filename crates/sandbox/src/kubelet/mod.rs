@@ -192,15 +192,20 @@ impl Kubelets {
         let kubelets = self.clone();
         pods.spawn(async move {
             let key = Key::of(&pod.metadata);
-            pod::Worker::new(kubelets.clone(), machine.clone(), pod, receiver.clone()).run().await;
+            pod::Worker::new(kubelets.clone(), machine.clone(), pod.clone(), receiver.clone()).run().await;
             tracing::debug!(%key, "pod left to itself");
             kubelets.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
             // A change that came between the worker's last look and its removal must not be lost.
             let unseen = receiver.has_changed().unwrap_or(false);
-            let last = receiver.borrow().clone().filter(|pod| unseen && pod.metadata.deletion_timestamp.is_some());
-            if let Some(pod) = last {
-                let (_sender, receiver) = watch::channel(Some(pod.clone()));
-                pod::Worker::new(kubelets, machine, pod, receiver).run().await;
+            let last = receiver.borrow().clone();
+            match last {
+                _ if !unseen => {}
+                None => kubelets.clear(&machine, &pod),
+                Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
+                    let (_sender, receiver) = watch::channel(Some(pod.clone()));
+                    pod::Worker::new(kubelets, machine, pod, receiver).run().await;
+                }
+                Some(_) => {}
             }
         });
     }

@@ -1,17 +1,20 @@
 //! One pod on its host, from its binding to its end: a task that waits for events and takes the next step.
 
+mod ending;
+mod health;
+
 use super::containers::{Launch, Unit};
-use super::probes::{self, Finding};
+use super::probes::Finding;
 use super::process::{End, Process, exit_code};
 use super::status::{Facts, Next, State, next, pod_status, restore};
 use super::volumes::{self, Prepared};
-use super::{Kubelets, Machine, tree};
+use super::{Kubelets, Machine};
 use crate::events::Recorder;
 use crate::store::Key;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -380,44 +383,6 @@ impl Worker {
         }
     }
 
-    /// Starts the probes of a container that has just started, or of which the startup probe has succeeded.
-    fn watch_health(&mut self, index: usize) {
-        let Some(address) = self.address else { return };
-        let unit = &mut self.units[index];
-        for probe in unit.probes.drain(..) {
-            probe.abort();
-        }
-        if unit.init {
-            unit.view.started = true;
-            return;
-        }
-        let startup = unit.spec.startup_probe.clone().filter(|_| !unit.view.started);
-        unit.view.started |= startup.is_none();
-        let list = match startup {
-            Some(probe) => vec![(probes::Kind::Startup, probe)],
-            None => {
-                unit.view.ready = unit.spec.readiness_probe.is_none();
-                let liveness = unit.spec.liveness_probe.clone().map(|probe| (probes::Kind::Liveness, probe));
-                let readiness = unit.spec.readiness_probe.clone().map(|probe| (probes::Kind::Readiness, probe));
-                liveness.into_iter().chain(readiness).collect()
-            }
-        };
-        for (kind, probe) in list {
-            let (sender, mut findings) = mpsc::unbounded_channel();
-            let (events, instance) = (self.events.0.clone(), unit.view.restarts);
-            let ask = probes::watch(kind, probe, unit.spec.clone(), address.into(), sender);
-            let task = tokio::spawn(async move {
-                let forward = async {
-                    while let Some(finding) = findings.recv().await {
-                        let _ = events.send(Event::Probed(index, instance, finding));
-                    }
-                };
-                tokio::join!(ask, forward);
-            });
-            unit.probes.push(task.abort_handle());
-        }
-    }
-
     fn handle(&mut self, event: Event) {
         match event {
             Event::Ended(index, instance, code) if self.units[index].view.restarts == instance => {
@@ -462,45 +427,6 @@ impl Worker {
         }
     }
 
-    fn probed(&mut self, index: usize, finding: Finding) {
-        let pod = self.pod.clone();
-        let unit = &mut self.units[index];
-        if !finding.healthy {
-            let what = match finding.kind {
-                probes::Kind::Startup => "Startup",
-                probes::Kind::Liveness => "Liveness",
-                probes::Kind::Readiness => "Readiness",
-            };
-            self.recorder.say(
-                pod.as_ref(),
-                "Warning",
-                "Unhealthy",
-                format!("{what} probe failed: {}", finding.message),
-            );
-        }
-        match finding.kind {
-            probes::Kind::Readiness => unit.view.ready = finding.healthy,
-            probes::Kind::Startup if finding.healthy => {
-                unit.view.started = true;
-                self.watch_health(index);
-            }
-            _ if finding.healthy => {}
-            kind => {
-                let which = if kind == probes::Kind::Startup { "startup" } else { "liveness" };
-                let message = format!("Container {} failed {which} probe, will be restarted", unit.spec.name);
-                self.recorder.say(pod.as_ref(), "Normal", "Killing", message);
-                if let Some(process) = &unit.process {
-                    process.end(End::Ask);
-                    let (process, grace) = (process.clone(), self.grace());
-                    tokio::spawn(async move {
-                        tokio::time::sleep(grace).await;
-                        process.end(End::Force);
-                    });
-                }
-            }
-        }
-    }
-
     fn apply_kills(&self) {
         let pod = Key::of(&self.pod.metadata).to_string();
         for unit in &self.units {
@@ -509,106 +435,6 @@ impl Worker {
             {
                 process.end(End::Force);
             }
-        }
-    }
-
-    fn grace(&self) -> Duration {
-        let pod = &self.pod;
-        let asked = pod.metadata.deletion_grace_period_seconds;
-        let default = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-        Duration::from_secs(asked.or(default).and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30))
-    }
-
-    /// Ends all containers: asks, and makes them when the time is over.
-    async fn stop(&mut self, grace: Duration) {
-        for unit in self.units.iter().filter(|unit| unit.process.is_some()) {
-            self.recorder.say(self.pod.as_ref(), "Normal", "Killing", format!("Stopping container {}", unit.spec.name));
-        }
-        let end =
-            |units: &[Unit], how| units.iter().filter_map(|unit| unit.process.as_ref()).for_each(|it| it.end(how));
-        end(&self.units, if grace.is_zero() { End::Force } else { End::Ask });
-        let mut force = Instant::now() + grace;
-        while self.units.iter().any(|unit| unit.process.is_some()) {
-            tokio::select! {
-                Some(event) = self.events.1.recv() => if let Event::Ended(index, _, code) = event {
-                    let (root, logs) = (self.root(&self.units[index]), self.kubelets.log_directory(&self.pod));
-                    let message = self.units[index].termination_message(&root, &logs, code);
-                    self.units[index].ended(code, message);
-                },
-                () = tokio::time::sleep_until(force) => {
-                    end(&self.units, End::Force);
-                    force = Instant::now() + Duration::from_secs(1);
-                }
-                changed = self.updates.changed() => {
-                    let update = self.updates.borrow_and_update().clone();
-                    // Gone, or deleted again with less time.
-                    let left = match update {
-                        Some(pod) if changed.is_ok() => {
-                            self.pod = pod;
-                            if self.pod.metadata.deletion_timestamp.is_some() { self.grace() } else { grace }
-                        }
-                        _ => Duration::ZERO,
-                    };
-                    if left < grace {
-                        force = force.min(Instant::now() + left);
-                    }
-                    if changed.is_err() {
-                        end(&self.units, End::Force);
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The pod is over: its status and logs stay, its volumes go.
-    async fn finish(mut self) {
-        self.publish(false).await;
-        self.leave();
-        let directory = self.machine.directory(&self.pod);
-        if let Err(error) = tree::remove(&directory) {
-            tracing::warn!(path = %directory.display(), %error, "left behind");
-        }
-    }
-
-    async fn evict(&mut self, reason: &str, message: &str) {
-        self.evicted = Some((reason.to_owned(), message.to_owned()));
-        self.recorder.say(self.pod.as_ref(), "Warning", reason, message);
-        self.stop(self.grace()).await;
-    }
-
-    /// The pod is being deleted: ends its containers, reports that, and lets the object go.
-    async fn terminate(mut self) {
-        self.stop(self.grace()).await;
-        self.publish(true).await;
-        self.kubelets.clear(&self.machine, &self.pod);
-        self.leave();
-        let api = self.api();
-        let params = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
-        let params = params.preconditions(Preconditions { uid: self.pod.uid(), resource_version: None });
-        let mut delay = RETRY_FIRST;
-        loop {
-            match api.delete(&self.pod.name_any(), &params).await {
-                Ok(_) => return,
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
-                Err(error) => tracing::debug!(%error, pod = self.pod.name_any(), "the pod's end was not taken"),
-            }
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(RETRY_LAST);
-        }
-    }
-
-    /// The pod's object is gone already.
-    async fn abandon(mut self) {
-        self.stop(Duration::ZERO).await;
-        self.kubelets.clear(&self.machine, &self.pod);
-        self.leave();
-    }
-
-    fn leave(&self) {
-        self.machine.leave_sandbox(&self.pod);
-        if let Some(address) = self.address {
-            self.kubelets.lock_addresses().give_back(address);
         }
     }
 
