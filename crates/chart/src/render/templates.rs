@@ -7,6 +7,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How many templates may be in progress inside each other through `include` and `tpl`. Helm stops a template that includes
+/// itself at a thousand; one that runs itself through `tpl` ends Helm for want of memory, and here at this number.
+const MAX_NESTING: usize = 1500;
+
 /// A template file and what it is rendered with.
 struct Template {
     text: String,
@@ -36,7 +40,7 @@ pub(super) fn render(
         set.parse(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
     }
     let set = Arc::new(set);
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(Limits { execution_depth: MAX_NESTING, ..Limits::default() });
     let mut rendered = BTreeMap::new();
     for path in order {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {

@@ -6,4 +6,5 @@
 mod charts;
 mod command;
 mod functions;
+mod library;
 mod strvals;
