@@ -1,5 +1,6 @@
 //! Trouble on demand: requests that fail, answers that are lost, watches that break.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,12 +62,26 @@ impl Fault {
 #[derive(Debug)]
 pub struct Faults {
     rules: Mutex<Vec<Fault>>,
-    dropped: watch::Sender<(u64, Option<String>)>,
+    dropped: watch::Sender<Drops>,
+}
+
+/// How often watches were dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Drops {
+    all: u64,
+    by_resource: BTreeMap<String, u64>,
+}
+
+impl Drops {
+    /// How often the watches of this resource were.
+    pub(crate) fn of(&self, resource: &str) -> u64 {
+        self.all + self.by_resource.get(resource).copied().unwrap_or(0)
+    }
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Faults { rules: Mutex::default(), dropped: watch::Sender::new((0, None)) }
+        Faults { rules: Mutex::default(), dropped: watch::Sender::new(Drops::default()) }
     }
 }
 
@@ -83,13 +98,13 @@ impl Faults {
 
     /// Ends the watches of one resource (plural name) or of all, as a broken connection would.
     pub fn drop_watches(&self, resource: Option<&str>) {
-        self.dropped.send_modify(|(count, which)| {
-            *count += 1;
-            *which = resource.map(str::to_string);
+        self.dropped.send_modify(|drops| match resource {
+            Some(resource) => *drops.by_resource.entry(resource.to_string()).or_default() += 1,
+            None => drops.all += 1,
         });
     }
 
-    pub(crate) fn watch_drops(&self) -> watch::Receiver<(u64, Option<String>)> {
+    pub(crate) fn watch_drops(&self) -> watch::Receiver<Drops> {
         self.dropped.subscribe()
     }
 

@@ -16,6 +16,7 @@ use super::dispatch::Call;
 use super::read::{selection, too_large};
 use super::render::{self, Include, View};
 use super::table;
+use crate::faults::Drops;
 use crate::resource::Resource;
 use crate::status::ApiError;
 use crate::store::{Event, EventKind, Selection, Since, Stored};
@@ -34,7 +35,9 @@ struct Watcher {
     /// Events up to here were sent.
     seen: u64,
     tick: tokio::sync::watch::Receiver<u64>,
-    drops: tokio::sync::watch::Receiver<(u64, Option<String>)>,
+    drops: tokio::sync::watch::Receiver<Drops>,
+    /// How often watches of this resource had been dropped when this one began.
+    dropped: u64,
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
@@ -68,8 +71,11 @@ pub(crate) fn watch(call: Call) -> Result<Response, ApiError> {
     let timeout = call.query.number("timeoutSeconds").map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let bookmarks = call.query.flag("allowWatchBookmarks");
     let now = Instant::now();
+    let drops = call.state.faults.watch_drops();
+    let dropped = drops.borrow().of(&call.resource.plural);
     let watcher = Watcher {
-        drops: call.state.faults.watch_drops(),
+        drops,
+        dropped,
         state: call.state,
         resource: call.resource,
         selection,
@@ -136,8 +142,7 @@ impl Watcher {
                 changed = self.tick.changed() => { changed.ok()?; }
                 changed = self.drops.changed() => {
                     changed.ok()?;
-                    let which = self.drops.borrow_and_update().1.clone();
-                    if which.is_none_or(|w| w == self.resource.plural) {
+                    if self.drops.borrow_and_update().of(&self.resource.plural) > self.dropped {
                         return None;
                     }
                 }
@@ -188,11 +193,12 @@ impl Watcher {
     }
 
     fn bookmark(&mut self, out: &mut BytesMut, end_of_initial: bool) {
-        // Everything up to the store's version was looked at, unless something happened since the last look.
+        // The version is read before the events: if there are none, this watch has seen everything up to it.
+        let version = self.state.store.version();
         if let Since::Events(events) = self.state.store.since(&self.storage, self.seen)
             && events.is_empty()
         {
-            self.seen = self.seen.max(self.state.store.version_of(&self.storage));
+            self.seen = self.seen.max(version);
         }
         let mut metadata = json!({"resourceVersion": self.seen.to_string(), "creationTimestamp": null});
         if end_of_initial {

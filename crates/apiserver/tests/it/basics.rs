@@ -121,3 +121,55 @@ async fn namespaces_must_exist_and_live() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_quiet_watch_ends_with_a_bookmark_that_can_be_resumed() {
+    let (server, client) = server();
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    let start = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let params = WatchParams::default().timeout(1);
+    let mut stream = api.watch(&params, &start).await.unwrap().boxed();
+    // Another resource moves the version on; the bookmark says so.
+    let namespaces: Api<Namespace> = Api::all(client);
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    namespaces.patch("default", &PatchParams::default(), &patch).await.unwrap();
+    let Some(WatchEvent::Bookmark(bookmark)) = stream.try_next().await.unwrap() else { panic!("a bookmark") };
+    assert_eq!(bookmark.metadata.resource_version, server.store().version().to_string());
+    assert!(stream.try_next().await.unwrap().is_none());
+    assert!(api.watch(&params, &bookmark.metadata.resource_version).await.is_ok());
+}
+
+#[tokio::test]
+async fn initial_events_come_in_the_watch_when_asked_for() {
+    let (_server, client) = server();
+    let api: Api<ConfigMap> = Api::namespaced(client, "default");
+    let params = WatchParams::default().initial_events();
+    let mut stream = api.watch(&params, "0").await.unwrap().boxed();
+    assert!(
+        matches!(stream.try_next().await.unwrap(), Some(WatchEvent::Added(m)) if m.metadata.name.as_deref() == Some("kube-root-ca.crt"))
+    );
+    let Some(WatchEvent::Bookmark(end)) = stream.try_next().await.unwrap() else { panic!("the end of the list") };
+    assert_eq!(end.metadata.annotations["k8s.io/initial-events-end"], "true");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_of_many_clients_all_land() {
+    let (_server, client) = server();
+    let api: Api<ConfigMap> = Api::namespaced(client, "default");
+    api.create(&PostParams::default(), &config_map("a")).await.unwrap();
+    let tasks: Vec<_> = (0..10)
+        .map(|task| {
+            let api = api.clone();
+            tokio::spawn(async move {
+                for i in 0..10 {
+                    let patch = Patch::Merge(json!({"data": {format!("t{task}-{i}"): "x"}}));
+                    api.patch("a", &PatchParams::default(), &patch).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(api.get("a").await.unwrap().data.unwrap().len(), 101);
+}

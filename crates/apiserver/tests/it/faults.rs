@@ -35,6 +35,7 @@ async fn watches_break_when_told() {
     let quiet = tokio::time::timeout(std::time::Duration::from_millis(50), stream.try_next()).await;
     assert!(quiet.is_err(), "another resource's watches");
     server.faults().drop_watches(Some("configmaps"));
+    server.faults().drop_watches(Some("nodes"));
     let ended = tokio::time::timeout(std::time::Duration::from_secs(5), stream.try_next()).await;
     assert!(matches!(ended, Ok(Ok(None))), "{ended:?}");
 }
