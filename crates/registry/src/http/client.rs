@@ -1,0 +1,198 @@
+//! The client: requests with bounded redirects, sizes and times.
+
+use super::connector::Connector;
+use super::failure::request_text;
+use super::tls::{Tls, TlsOptions};
+use crate::url::Url;
+use crate::{Error, Result};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// As Go's client.
+const MAX_REDIRECTS: usize = 10;
+/// A server that says nothing for so long is given up.
+const IDLE_TIME: Duration = Duration::from_secs(120);
+
+/// How a client is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// TLS settings.
+    pub tls: TlsOptions,
+    /// How long one request with all its redirects and its body may take; `None` is only bounded by silence.
+    pub timeout: Option<Duration>,
+    /// Whether the proxies that the environment names (`http_proxy`, `https_proxy`, `no_proxy`) are used.
+    pub proxies: bool,
+}
+
+/// Sends requests; cloning shares its connections.
+#[derive(Clone)]
+pub struct Client {
+    inner: legacy::Client<Connector, Full<Bytes>>,
+    timeout: Option<Duration>,
+}
+
+/// An answer whose body has been read.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Where it finally came from.
+    pub url: Url,
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, not longer than was allowed.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// Sets up a client. Certificates and keys that the options name are read here.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when one of them cannot be used.
+    pub fn new(options: &Options) -> Result<Client> {
+        let connector = Connector {
+            tls: Arc::new(Tls::new(&options.tls)?),
+            proxies: options.proxies.then(|| Arc::new(Matcher::from_env())),
+        };
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        Ok(Client { inner, timeout: options.timeout })
+    }
+
+    /// Sends a request, follows redirects and reads the body, at most `limit` bytes of it.
+    ///
+    /// `authorization` is sent to the origin of `url` only, wherever redirects lead. A redirected request other than GET
+    /// and HEAD is an error: nothing that this crate sends needs it.
+    ///
+    /// # Errors
+    /// [`Error::Network`], [`Error::TooLarge`] or [`Error::Invalid`]. A status that is no success is not an error here.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        authorization: Option<HeaderValue>,
+        body: Bytes,
+        limit: u64,
+    ) -> Result<Received> {
+        let deadline = self.timeout.map(|time| Instant::now() + time);
+        let exchange = self.exchange(&method, url, headers, authorization, body, limit);
+        match deadline {
+            None => exchange.await,
+            Some(at) => timeout_at(at, exchange).await.unwrap_or_else(|_| {
+                let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+                Err(network(&method, url, why))
+            }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: HeaderMap,
+        authorization: Option<HeaderValue>,
+        body: Bytes,
+        limit: u64,
+    ) -> Result<Received> {
+        let first = Url::parse(url)?;
+        let mut current = first.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let allowed = authorization.as_ref().filter(|_| current.origin() == first.origin());
+            let answer = self.once(method, &current, &headers, allowed, body.clone()).await?;
+            let status = answer.status();
+            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            match location {
+                Some(location) if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+                    if *method != Method::GET && *method != Method::HEAD {
+                        return Err(network(method, url, "redirected, which is not followed"));
+                    }
+                    current = current.resolve(&Url::parse(location)?);
+                    if !matches!(current.scheme.as_str(), "http" | "https") {
+                        let why = format!("unsupported protocol scheme {}", crate::url::quoted(&current.scheme));
+                        return Err(network(method, url, &why));
+                    }
+                }
+                _ => {
+                    let (parts, incoming) = answer.into_parts();
+                    let body = read(incoming, limit, method, &current).await?;
+                    return Ok(Received { url: current, status, headers: parts.headers, body });
+                }
+            }
+        }
+        Err(network(method, url, &format!("stopped after {MAX_REDIRECTS} redirects")))
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        authorization: Option<&HeaderValue>,
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>> {
+        let text = url.to_string();
+        if !matches!(url.scheme.as_str(), "http" | "https") {
+            return Err(network(
+                method,
+                &text,
+                &format!("unsupported protocol scheme {}", crate::url::quoted(&url.scheme)),
+            ));
+        }
+        // User and password are no part of what goes over the wire.
+        let bare = Url { user: None, fragment: None, ..url.clone() }.to_string();
+        let mut request = Request::builder().method(method).uri(&bare).body(Full::new(body));
+        if let Ok(request) = &mut request {
+            request.headers_mut().extend(headers.clone());
+            request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(super::USER_AGENT));
+            if let Some(value) = authorization {
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+            }
+        }
+        let request = request.map_err(|e| network(method, &text, &e.to_string()))?;
+        match timeout(IDLE_TIME, self.inner.request(request)).await {
+            Ok(answer) => answer.map_err(|e| network(method, &text, &request_text(&e))),
+            Err(_) => Err(network(method, &text, "net/http: timeout awaiting response headers")),
+        }
+    }
+}
+
+async fn read(mut incoming: Incoming, limit: u64, method: &Method, url: &Url) -> Result<Bytes> {
+    let what = || Error::TooLarge { what: url.to_string(), limit };
+    if hyper::body::Body::size_hint(&incoming).exact().is_some_and(|size| size > limit) {
+        return Err(what());
+    }
+    let mut body = Vec::new();
+    loop {
+        let frame = match timeout(IDLE_TIME, incoming.frame()).await {
+            Ok(None) => return Ok(body.into()),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => return Err(network(method, &url.to_string(), "unexpected EOF")),
+            Err(_) => return Err(network(method, &url.to_string(), "timeout while reading the body")),
+        };
+        if let Ok(data) = frame.into_data() {
+            if (body.len() + data.len()) as u64 > limit {
+                return Err(what());
+            }
+            body.extend_from_slice(&data);
+        }
+    }
+}
+
+/// `Get "http://h/": why`, as Go's client puts it.
+fn network(method: &Method, url: &str, why: &str) -> Error {
+    let name = method.as_str();
+    let title = name.get(..1).unwrap_or("").to_owned() + &name.get(1..).unwrap_or("").to_ascii_lowercase();
+    Error::Network(format!("{title} {}: {why}", crate::url::quoted(url)))
+}
