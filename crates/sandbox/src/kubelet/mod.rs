@@ -28,7 +28,7 @@ pub use serve::Endpoint;
 use simhost::{Host, RuntimeStatus};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -122,12 +122,12 @@ impl Kubelets {
             context,
             machines,
             image: parts.image,
+            addresses: Mutex::new(Addresses::of(&parts.log_directory)),
             log_directory: parts.log_directory,
             api_port: parts.api_port,
             faults: parts.faults,
             logs: Logs::default(),
             spawner: Spawner::start()?,
-            addresses: Mutex::default(),
             workers: Mutex::default(),
             running: Arc::new(watch::Sender::new(0)),
         }))
@@ -260,6 +260,15 @@ const FIRST: u32 = 0x7f40_0000;
 const COUNT: u32 = 1 << 22;
 
 impl Addresses {
+    /// Returns the pool of one sandbox. Where it begins comes from the sandbox's place: several on one machine share the
+    /// loopback network, and two pods must not listen at one address.
+    fn of(place: &Path) -> Self {
+        let hash = place.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193) // FNV-1a
+        });
+        Addresses { next: hash % COUNT, used: HashSet::new() }
+    }
+
     fn take(&mut self) -> Ipv4Addr {
         loop {
             self.next = (self.next + 1) % COUNT;
@@ -291,8 +300,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn two_sandboxes_begin_at_different_addresses() {
+        let first = |place: &str| Addresses::of(Path::new(place)).take();
+        assert_eq!(first("/a/logs"), first("/a/logs"));
+        assert_ne!(first("/a/logs"), first("/b/logs"));
+    }
+
+    #[test]
     fn addresses_are_given_once() {
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses { next: 0, used: HashSet::new() };
         let pod = serde_json::json!({"status": {"podIP": "127.64.0.2"}});
         addresses.keep(&serde_json::from_value(pod).unwrap());
         assert_eq!(addresses.take(), Ipv4Addr::new(127, 64, 0, 1));
