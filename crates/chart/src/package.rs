@@ -62,8 +62,11 @@ impl Writer {
             metadata.dependencies.clear();
         }
         self.file(&format!("{base}/Chart.yaml"), yaml(&metadata)?.as_bytes(), &chart.modtime)?;
-        if let Some(lock) = chart.lock.as_ref().filter(|_| chart.metadata.api_version == "v2") {
-            self.file(&format!("{base}/Chart.lock"), yaml(lock)?.as_bytes(), &lock.generated)?;
+        if let Some(mut lock) = chart.lock.clone().filter(|_| chart.metadata.api_version == "v2") {
+            if let Some(stamp) = self.stamp {
+                lock.generated = stamp.to_string();
+            }
+            self.file(&format!("{base}/Chart.lock"), yaml(&lock)?.as_bytes(), &lock.generated)?;
         }
         for file in chart.raw.iter().filter(|f| f.name == "values.yaml") {
             self.file(&format!("{base}/{}", file.name), &file.data, &file.modtime)?;
@@ -87,10 +90,27 @@ impl Writer {
         let time = self.stamp.or_else(|| modtime.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut header = tar::Header::new_ustar();
         header.set_size(data.len() as u64);
+        header.set_entry_type(tar::EntryType::Regular);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(u64::try_from(time.as_second()).unwrap_or(0));
-        self.tar.append_data(&mut header, path, data).map_err(|e| failed(&e))
+        let plain = header.set_device_major(0).and_then(|()| header.set_device_minor(0));
+        if plain.and_then(|()| header.set_path(path)).is_err() {
+            // Too long for the plain format: the path goes into an entry of its own.
+            return self.tar.append_data(&mut header, path, data).map_err(|e| failed(&e));
+        }
+        write_checksum(&mut header);
+        self.tar.append(&header, data).map_err(|e| failed(&e))
     }
+}
+
+/// Writes the checksum the way Go does, with six digits, so that the stream is the same byte for byte.
+fn write_checksum(header: &mut tar::Header) {
+    let bytes = header.as_mut_bytes();
+    bytes[148..156].fill(b' ');
+    let sum: u32 = bytes.iter().map(|b| u32::from(*b)).sum();
+    bytes[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
 }
 
 /// A structure as Helm writes it to a file: through JSON, keys sorted.
