@@ -13,6 +13,7 @@
 mod capabilities;
 mod chart;
 pub mod convert;
+pub mod create;
 mod error;
 pub mod glob;
 pub mod lint;

@@ -191,3 +191,33 @@ proptest! {
         let _ = chart::render(&chart, &user, &options("rel", "space"));
     }
 }
+
+#[test]
+fn a_created_chart_lints_and_renders_with_everything_on() {
+    let directory = tempfile::tempdir().expect("directory");
+    for file in chart::create::files("my-app").expect("files") {
+        let path = directory.path().join(&file.name);
+        std::fs::create_dir_all(path.parent().expect("parent")).expect("directory");
+        std::fs::write(path, &file.data).expect("file");
+    }
+    let user = UserValues {
+        set: vec!["ingress.enabled=true,httpRoute.enabled=true,autoscaling.enabled=true,podLabels.a=b".into()],
+        ..UserValues::default()
+    };
+    let user = user.resolve(|_| Err("no files".into())).expect("values");
+    let lint_options = chart::lint::LintOptions { render: options("r", "n"), kube_version: None };
+    for user in [&user, &Values::new()] {
+        let findings = chart::lint::lint(directory.path(), user, &lint_options, &mut Log::default()).expect("chart");
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["[INFO] Chart.yaml: icon is recommended"]);
+    }
+    let loaded = chart::load::path(directory.path(), &mut Log::default()).expect("chart");
+    let kinds = |user: &Values| {
+        let rendered = chart::render(&loaded, user, &options("rel", "space")).expect("rendered");
+        assert!(rendered.notes.contains("The application answers") && rendered.hooks.len() == 1);
+        rendered.manifests.iter().map(|m| m.kind.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&Values::new()), ["ServiceAccount", "Service", "Deployment"]);
+    let all = ["ServiceAccount", "Service", "Deployment", "HorizontalPodAutoscaler", "Ingress", "HTTPRoute"];
+    assert_eq!(kinds(&user), all);
+}
