@@ -235,6 +235,8 @@ impl Bucket {
 
 struct Inner {
     rv: u64,
+    /// The version at which the store was opened: nothing is known of the changes before it.
+    opened: u64,
     buckets: HashMap<String, Bucket>,
     log: Option<Log>,
 }
@@ -250,11 +252,12 @@ impl Store {
     /// # Errors
     /// Any I/O error of the log.
     pub fn open(dir: Option<&Path>) -> io::Result<Store> {
-        let mut inner = Inner { rv: 1, buckets: HashMap::new(), log: None };
+        let mut inner = Inner { rv: 1, opened: 0, buckets: HashMap::new(), log: None };
         if let Some(dir) = dir {
             let log = Log::open(dir, |record| inner.replay(record))?;
             inner.log = Some(log);
             let rv = inner.rv;
+            inner.opened = rv;
             for bucket in inner.buckets.values_mut() {
                 (bucket.floor, bucket.last) = (rv, rv);
                 bucket.tick.send_replace(rv);
@@ -394,10 +397,12 @@ impl Store {
     /// The events of a resource after version `rv`.
     pub fn since(&self, storage: &str, rv: u64) -> Since {
         let inner = self.read();
-        let Some(bucket) = inner.buckets.get(storage) else { return Since::Events(Vec::new()) };
-        if rv < bucket.floor {
-            return Since::TooOld(bucket.floor);
+        let bucket = inner.buckets.get(storage);
+        let floor = bucket.map_or(inner.opened, |b| b.floor);
+        if rv < floor {
+            return Since::TooOld(floor);
         }
+        let Some(bucket) = bucket else { return Since::Events(Vec::new()) };
         let start = bucket.history.partition_point(|e| e.rv <= rv);
         Since::Events(bucket.history.range(start..).cloned().collect())
     }
@@ -415,12 +420,8 @@ impl Store {
 
 impl Inner {
     fn bucket(&mut self, storage: &str) -> &mut Bucket {
-        // Looked up first so that the common case allocates no key. Nothing happened before a bucket exists, so its
-        // history reaches back to the beginning.
-        if !self.buckets.contains_key(storage) {
-            self.buckets.insert(storage.to_string(), Bucket::new(storage, 0));
-        }
-        self.buckets.entry(storage.to_string()).or_insert_with(|| Bucket::new(storage, 0))
+        let opened = self.opened;
+        self.buckets.entry(storage.to_string()).or_insert_with(|| Bucket::new(storage, opened))
     }
 
     fn check(&mut self, storage: &str, key: &Key, expected: u64) -> Result<Arc<Stored>, WriteError> {
@@ -557,5 +558,7 @@ mod tests {
         assert_eq!(page.items.len(), 1);
         assert_eq!(page.items[0].value["spec"]["nodeName"], "y");
         assert!(matches!(store.since("pods", before - 1), Since::TooOld(_)));
+        assert!(matches!(store.since("never-seen", before - 1), Since::TooOld(_)));
+        assert!(matches!(store.since("never-seen", before), Since::Events(_)));
     }
 }

@@ -95,7 +95,7 @@ async fn try_answer(state: &Arc<State>, request: Request<Body>) -> Result<Respon
         Target::Objects(object_path) => {
             let Some(resource) = state.catalogue().find(&object_path.group, &object_path.version, &object_path.plural)
             else {
-                return Err(not_found_page());
+                return Err(ApiError::no_such_path());
             };
             let verb = verb_of(&parts.method, &object_path, &query)?;
             let call =
@@ -119,11 +119,6 @@ async fn try_answer(state: &Arc<State>, request: Request<Body>) -> Result<Respon
             }
         }
     }
-}
-
-/// What the real server answers, as text, for a path that nothing serves.
-fn not_found_page() -> ApiError {
-    ApiError::no_such_path()
 }
 
 fn verb_of(method: &Method, path: &ObjectPath, query: &Query) -> Result<&'static str, ApiError> {
