@@ -7,6 +7,7 @@ mod converge;
 mod helm;
 mod hooks;
 mod install;
+mod outage;
 mod plan;
 mod rollback;
 mod storage;
