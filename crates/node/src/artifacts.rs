@@ -204,7 +204,7 @@ fn unpack_all(session: &Session, tree: &str, selection: &Selection) -> Result<()
     for (name, path) in &selection.nydus {
         let directory = format!("{partial}/{NYDUS_DIRECTORY}");
         disk.make_directory(&directory, 0o755)?;
-        disk.copy_program(path, &format!("{directory}/{name}"))?;
+        disk.copy_program(path, &format!("{directory}/{name}"), false)?;
         if name.ends_with(".toml") {
             let file = disk.host().path(format!("{directory}/{name}"));
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))

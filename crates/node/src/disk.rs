@@ -173,15 +173,20 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Copies a program from the container to the host, executable.
-    pub fn copy_program(&self, from: &Path, to: &str) -> Result<()> {
+    /// Puts a program of the container on the host, executable. With `may_link` a second name for it will do where both are on
+    /// one file system, as on a simulated host.
+    pub fn copy_program(&self, from: &Path, to: &str, may_link: bool) -> Result<()> {
         let temporary = temporary(to);
+        self.remove(&temporary)?;
         self.announce("copy", to)?;
         let here = self.host.path(&temporary);
-        fs::copy(from, &here)
-            .and_then(|_| fs::set_permissions(&here, fs::Permissions::from_mode(0o755)))
-            .and_then(|()| File::open(&here)?.sync_all())
-            .map_err(|error| NodeError::io("copying the installer to", to, &error))?;
+        let links = may_link && fs::metadata(from).is_ok_and(|meta| meta.mode() & 0o7777 == 0o755);
+        if !links || fs::hard_link(from, &here).is_err() {
+            fs::copy(from, &here)
+                .and_then(|_| fs::set_permissions(&here, fs::Permissions::from_mode(0o755)))
+                .and_then(|()| File::open(&here)?.sync_all())
+                .map_err(|error| NodeError::io("copying a program to", to, &error))?;
+        }
         self.rename(&temporary, to)
     }
 

@@ -220,7 +220,7 @@ impl<'a> Store<'a> {
     /// Copies the installer to the host.
     pub fn keep_installer(&self, program: &std::path::Path) -> Result<()> {
         self.disk.make_directories(&self.directory(), 0o755)?;
-        self.disk.copy_program(program, &self.installer())
+        self.disk.copy_program(program, &self.installer(), true)
     }
 
     /// Removes the copy of the installer.
