@@ -43,13 +43,13 @@ pub struct Chart {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub templates: Vec<File>,
     /// `values.yaml`, its documents merged. Imported values are in here once dependencies were processed.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "values_in")]
     pub values: Values,
     /// `values.schema.json` as it is.
     #[serde(default, serialize_with = "optional_bytes_out", deserialize_with = "optional_bytes_in")]
     pub schema: Option<Vec<u8>>,
-    /// When the schema was last changed; Go's zero time when that is not known.
-    #[serde(default = "zero_time")]
+    /// When the schema was last changed; empty when that is not known, which a record spells as Go's zero time.
+    #[serde(default, serialize_with = "time_out")]
     pub schemamodtime: String,
     /// What `.Files` shows: everything that is none of the above.
     #[serde(default, deserialize_with = "null_is_empty")]
@@ -114,9 +114,21 @@ impl Chart {
     }
 }
 
-/// How Go writes the zero time.
-fn zero_time() -> String {
-    "0001-01-01T00:00:00Z".into()
+/// How Go writes the zero time. Helm cannot read a record in which a time is an empty text.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// Writes a time of a release record.
+pub(crate) fn time_out<S: Serializer>(time: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(if time.is_empty() { ZERO_TIME } else { time })
+}
+
+/// Reads values as Go reads them from JSON: every number is a float.
+fn values_in<'de, D: Deserializer<'de>>(from: D) -> Result<Values, D::Error> {
+    let values: Values = null_is_empty(from)?;
+    match goyaml::with_float_numbers(serde_json::Value::Object(values)) {
+        serde_json::Value::Object(values) => Ok(values),
+        _ => Ok(Values::new()),
+    }
 }
 
 fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {

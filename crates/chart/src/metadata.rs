@@ -109,7 +109,8 @@ pub struct Dependency {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lock {
-    /// When it was made, RFC 3339.
+    /// When it was made, RFC 3339; empty when that is not known.
+    #[serde(serialize_with = "crate::chart::time_out")]
     pub generated: String,
     /// Digest over the wanted and the locked dependencies.
     pub digest: String,

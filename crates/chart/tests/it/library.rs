@@ -49,8 +49,12 @@ fn a_record_keeps_what_helm_keeps() {
     assert_eq!(record["metadata"], json!({"apiVersion": "v2", "name": "top", "version": "0.1.0"}));
     assert_eq!(record["templates"][0], json!({"name": "templates/a.yaml", "data": "YToge3sgLlZhbHVlcy5hIH19Cg=="}));
     assert_eq!((&record["schema"], &record["lock"]), (&json!("e30="), &Value::Null));
+    assert_eq!(record["schemamodtime"], "0001-01-01T00:00:00Z");
     let back: Chart = serde_json::from_value(record).expect("chart");
     assert_eq!((back.templates, back.values, back.schema), (chart.templates, chart.values, chart.schema));
+    // Helm writes whole floats without a point and reads every number as a float.
+    let whole: Chart = serde_json::from_value(json!({"metadata": {}, "values": {"a": 1}})).expect("chart");
+    assert!(whole.values["a"].is_f64());
     // What Helm itself writes has nulls where lists are empty.
     let sparse = json!({"metadata": {"name": "x"}, "lock": null, "templates": null, "values": null, "schema": null, "files": null});
     assert!(serde_json::from_value::<Chart>(sparse).is_ok());
