@@ -166,37 +166,35 @@ fn glob_parts(chars: &mut Chars<'_>, depth: usize) -> Option<Vec<Part>> {
                 let mut choices = Vec::new();
                 loop {
                     choices.push(glob_parts(chars, depth + 1)?);
-                    match chars.next()? {
-                        ',' => {}
-                        '}' => break,
-                        _ => return None,
+                    // Braces that are never closed close at the end.
+                    if chars.next() != Some(',') {
+                        break;
                     }
                 }
                 Part::Alternatives(choices)
             }
-            '}' | ']' => return None,
             c => Part::Literal(c),
         });
     }
     Some(parts)
 }
 
+/// The inside of brackets: one range, or characters to choose from. A range with more behind it is malformed.
 fn glob_class(chars: &mut Chars<'_>) -> Option<Part> {
     let negated = chars.next_if_eq(&'!').is_some();
-    let mut listed = Vec::new();
-    loop {
-        match chars.next()? {
-            ']' => break,
-            '\\' => listed.push(chars.next()?),
-            c => listed.push(c),
-        }
+    let first = chars.next()?;
+    if chars.next_if_eq(&'-').is_some() {
+        let last = chars.next()?;
+        return (chars.next()? == ']').then(|| Part::Class { ranges: vec![(first, last)], negated });
     }
-    let ranges = match listed.as_slice() {
-        [] => return None,
-        [low, '-', high] => vec![(*low, *high)],
-        several => several.iter().map(|c| (*c, *c)).collect(),
-    };
-    Some(Part::Class { ranges, negated })
+    let mut ranges = Vec::new();
+    let mut next = first;
+    while next != ']' {
+        let c = if next == '\\' { chars.next()? } else { next };
+        ranges.push((c, c));
+        next = chars.next()?;
+    }
+    (!ranges.is_empty()).then_some(Part::Class { ranges, negated })
 }
 
 #[cfg(test)]
@@ -232,6 +230,9 @@ mod tests {
         ] {
             assert_eq!(Glob::parse(pattern).expect(pattern).matches(name), yes, "{pattern} {name}");
         }
-        assert!(Glob::parse("{a,b").is_none() && Glob::parse("[a").is_none());
+        assert!(Glob::parse("{a,b").expect("closed at the end").matches("b"));
+        for malformed in ["[a", "[a-zA-Z]", "[a-]", "[]", "a\\"] {
+            assert!(Glob::parse(malformed).is_none(), "{malformed}");
+        }
     }
 }
