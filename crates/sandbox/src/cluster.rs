@@ -292,8 +292,7 @@ fn machine(dir: &Path, index: usize, host: &Arc<Host>) -> Machine {
     let release = read("/etc/os-release");
     let pretty = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     let kernel = Some(read("/proc/sys/kernel/osrelease").trim().to_owned()).filter(|text| !text.is_empty());
-    // Nodes are at 127.32.0.1, 127.32.0.2, …: loopback addresses that need no set-up.
-    let address = Ipv4Addr::from(0x7f20_0000 + 1 + u32::try_from(index).unwrap_or(0));
+    let address = node_address(dir, index);
     Machine {
         name: spec.name.clone(),
         root: host.root().to_owned(),
@@ -310,6 +309,17 @@ fn machine(dir: &Path, index: usize, host: &Arc<Host>) -> Machine {
         host: Arc::downgrade(host),
         sandboxes: Default::default(),
     }
+}
+
+/// Returns the address of a node: loopback addresses need no set-up.
+///
+/// All sandboxes of a machine share 127.32.0.0/11; each has a block of 1024 there, chosen by its directory.
+fn node_address(dir: &Path, index: usize) -> Ipv4Addr {
+    let hash = dir.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193) // FNV-1a: the same in every run
+    });
+    let place = (hash % 2048) * 1024 + 1 + u32::try_from(index % 1000).unwrap_or(0);
+    Ipv4Addr::from(0x7f20_0000 + place)
 }
 
 /// Hands faults on to the API server and the hosts whenever they are replaced.

@@ -194,7 +194,8 @@ impl Kubelets {
             let key = Key::of(&pod.metadata);
             pod::Worker::new(kubelets.clone(), machine.clone(), pod.clone(), receiver.clone()).run().await;
             tracing::debug!(%key, "pod left to itself");
-            kubelets.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+            // Kept until the end of this look: a closed channel no longer tells what it holds unseen.
+            let _channel = kubelets.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
             // A change that came between the worker's last look and its removal must not be lost.
             let unseen = receiver.has_changed().unwrap_or(false);
             let last = receiver.borrow().clone();
@@ -250,7 +251,9 @@ impl Kubelets {
 }
 
 /// The loopback addresses of pods: 127.64.0.0/10.
-#[derive(Debug, Default)]
+///
+/// All sandboxes of a machine share them, so each begins at a place of its own.
+#[derive(Debug)]
 struct Addresses {
     next: u32,
     used: HashSet<u32>,

@@ -401,7 +401,9 @@ impl Worker {
                     self.crash_loop(index, delay);
                 }
             }
-            Event::Probed(index, instance, finding) if self.units[index].view.restarts == instance => {
+            Event::Probed(index, instance, finding)
+                if self.units[index].view.restarts == instance && self.units[index].process.is_some() =>
+            {
                 self.probed(index, finding);
             }
             _ => {}
