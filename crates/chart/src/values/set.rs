@@ -209,7 +209,7 @@ impl Parser<'_, '_> {
         let at = usize::try_from(index).map_err(|_| format!("negative {index} index not allowed"))?;
         let (extra, stop) = self.until(&['[', '.', '=']);
         if !extra.is_empty() {
-            let runes: Vec<String> = extra.chars().map(|c| format!("'{c}'")).collect();
+            let runes: Vec<String> = extra.chars().map(|c| gotemplate::quote::quoted_char(c.into(), false)).collect();
             return Err(Stop::Wrong(format!("unexpected data at end of array index: [{}]", runes.join(" "))));
         }
         match stop {
