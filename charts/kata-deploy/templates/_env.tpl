@@ -22,6 +22,7 @@
 {{- $values := index . 1 -}}
 {{- include "kata-deploy.env.field" (list "NODE_NAME" "spec.nodeName") }}
 {{- include "kata-deploy.env.field" (list "POD_NAMESPACE" "metadata.namespace") }}
+{{- include "kata-deploy.env.field" (list "POD_NAME" "metadata.name") }}
 {{- include "kata-deploy.env.field" (list "POD_IP" "status.podIP") }}
 - name: HUSK_RELEASE
   value: {{ $root.Release.Name | quote }}

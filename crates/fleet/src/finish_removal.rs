@@ -66,7 +66,9 @@ pub(crate) async fn perform(client: &Client, options: FinishRemoval) -> Result<F
         let text = map.data.as_ref().and_then(|data| data.get(label::NODE_RECORD_KEY));
         let Some(record) = text.and_then(|text| serde_json::from_str::<NodeRecord>(text).ok()) else { continue };
         report.selected += 1;
-        if record.stage == Stage::RemoveArtifacts && record.state == State::Done {
+        // A node whose check failed was never touched: `host-check` only reads.
+        let untouched = record.stage == Stage::HostCheck;
+        if untouched || (record.stage == Stage::RemoveArtifacts && record.state == State::Done) {
             report.done += 1;
             gone(records.delete(&map.name_any(), &DeleteParams::background()).await.map(drop))
                 .map_err(Error::api("deleting a node record"))?;

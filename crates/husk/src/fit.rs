@@ -68,8 +68,8 @@ fn family(kind: HostKind) -> &'static str {
 
 /// Returns labels that meet the first selector of each rollout.
 fn wanted_labels(rollouts: &[Rollout]) -> BTreeMap<String, String> {
-    let firsts = rollouts.iter().filter_map(|rollout| rollout.rules.selectors.first());
-    let requirements = firsts.flat_map(|selector| &selector.0);
+    let firsts = rollouts.iter().flat_map(|rollout| [rollout.rules.selectors.first(), rollout.removal.first()]);
+    let requirements = firsts.flatten().flat_map(|selector| &selector.0);
     requirements
         .filter_map(|requirement| match requirement {
             Requirement::In(key, values) => Some((key.clone(), values.first()?.clone())),
@@ -78,6 +78,8 @@ fn wanted_labels(rollouts: &[Rollout]) -> BTreeMap<String, String> {
         })
         // These say what a host is and every kubelet sets them itself.
         .filter(|(key, _)| !key.starts_with("kubernetes.io/") && !key.starts_with("beta.kubernetes.io/"))
+        // This one the installation sets.
+        .filter(|(key, _)| key != contract::label::KATA_RUNTIME)
         .collect()
 }
 
@@ -94,7 +96,7 @@ mod tests {
             rules: Rules { selectors: vec![Selector::parse(selector).unwrap()], ..Rules::default() },
             environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             dispatcher_labels: [("node-role.kubernetes.io/control-plane".to_owned(), String::new())].into(),
-            images: Default::default(),
+            removal: Vec::new(),
         }
     }
 

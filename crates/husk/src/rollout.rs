@@ -27,8 +27,8 @@ pub(crate) struct Rollout {
     pub(crate) environment: BTreeMap<String, String>,
     /// Labels that the dispatcher's own pod asks for.
     pub(crate) dispatcher_labels: BTreeMap<String, String>,
-    /// Taints that the dispatcher's own pod tolerates are of no interest to the sandbox; its images are.
-    pub(crate) images: BTreeSet<String>,
+    /// The selectors by which a removal finds its nodes, where they are not the installation's own.
+    pub(crate) removal: Vec<Selector>,
 }
 
 /// A RuntimeClass and the handler behind it.
@@ -70,7 +70,7 @@ fn daemon_set(object: &Value) -> Option<Rollout> {
         rules,
         environment,
         dispatcher_labels: BTreeMap::new(),
-        images: images(pod),
+        removal: Vec::new(),
     })
 }
 
@@ -90,13 +90,8 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
         return None;
     }
     let pod = &object["spec"]["template"]["spec"];
-    let words = containers(pod).map(command).find(|words| {
-        words.first().is_some_and(|word| word.ends_with("husk-dispatcher")) && words.get(1).is_some_and(|word| word == "dispatch")
-    })?;
-    let options = |name: &str| {
-        let prefix = format!("--{name}=");
-        words.iter().filter_map(|word| word.strip_prefix(&prefix).map(str::to_owned)).collect::<Vec<_>>()
-    };
+    let words = dispatcher_call(object, "dispatch")?;
+    let options = |name: &str| options(&words, name);
     let file = options("job-template").pop()?;
     let key = file.rsplit('/').next().unwrap_or_default().to_owned();
     let source = objects
@@ -110,19 +105,37 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
     let nodes = options("nodes").iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
     let rules = Rules {
         nodes,
-        selectors: options("node-selector").iter().filter_map(|text| Selector::parse(text).ok()).collect(),
+        selectors: parsed(&options("node-selector")),
         tolerations: (!words.iter().any(|word| word == "--ignore-node-taints")).then_some(tolerations),
     };
-    let mut images = images(pod);
-    images.extend(self::images(node_pod));
+    let cleanup = objects.iter().find_map(|object| dispatcher_call(object, "cleanup")).unwrap_or_default();
     Some(Rollout {
         mode: Mode::Job(text(&object["metadata"]["name"])),
         install: install_name(&environment),
         rules,
         environment,
         dispatcher_labels: serde_json::from_value(pod["nodeSelector"].clone()).unwrap_or_default(),
-        images,
+        removal: parsed(&self::options(&cleanup, "node-selector")),
     })
+}
+
+/// Returns the words with which a Job calls the dispatcher, when it does so with this verb.
+fn dispatcher_call(object: &Value, verb: &str) -> Option<Vec<String>> {
+    if object["kind"] != "Job" {
+        return None;
+    }
+    containers(&object["spec"]["template"]["spec"]).map(command).find(|words| {
+        words.first().is_some_and(|word| word.ends_with("husk-dispatcher")) && words.get(1).is_some_and(|word| word == verb)
+    })
+}
+
+fn options(words: &[String], name: &str) -> Vec<String> {
+    let prefix = format!("--{name}=");
+    words.iter().filter_map(|word| word.strip_prefix(&prefix).map(str::to_owned)).collect()
+}
+
+fn parsed(selectors: &[String]) -> Vec<Selector> {
+    selectors.iter().filter_map(|text| Selector::parse(text).ok()).collect()
 }
 
 fn install_name(environment: &BTreeMap<String, String>) -> String {
@@ -142,10 +155,6 @@ fn command(container: &Value) -> Vec<String> {
 fn environment(container: &Value) -> BTreeMap<String, String> {
     let entries = container["env"].as_array().into_iter().flatten();
     entries.filter_map(|entry| Some((text(&entry["name"]), entry["value"].as_str()?.to_owned()))).collect()
-}
-
-fn images(pod: &Value) -> BTreeSet<String> {
-    containers(pod).map(|container| text(&container["image"])).collect()
 }
 
 fn text(value: &Value) -> String {
@@ -234,6 +243,8 @@ mod tests {
                 "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
                 "containers": [{"image": "dispatcher", "command": ["/usr/bin/husk-dispatcher", "dispatch",
                     "--job-template=/etc/kata-job/install.yaml", "--node-selector=a,b=1", "--node-selector=c"]}]}}}}),
+            json!({"kind": "Job", "metadata": {"name": "c"}, "spec": {"template": {"spec": {"containers": [
+                {"command": ["/usr/bin/husk-dispatcher", "cleanup", "--node-selector=mine"]}]}}}}),
             json!({"kind": "Job", "metadata": {"name": "other"}, "spec": {"template": {"spec": {"containers": []}}}}),
         ];
         let rollouts = rollouts(&objects);
@@ -241,7 +252,7 @@ mod tests {
         assert_eq!(rollouts[0].mode, Mode::Job("d".into()));
         assert_eq!(rollouts[0].rules.selectors.len(), 2);
         assert_eq!(rollouts[0].environment["K8S_DISTRIBUTION"], "k3s");
-        assert_eq!(rollouts[0].images, ["dispatcher".to_owned(), "node".to_owned()].into());
+        assert_eq!(rollouts[0].removal, [Selector::parse("mine").unwrap()]);
         assert!(rollouts[0].dispatcher_labels.contains_key("node-role.kubernetes.io/control-plane"));
     }
 }

@@ -190,7 +190,7 @@ mod tests {
             rules: fleet::selection::Rules::default(),
             environment: BTreeMap::new(),
             dispatcher_labels: BTreeMap::new(),
-            images: BTreeSet::new(),
+            removal: Vec::new(),
         }
     }
 

@@ -76,6 +76,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     screen.step("apply", &told.summary());
 
     for rollout in &rollouts {
+        rollout_watch::retry_failed(&cluster.client, &subject.namespace, rollout, &watch).await.map_err(cluster::api_failure)?;
         let patience = Duration::from_secs(call.timeout).saturating_sub(begun.elapsed());
         let waiting = rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
         let ending = tokio::select! {
@@ -184,8 +185,8 @@ fn rollout_failure(results: &[NodeSummary]) -> Option<Failure> {
     let selected: Vec<&NodeSummary> = results.iter().filter(|node| node.selected).collect();
     let bad: Vec<&&NodeSummary> = selected.iter().filter(|node| !node.converged()).collect();
     let failed: Vec<&&&NodeSummary> = bad.iter().filter(|node| node.state == Some(State::Failed)).collect();
-    if bad.is_empty() {
-        return None;
+    if bad.is_empty() || (failed.is_empty() && bad.iter().all(|node| node.state.is_none())) {
+        return None; // nothing was begun anywhere: whoever did not begin says why
     }
     let mut lines = Vec::new();
     for node in bad.iter().take(20) {

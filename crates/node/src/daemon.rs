@@ -6,15 +6,21 @@ use crate::error::{NodeError, Result};
 use crate::marks::Mark;
 use crate::selection;
 use crate::settings::Settings;
-use crate::stages::{Bench, print};
+use crate::stages::{Bench, is_permanent, print};
 use contract::{NodeRecord, Stage, StageReport, State};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// The pause before the stages are tried again after the first failure; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause, and the only one when another attempt is unlikely to help.
+const LAST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Runs until SIGTERM. Returns the report that decides the exit status.
 pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
@@ -27,39 +33,61 @@ pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
         asked.runtime_version = node["status"]["nodeInfo"]["containerRuntimeVersion"].as_str().map(str::to_owned);
     }
     let mut scribe = Scribe::new(&cluster, &asked);
-    let mut last = None;
-    for stage in Stage::INSTALL {
-        scribe.start(stage);
-        if stage == Stage::Artifacts && !was_served(&node, &asked) {
-            cluster.mark(&asked.node, asked.install(), Mark::Pending)?;
+    let pending = || match was_served(&node, &asked) {
+        true => Ok(()),
+        false => cluster.mark(&asked.node, asked.install(), Mark::Pending).map(drop),
+    };
+    let mut pause = FIRST_PAUSE;
+    // A failure does not end the container: one that waits to be started again is not told when its DaemonSet goes, and
+    // nobody would take away what it had put on the host.
+    let last = loop {
+        let report = carry_out(bench, &asked, &Stage::INSTALL, &mut scribe, &pending)?;
+        let failed = report.state == State::Failed;
+        ready.store(!failed, Ordering::Release);
+        if !failed {
+            container::say("ready; waiting");
+            // an error means that the watcher is gone, and with it the reason to stay
+            let _ = terminated.recv();
+            break report;
         }
-        let report = bench.run(stage, &asked);
-        scribe.end(&report);
-        bench.container.leave(&report);
-        print(&report);
-        if report.state == State::Failed {
-            return Ok(report);
+        let wait = if report.code.is_some_and(is_permanent) { LAST_PAUSE } else { pause };
+        container::say(&format!("trying again in {} s", wait.as_secs()));
+        match terminated.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => pause = (pause * 2).min(LAST_PAUSE),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => break report,
         }
-        last = Some(report);
-    }
-    ready.store(true, Ordering::Release);
-    container::say("ready; waiting");
-    // an error means that the watcher is gone, and with it the reason to stay
-    let _ = terminated.recv();
+    };
     if !leaves(&cluster, &asked) {
         container::say("terminated, but this node is still selected: everything stays");
-        return last.ok_or_else(|| NodeError::new(contract::Code::BAD_SETTINGS, "no stage ran"));
+        return Ok(last);
     }
-    for stage in Stage::REMOVE {
-        scribe.start(stage);
-        let report = bench.run(stage, &asked);
+    carry_out(bench, &asked, &Stage::REMOVE, &mut scribe, &|| Ok(()))
+}
+
+/// Runs stages up to the first that fails; returns the last one's report. `announce` is called before the first stage that
+/// changes the host.
+fn carry_out(
+    bench: &Bench,
+    asked: &Settings,
+    stages: &[Stage],
+    scribe: &mut Scribe<'_, '_>,
+    announce: &dyn Fn() -> Result<()>,
+) -> Result<StageReport> {
+    let mut last = None;
+    for stage in stages {
+        scribe.start(*stage);
+        if *stage == Stage::Artifacts {
+            announce()?;
+        }
+        let report = bench.run(*stage, asked);
         scribe.end(&report);
         bench.container.leave(&report);
         print(&report);
-        if report.state == State::Failed {
-            return Ok(report);
-        }
+        let failed = report.state == State::Failed;
         last = Some(report);
+        if failed {
+            break;
+        }
     }
     last.ok_or_else(|| NodeError::new(contract::Code::BAD_SETTINGS, "no stage ran"))
 }

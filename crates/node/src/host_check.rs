@@ -45,6 +45,13 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
         },
         (Ok(_), Err(_)) => add("runtime configuration", Verdict::Skip, "the distribution is not clear".into(), None),
     }
+    for custom in &asked.baseless {
+        let detail = format!(
+            "`{}` is left out: nobody knows its base configuration `{}`; its RuntimeClass will be served by no node",
+            custom.handler, custom.base
+        );
+        add("custom runtimes", Verdict::Warn, detail, None);
+    }
     let mapped = asked.handlers().into_iter().find(|handler| handler.snapshotter.is_some());
     if let (Ok(found), Some(handler)) = (found, mapped)
         && found.runtime == RuntimeKind::Containerd

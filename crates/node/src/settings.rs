@@ -3,7 +3,7 @@
 //! Names and formats are those of upstream's charts, so that values files keep their meaning.
 
 use crate::error::{NodeError, Result};
-use crate::shim::{Arch, Handler, Variant};
+use crate::shim::{Arch, Handler, Variant, is_known};
 use contract::{Code, label};
 use std::collections::BTreeMap;
 
@@ -94,6 +94,8 @@ pub struct Settings {
     pub user_drop_in: Option<String>,
     /// Runtimes of the user's own.
     pub custom: Vec<CustomRuntime>,
+    /// Custom runtimes that are left out, because nobody knows the shim that they are built on.
+    pub baseless: Vec<CustomRuntime>,
     /// Drop-ins for shims, by shim.
     pub shim_drop_ins: BTreeMap<String, String>,
     /// Taints removed when the node is ready: key, and effect where given.
@@ -190,6 +192,7 @@ impl Settings {
         let guest_pull =
             pairs("PULL_TYPE_MAPPING")?.into_iter().filter(|(_, kind)| kind == "guest-pull").map(|(shim, _)| shim);
         let custom_list = if flag("CUSTOM_RUNTIMES_ENABLED") { custom_runtimes(file)? } else { Vec::new() };
+        let (custom, baseless) = custom_list.into_iter().partition(|custom| is_known(&custom.base));
         let drop_in = |shim: &String| {
             let path = format!("{}/dropin-{shim}.toml", contract::pod::CUSTOM_CONFIGS);
             file(&path).filter(|text| !text.trim().is_empty()).map(|text| (shim.clone(), text))
@@ -211,7 +214,8 @@ impl Settings {
             containerd_file,
             containerd_directory,
             user_drop_in,
-            custom: custom_list,
+            custom,
+            baseless,
             shim_drop_ins: shims.iter().filter_map(drop_in).collect(),
             shims,
             startup_taints: list(&get("STARTUP_TAINTS").unwrap_or_default())

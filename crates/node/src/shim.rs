@@ -54,6 +54,41 @@ impl fmt::Display for Arch {
     }
 }
 
+/// Every shim of the payload's 4.x line, whatever its architecture.
+const KNOWN: [&str; 26] = [
+    "clh",
+    "clh-azure",
+    "clh-azure-runtime-rs",
+    "clh-runtime-rs",
+    "dragonball",
+    "fc",
+    "openvmm-azure-runtime-rs",
+    "qemu",
+    "qemu-coco-dev",
+    "qemu-coco-dev-runtime-rs",
+    "qemu-nvidia-cpu",
+    "qemu-nvidia-cpu-runtime-rs",
+    "qemu-nvidia-gpu",
+    "qemu-nvidia-gpu-runtime-rs",
+    "qemu-nvidia-gpu-snp",
+    "qemu-nvidia-gpu-snp-runtime-rs",
+    "qemu-nvidia-gpu-tdx",
+    "qemu-nvidia-gpu-tdx-runtime-rs",
+    "qemu-runtime-rs",
+    "qemu-se",
+    "qemu-se-runtime-rs",
+    "qemu-snp",
+    "qemu-snp-runtime-rs",
+    "qemu-tdx",
+    "qemu-tdx-runtime-rs",
+    "remote",
+];
+
+/// Whether a custom runtime may be built on a shim of this name.
+pub fn is_known(shim: &str) -> bool {
+    KNOWN.contains(&shim) || shim == "stratovirt"
+}
+
 /// Whether a shim is of the Rust runtime.
 pub fn is_rust(shim: &str) -> bool {
     shim.ends_with("-runtime-rs") || shim == "dragonball"

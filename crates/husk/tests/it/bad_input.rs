@@ -109,7 +109,7 @@ fn a_payload_with_a_missing_or_a_truncated_archive_is_refused() {
 
 #[test]
 fn an_unreadable_runtime_configuration_is_refused_and_left_alone() {
-    let sandbox = Untouched::new("containerd-1.7:1,crio:1");
+    let sandbox = Untouched::new("k8s:1,crio:1");
     let config = sandbox.place.host("k8s-1").join("etc/containerd/config.toml");
     let good = std::fs::read(&config).unwrap();
     let bad = [&good[..], b"\n[plugins\n"].concat();
@@ -125,7 +125,7 @@ fn an_unreadable_runtime_configuration_is_refused_and_left_alone() {
 
 #[test]
 fn a_runtime_that_refuses_the_new_configuration_gets_its_old_one_back() {
-    let sandbox = Untouched::new("containerd-1.7:1,k3s:1");
+    let sandbox = Untouched::new("k8s:1,k3s:1");
     let faults = r#"{"hosts": {"k8s-1": {"runtimeRefuses": true}}}"#;
     std::fs::write(sandbox.place.sandbox().join("faults.json"), faults).unwrap();
     let config = sandbox.place.host("k8s-1").join("etc/containerd/config.toml");
