@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper_util::client::legacy;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -47,6 +48,8 @@ pub struct Received {
     pub url: Url,
     /// The status.
     pub status: StatusCode,
+    /// What the server calls that status.
+    pub reason: String,
     /// The headers.
     pub headers: HeaderMap,
     /// The body, not longer than was allowed.
@@ -127,7 +130,10 @@ impl Client {
                 _ => {
                     let (parts, incoming) = answer.into_parts();
                     let body = read(incoming, limit, method, &current).await?;
-                    return Ok(Received { url: current, status, headers: parts.headers, body });
+                    let own = parts.extensions.get::<ReasonPhrase>();
+                    let reason = own.map(|own| String::from_utf8_lossy(own.as_bytes()).into_owned());
+                    let reason = reason.unwrap_or_else(|| status.canonical_reason().unwrap_or("").into());
+                    return Ok(Received { url: current, status, reason, headers: parts.headers, body });
                 }
             }
         }

@@ -71,6 +71,7 @@ mod tests {
         let answer = Received {
             url: Url::parse("http://h/v2/").unwrap(),
             status: http::StatusCode::from_u16(status).unwrap(),
+            reason: String::new(),
             headers: Default::default(),
             body: body.to_owned().into(),
         };

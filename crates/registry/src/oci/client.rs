@@ -198,6 +198,27 @@ impl Client {
         Ok(answer.body)
     }
 
+    /// Whether the registry has a manifest.
+    pub(super) async fn has_manifest(&self, reference: &Reference, digest: &str) -> Result<bool> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(super::media_type::MANIFEST));
+        let answer = self
+            .call(Call {
+                method: Method::HEAD,
+                url: self.at(reference, &format!("manifests/{digest}")),
+                headers,
+                body: Bytes::new(),
+                scope: &push_scope(reference),
+                limit: MAX_METADATA,
+            })
+            .await?;
+        match answer.status {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(failure(&Method::HEAD, &answer)),
+        }
+    }
+
     /// Uploads a blob unless the registry has it already.
     pub(super) async fn upload(&self, reference: &Reference, data: Bytes) -> Result<()> {
         let scope = push_scope(reference);

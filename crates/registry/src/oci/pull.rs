@@ -143,7 +143,10 @@ impl Client {
     /// The manifest of a chart, which may stand in a list among others.
     async fn chart_manifest(&self, reference: &Reference) -> Result<(Descriptor, Manifest)> {
         let wanted = if reference.manifest().is_empty() { "latest" } else { reference.manifest() };
-        let (descriptor, data) = self.manifest(reference, wanted).await?;
+        let (descriptor, data) = self
+            .manifest(reference, wanted)
+            .await
+            .map_err(|e| e.during("failed to perform \"FetchReference\" on source"))?;
         let no_config = || Error::NotFound(format!("could not load config with mediatype {}", media_type::CONFIG));
         if descriptor.media_type == media_type::INDEX {
             let index: Index = serde_json::from_slice(&data).map_err(|e| malformed(reference, &e))?;

@@ -29,21 +29,17 @@ pub struct Package {
     pub provenance: Option<Bytes>,
     /// When the archive was last written, in RFC 3339.
     pub created: String,
+    /// The chart's metadata, as read from the archive.
+    pub metadata: Metadata,
 }
 
 impl Client {
     /// Uploads a chart to `REPOSITORY/NAME:VERSION`, name and version being the chart's own.
     ///
     /// # Errors
-    /// [`Error::Chart`] when the archive is no chart, [`Error::Invalid`] when its name or version cannot stand in a
-    /// reference, or what the registry answers.
+    /// [`Error::Invalid`] when name or version cannot stand in a reference, or what the registry answers.
     pub async fn push(&self, package: &Package, repository: &str, notify: Notify<'_>) -> Result<Pushed> {
-        if package.chart.len() as u64 > MAX_ARCHIVE {
-            return Err(Error::TooLarge { what: "the chart archive".into(), limit: MAX_ARCHIVE });
-        }
-        let mut log = chart::Log::default();
-        let metadata = chart::load::archive(&package.chart, &mut log)?.metadata;
-        pass_on(log, notify);
+        let metadata = package.metadata.clone();
         let repository = repository.strip_prefix(super::SCHEME).unwrap_or(repository);
         let path = crate::url::clean_join(&[repository, &metadata.name]);
         let reference = Reference::parse(&format!("{path}:{}", metadata.version))?;
@@ -56,14 +52,19 @@ impl Client {
             layers,
             annotations(&metadata, &package.created),
         );
-        self.upload(&reference, package.chart.clone()).await?;
-        if let Some(data) = &package.provenance {
-            self.upload(&reference, data.clone()).await?;
-        }
-        self.upload(&reference, config.into()).await?;
         let data = Bytes::from(manifest.to_json());
         let digest = super::digest(&data);
-        self.put_manifest(&reference, media_type::MANIFEST, data).await?;
+        let failed = |step: &str| {
+            let doing = format!("failed to perform {} on destination", quoted(step));
+            move |e: Error| e.during(doing)
+        };
+        if !self.has_manifest(&reference, &digest).await.map_err(failed("Exists"))? {
+            let blobs = [package.chart.clone(), config.into()];
+            for blob in blobs.into_iter().chain(package.provenance.clone()) {
+                self.upload(&reference, blob).await.map_err(failed("Push"))?;
+            }
+        }
+        self.put_manifest(&reference, media_type::MANIFEST, data).await.map_err(failed("Push"))?;
 
         let text = reference.to_string();
         notify(Notice::Line(format!("Pushed: {text}\nDigest: {digest}")));
@@ -88,8 +89,9 @@ pub(super) fn underscore_note(reference: &str) -> String {
 /// Reads an archive and the provenance file beside it, and checks where they are to go: what `push` starts with.
 ///
 /// # Errors
-/// [`Error::Invalid`] when `remote` is no `oci://` URL, [`Error::Io`] when the file is not there or a directory.
-pub fn package(archive: &Path, remote: &str) -> Result<Package> {
+/// [`Error::Invalid`] when `remote` is no `oci://` URL, [`Error::Io`] when the file is not there or a directory,
+/// [`Error::Chart`] when it is no chart.
+pub fn package(archive: &Path, remote: &str, notify: Notify<'_>) -> Result<Package> {
     let url = Url::parse(remote).map_err(|_| Error::Invalid(format!("invalid chart URL format: {remote}")))?;
     match url.scheme.as_str() {
         "oci" => {}
@@ -107,10 +109,13 @@ pub fn package(archive: &Path, remote: &str) -> Result<Package> {
         return Err(Error::Invalid("cannot push directory, must provide chart archive (.tgz)".into()));
     }
     let chart = bounded_read(archive, MAX_ARCHIVE)?;
+    let mut log = chart::Log::default();
+    let metadata = chart::load::path(archive, &mut log)?.metadata;
+    pass_on(log, notify);
     let beside = PathBuf::from(format!("{}.prov", archive.display()));
     let provenance = if beside.exists() { Some(bounded_read(&beside, MAX_PROVENANCE)?.into()) } else { None };
     let written = found.modified().map_err(|e| Error::io("stat", archive, &e))?;
     let written = jiff::Timestamp::try_from(written).map_err(|e| Error::Io(e.to_string()))?;
     let created = crate::go_text::time_seconds(&written.to_zoned(jiff::tz::TimeZone::system()));
-    Ok(Package { chart: chart.into(), provenance, created })
+    Ok(Package { chart: chart.into(), provenance, created, metadata })
 }

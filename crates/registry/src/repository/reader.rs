@@ -411,7 +411,7 @@ annotations:
         assert!(cut && notices.is_empty());
         assert_eq!(index.entries.keys().collect::<Vec<_>>(), ["alpine", "on"]);
         assert_eq!(index.entries["alpine"][0].metadata.version, "1.10.0");
-        assert_eq!(index.entries["on"][0].metadata.description, "text\n\nentries:\n");
+        assert_eq!(index.entries["on"][0].metadata.description, "text  entries: ");
         assert_eq!((index.annotations["a"].as_str(), index.generated.as_str()), ("b", "2026-11-21T08:00:00Z"));
         let (_, charts) = whole(INDEX).unwrap();
         assert_eq!(charts.len(), 2);

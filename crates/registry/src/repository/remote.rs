@@ -68,8 +68,7 @@ impl Access {
         let answer = client.send(Method::GET, url, headers, authorization, Bytes::new(), limit).await?;
         if answer.status != StatusCode::OK {
             let code = answer.status.as_u16();
-            let reason = answer.status.canonical_reason().unwrap_or("");
-            return Err(Error::Status { code, text: format!("failed to fetch {url} : {code} {reason}") });
+            return Err(Error::Status { code, text: format!("failed to fetch {url} : {code} {}", answer.reason) });
         }
         Ok(answer.body)
     }
