@@ -213,5 +213,8 @@ pub(crate) fn api_failure(error: kube::Error) -> Failure {
 
 /// Translates an error of the release engine.
 pub(crate) fn release_failure(error: &release::Error) -> Failure {
-    Failure { code: Some(error.code()), message: error.to_string(), exit: crate::error::exit::ERROR }
+    let message = error.to_string();
+    // What a chart refuses by itself is about the values, not about the chart.
+    let code = if message.starts_with("execution error at") { Code::BAD_VALUES } else { error.code() };
+    Failure::new(code, message)
 }

@@ -8,6 +8,7 @@ mod down;
 mod error;
 mod explain;
 mod fit;
+mod furnish;
 mod plan;
 mod preflight;
 mod records;

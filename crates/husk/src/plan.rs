@@ -49,6 +49,9 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
     let objects = subject.objects()?;
     let rollouts = crate::rollout::rollouts(&objects);
     let cluster = cluster::reach(&call.target, &rollouts, &mut screen).await?;
+    if cluster.sandbox.is_some() {
+        crate::furnish::furnish(&cluster.client, &objects, &mut screen).await?;
+    }
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
 

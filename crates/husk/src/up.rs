@@ -44,6 +44,9 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     screen.step("values", &describe(&subject, &rollouts, &classes));
 
     let cluster = cluster::reach(&call.target, &rollouts, &mut screen).await?;
+    if cluster.sandbox.is_some() {
+        crate::furnish::furnish(&cluster.client, &objects, &mut screen).await?;
+    }
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
     let selected = nodes.iter().filter(|node| rollouts.iter().any(|r| r.rules.left_out(node).is_none())).count();
