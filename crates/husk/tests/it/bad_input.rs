@@ -20,7 +20,11 @@ impl Untouched {
 
     fn assert_hosts_as_before(&self, what: &str) {
         for (host, before) in &self.before {
-            assert_eq!(differences(before, &snapshot(&self.place.host(host))), Vec::<String>::new(), "{what}: host {host}");
+            assert_eq!(
+                differences(before, &snapshot(&self.place.host(host))),
+                Vec::<String>::new(),
+                "{what}: host {host}"
+            );
         }
     }
 
@@ -37,11 +41,7 @@ impl Untouched {
 #[test]
 fn values_that_cannot_be_meant_are_refused_before_anything_happens() {
     let sandbox = Untouched::new("k8s:1");
-    sandbox.refuses(
-        &["--set", "kata-as-coco-runtime.shims.qemu-snp.enabeld=true"],
-        1,
-        &["HUSK-1001", "enabeld"],
-    );
+    sandbox.refuses(&["--set", "kata-as-coco-runtime.shims.qemu-snp.enabeld=true"], 1, &["HUSK-1001", "enabeld"]);
     sandbox.refuses(&["--set", "kata-as-coco-runtime.shim.qemu.enabled=true"], 1, &["HUSK-1001", "shim"]);
     sandbox.refuses(&["--set", "kata-as-coco-runtime.shims.qemu-snpp.enabled=true"], 1, &["HUSK-1002", "qemu-snpp"]);
     sandbox.refuses(&["--set", "kata-as-coco-runtime.deploymentMode=sometimes"], 1, &["HUSK-1003", "deploymentMode"]);
@@ -126,7 +126,7 @@ fn an_unreadable_runtime_configuration_is_refused_and_left_alone() {
 #[test]
 fn a_runtime_that_refuses_the_new_configuration_gets_its_old_one_back() {
     let sandbox = Untouched::new("k8s:1,k3s:1");
-    let faults = r#"{"hosts": {"k8s-1": {"runtimeRefuses": true}}}"#;
+    let faults = r#"{"hosts": {"k8s-1": {"refuseChanges": true}}}"#;
     std::fs::write(sandbox.place.sandbox().join("faults.json"), faults).unwrap();
     let config = sandbox.place.host("k8s-1").join("etc/containerd/config.toml");
     let before = std::fs::read(&config).unwrap();
