@@ -43,7 +43,8 @@ impl Board {
         if seen && row.record == record {
             return None;
         }
-        let visible = (row.record.stage, row.record.state, row.record.code) != (record.stage, record.state, record.code);
+        let visible =
+            (row.record.stage, row.record.state, row.record.code) != (record.stage, record.state, record.code);
         let first = fresh && row.begun.is_none();
         row.record = record;
         if fresh {

@@ -18,7 +18,9 @@ pub(crate) fn load(name: &str) -> Result<Chart> {
     }
     let path = Path::new(name);
     if !path.exists() {
-        let message = format!("there is no chart {name}: neither `confidential-containers` nor `kata-deploy`, nor a directory or an archive");
+        let message = format!(
+            "there is no chart {name}: neither `confidential-containers` nor `kata-deploy`, nor a directory or an archive"
+        );
         return Err(Failure::new(Code::UNREADABLE_FILE, message));
     }
     let mut log = Log::default();
@@ -126,7 +128,8 @@ fn keys_at(chart: &Chart, path: &[String]) -> Vec<String> {
         value = value.and_then(|map| map.get(part)).and_then(Value::as_object);
     }
     keys.extend(value.into_iter().flatten().map(|(key, _)| key.clone()));
-    let schema: Value = chart.schema.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+    let schema: Value =
+        chart.schema.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
     let mut node = &schema;
     for part in path {
         node = resolve(&schema, node);

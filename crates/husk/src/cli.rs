@@ -30,6 +30,13 @@ pub(crate) enum Command {
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// Helm's own command line.
+    #[command(disable_help_flag = true)]
+    Helm {
+        /// As Helm takes them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Which cluster.

@@ -52,7 +52,8 @@ pub(crate) fn directory(place: &Place) -> Result<PathBuf> {
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    let state = state.ok_or_else(|| Failure::plain("HOME is not set; say where the sandbox lives with --sandbox-dir"))?;
+    let state =
+        state.ok_or_else(|| Failure::plain("HOME is not set; say where the sandbox lives with --sandbox-dir"))?;
     Ok(state.join("husk/sandbox"))
 }
 

@@ -38,11 +38,8 @@ pub(crate) async fn down(call: Down) -> Result<()> {
                 crate::subject::parse(&release.manifest, release.hooks.iter().map(|hook| hook.manifest.as_str()))?;
             let rollouts = crate::rollout::rollouts(&objects);
             let mut watch = Watch::begin(&cluster.client, &names.namespace, &rollouts).await;
-            let options = Options {
-                timeout: Duration::from_secs(call.timeout),
-                wait: WaitFor::Objects,
-                ..Options::default()
-            };
+            let options =
+                Options { timeout: Duration::from_secs(call.timeout), wait: WaitFor::Objects, ..Options::default() };
             let outcome = tokio::select! {
                 outcome = watch.during("removal", &mut screen, engine.uninstall(&names.release, &options)) => outcome,
                 _ = tokio::signal::ctrl_c() => {
@@ -56,7 +53,10 @@ pub(crate) async fn down(call: Down) -> Result<()> {
                     .filter(|row| row.record.state == State::Failed)
                     .map(|row| {
                         let code = row.record.code.map(|code| format!("{code} ")).unwrap_or_default();
-                        format!("  node {}: {code}at stage {}: {}", row.record.node, row.record.stage, row.record.message)
+                        format!(
+                            "  node {}: {code}at stage {}: {}",
+                            row.record.node, row.record.stage, row.record.message
+                        )
                     })
                     .collect();
                 if failed.is_empty() {
@@ -93,7 +93,9 @@ pub(crate) async fn down(call: Down) -> Result<()> {
         .hosts
         .iter()
         .flatten()
-        .flat_map(|host| host.differences.iter().take(10).map(move |difference| format!("  {}: {difference}", host.name)))
+        .flat_map(|host| {
+            host.differences.iter().take(10).map(move |difference| format!("  {}: {difference}", host.name))
+        })
         .collect();
     Err(Failure::new(Code::HOST_NOT_CLEAN, format!("hosts differ from what they were before\n{}", lines.join("\n"))))
 }

@@ -111,7 +111,11 @@ mod tests {
     fn the_distribution_the_labels_and_the_dispatchers_place_are_given() {
         let hosts = hosts(&[rollout("confidential-computing=enabled,tee,!gone", &[("K8S_DISTRIBUTION", "k3s")])]);
         assert!(hosts.iter().all(|host| matches!(host.kind, HostKind::K3s | HostKind::K3sAgent)));
-        assert!(hosts.iter().all(|host| host.labels["confidential-computing"] == "enabled" && host.labels["tee"].is_empty()));
+        assert!(
+            hosts
+                .iter()
+                .all(|host| host.labels["confidential-computing"] == "enabled" && host.labels["tee"].is_empty())
+        );
         assert!(hosts.iter().all(|host| !host.labels.contains_key("gone")));
         assert!(hosts[0].labels.contains_key("node-role.kubernetes.io/control-plane"));
         assert!(!hosts[1].labels.contains_key("node-role.kubernetes.io/control-plane"));

@@ -1,4 +1,4 @@
-//! The `husk` binary. Called as `husk-node` or `husk-dispatcher` it is these programs: the sandbox needs one file only.
+//! The `husk` binary. Called as `husk-node`, `husk-dispatcher` or `helm` it is these programs: the sandbox needs one file only.
 
 mod board;
 mod charts;
@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod fit;
 mod furnish;
+mod helm;
 mod plan;
 mod preflight;
 mod records;
@@ -35,9 +36,11 @@ fn main() -> ExitCode {
     match name.to_str() {
         Some("husk-node") => return node::main(arguments.into_iter()),
         Some("husk-dispatcher") => return fleet::cli::main(arguments),
+        Some("helm") => return helm::main(&arguments[1..]),
         _ => {}
     }
-    let serving = arguments.get(1).is_some_and(|word| word == "sandbox") && arguments.get(2).is_some_and(|word| word == "serve");
+    let serving =
+        arguments.get(1).is_some_and(|word| word == "sandbox") && arguments.get(2).is_some_and(|word| word == "serve");
     if serving {
         sandbox::daemon::log_to_stderr();
     }
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(error::exit::ERROR) } else { ExitCode::SUCCESS };
         }
     };
+    if let Command::Helm { arguments } = call {
+        return helm::main(&arguments);
+    }
     match run(call) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -76,7 +82,7 @@ fn run(call: Command) -> Result<()> {
             Command::Plan(call) => plan::plan(call).await,
             Command::Status(call) => status::status(call).await,
             Command::Down(call) => down::down(call).await,
-            Command::Explain { .. } | Command::Sandbox(_) => unreachable!("handled above"),
+            Command::Explain { .. } | Command::Sandbox(_) | Command::Helm { .. } => unreachable!("handled above"),
         }
     })
 }

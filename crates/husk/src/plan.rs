@@ -69,12 +69,19 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
         changes: !plan.is_empty(),
         selected: Vec::new(),
         skipped: Vec::new(),
-        objects: plan.objects.iter().filter_map(|planned| describe(&planned.object.to_string(), &planned.action)).collect(),
+        objects: plan
+            .objects
+            .iter()
+            .filter_map(|planned| describe(&planned.object.to_string(), &planned.action))
+            .collect(),
         hooks: plan.hooks.iter().map(|hook| format!("{} {} {}", hook.event, hook.kind, hook.name)).collect(),
     };
     for node in &nodes {
-        let reasons: Vec<String> =
-            rollouts.iter().filter_map(|rollout| rollout.rules.left_out(node)).map(|reason| reason.to_string()).collect();
+        let reasons: Vec<String> = rollouts
+            .iter()
+            .filter_map(|rollout| rollout.rules.left_out(node))
+            .map(|reason| reason.to_string())
+            .collect();
         if reasons.len() < rollouts.len() {
             report.selected.push(node.name.clone());
         } else if let Some(why) = reasons.into_iter().next() {

@@ -38,9 +38,7 @@ pub(crate) fn follow(client: &Client, namespace: &str, install: &str) -> impl St
                 names.insert(map.metadata.name.unwrap_or_default(), record.node.clone());
                 News::Record(Box::new(record))
             }),
-            Ok(watcher::Event::Delete(map)) => {
-                map.metadata.name.and_then(|name| names.remove(&name)).map(News::Gone)
-            }
+            Ok(watcher::Event::Delete(map)) => map.metadata.name.and_then(|name| names.remove(&name)).map(News::Gone),
             Ok(watcher::Event::InitDone) => Some(News::Listed),
             Ok(watcher::Event::Init) => None,
             Err(error) => Some(News::Broken(error.to_string())),
@@ -50,7 +48,11 @@ pub(crate) fn follow(client: &Client, namespace: &str, install: &str) -> impl St
 }
 
 /// Reads the node records of an installation once, by node.
-pub(crate) async fn list(client: &Client, namespace: &str, install: &str) -> kube::Result<BTreeMap<String, NodeRecord>> {
+pub(crate) async fn list(
+    client: &Client,
+    namespace: &str,
+    install: &str,
+) -> kube::Result<BTreeMap<String, NodeRecord>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let list = api.list(&ListParams::default().labels(&selector(install))).await?;
     Ok(list.iter().filter_map(read).map(|record| (record.node.clone(), record)).collect())

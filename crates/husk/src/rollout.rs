@@ -59,7 +59,9 @@ fn daemon_set(object: &Value) -> Option<Rollout> {
         return None;
     }
     let pod = &object["spec"]["template"]["spec"];
-    let installer = containers(pod).find(|c| command(c).first().is_some_and(|c| c.ends_with("husk-node")) && command(c).iter().any(|w| w == "install"))?;
+    let installer = containers(pod).find(|c| {
+        command(c).first().is_some_and(|c| c.ends_with("husk-node")) && command(c).iter().any(|w| w == "install")
+    })?;
     let environment = environment(installer);
     let mut tolerations: Vec<Toleration> = serde_json::from_value(pod["tolerations"].clone()).unwrap_or_default();
     tolerations.extend(added_by_the_controller());
@@ -94,10 +96,8 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
     let options = |name: &str| options(&words, name);
     let file = options("job-template").pop()?;
     let key = file.rsplit('/').next().unwrap_or_default().to_owned();
-    let source = objects
-        .iter()
-        .filter(|object| object["kind"] == "ConfigMap")
-        .find_map(|map| map["data"][&key].as_str())?;
+    let source =
+        objects.iter().filter(|object| object["kind"] == "ConfigMap").find_map(|map| map["data"][&key].as_str())?;
     let template: Value = serde_saphyr::from_str(source).ok()?;
     let tolerations = JobTemplate::parse(source).ok()?.tolerations();
     let node_pod = &template["spec"]["template"]["spec"];
@@ -125,7 +125,8 @@ fn dispatcher_call(object: &Value, verb: &str) -> Option<Vec<String>> {
         return None;
     }
     containers(&object["spec"]["template"]["spec"]).map(command).find(|words| {
-        words.first().is_some_and(|word| word.ends_with("husk-dispatcher")) && words.get(1).is_some_and(|word| word == verb)
+        words.first().is_some_and(|word| word.ends_with("husk-dispatcher"))
+            && words.get(1).is_some_and(|word| word == verb)
     })
 }
 

@@ -31,8 +31,11 @@ impl Watch {
     pub(crate) async fn begin(client: &Client, namespace: &str, rollouts: &[Rollout]) -> Watch {
         let installs: BTreeSet<&str> = rollouts.iter().map(|rollout| rollout.install.as_str()).collect();
         let streams = installs.iter().map(|install| records::follow(client, namespace, install).boxed());
-        let mut watch =
-            Watch { board: Board::default(), news: futures::stream::select_all(streams).boxed(), begun: Instant::now() };
+        let mut watch = Watch {
+            board: Board::default(),
+            news: futures::stream::select_all(streams).boxed(),
+            begun: Instant::now(),
+        };
         let mut unlisted = installs.len();
         let patience = tokio::time::sleep(Duration::from_secs(10));
         let mut patience = std::pin::pin!(patience);
@@ -102,7 +105,12 @@ pub(crate) enum Ending {
 }
 
 /// Gives nodes that failed before another chance at once: their pods are replaced instead of waited for.
-pub(crate) async fn retry_failed(client: &Client, namespace: &str, rollout: &Rollout, watch: &Watch) -> kube::Result<usize> {
+pub(crate) async fn retry_failed(
+    client: &Client,
+    namespace: &str,
+    rollout: &Rollout,
+    watch: &Watch,
+) -> kube::Result<usize> {
     let Mode::DaemonSet(name) = &rollout.mode else { return Ok(0) };
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let list = pods.list(&ListParams::default().labels(&format!("name={name}"))).await?;
@@ -142,11 +150,8 @@ pub(crate) async fn daemon_set(
             let wanted = usize::try_from(status.desired_number_scheduled).unwrap_or(0);
             let updated = usize::try_from(status.updated_number_scheduled.unwrap_or(0)).unwrap_or(0);
             let current = current_pods(pods.list(&selector).await?.items);
-            unfinished = current
-                .iter()
-                .filter(|(node, pod)| !through(watch, node, pod))
-                .map(|(node, _)| node.clone())
-                .collect();
+            unfinished =
+                current.iter().filter(|(node, pod)| !through(watch, node, pod)).map(|(node, _)| node.clone()).collect();
             if current.len() < wanted || updated < wanted {
                 unfinished.push(format!("({} of {wanted} pods exist)", current.len().min(updated)));
             }
@@ -171,6 +176,7 @@ fn current_pods(pods: Vec<Pod>) -> BTreeMap<String, String> {
 
 fn through(watch: &Watch, node: &str, pod: &str) -> bool {
     let Some(row) = watch.board.row(node) else { return false };
-    let ended = row.record.state == State::Failed || (row.record.stage == Stage::Label && row.record.state == State::Done);
+    let ended =
+        row.record.state == State::Failed || (row.record.stage == Stage::Label && row.record.state == State::Done);
     ended && row.record.pod.as_deref().is_none_or(|speaker| speaker == pod)
 }

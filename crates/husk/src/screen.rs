@@ -152,10 +152,19 @@ fn describe(row: &Row) -> String {
 
 fn stages(row: &Row) -> String {
     use contract::Stage;
-    let all: &[Stage] =
-        if Stage::REMOVE.contains(&row.record.stage) { &Stage::REMOVE } else { &Stage::INSTALL };
+    let all: &[Stage] = if Stage::REMOVE.contains(&row.record.stage) { &Stage::REMOVE } else { &Stage::INSTALL };
     let at = all.iter().position(|stage| *stage == row.record.stage).unwrap_or(0);
-    let bar: String = (0..all.len()).map(|n| if n < at { '●' } else if n == at { '◐' } else { '○' }).collect();
+    let bar: String = (0..all.len())
+        .map(|n| {
+            if n < at {
+                '●'
+            } else if n == at {
+                '◐'
+            } else {
+                '○'
+            }
+        })
+        .collect();
     format!("{bar} {:<16}", row.record.stage.name())
 }
 

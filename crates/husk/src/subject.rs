@@ -53,7 +53,8 @@ impl Subject {
     /// Renders without a cluster: every object, hooks included.
     pub(crate) fn objects(&self) -> Result<Vec<Value>> {
         let options = RenderOptions::new(&self.release, &self.namespace, SystemTime::now(), charts::entropy());
-        let rendered = chart::render::render(&self.chart, &self.values, &options).map_err(|error| charts::with_hints(charts::failure(error), &self.chart))?;
+        let rendered = chart::render::render(&self.chart, &self.values, &options)
+            .map_err(|error| charts::with_hints(charts::failure(error), &self.chart))?;
         parse(&rendered.manifest(), rendered.hooks.iter().map(|hook| hook.manifest.as_str()))
     }
 

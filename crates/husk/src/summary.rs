@@ -198,8 +198,10 @@ mod tests {
     fn a_node_has_converged_when_labels_and_kubelet_agree_with_its_record() {
         let mut record = NodeRecord::new("a", "default", Stage::Label, State::Done);
         record.handlers = vec!["kata-qemu".into(), "kata-clh".into()];
-        let records: BTreeMap<String, NodeRecord> =
-            ["a", "b", "c"].into_iter().map(|name| (name.to_owned(), NodeRecord { node: name.into(), ..record.clone() })).collect();
+        let records: BTreeMap<String, NodeRecord> = ["a", "b", "c"]
+            .into_iter()
+            .map(|name| (name.to_owned(), NodeRecord { node: name.into(), ..record.clone() }))
+            .collect();
         let nodes = [
             node("a", true, Some(&["runc", "kata-qemu", "kata-clh"])),
             node("b", true, Some(&["runc", "kata-qemu"])),

@@ -10,8 +10,8 @@ use crate::screen::{Output, Screen, emit};
 use crate::subject::Subject;
 use crate::summary::{self, ClassSummary, NodeSummary};
 use contract::{Code, State};
-use release::record::HookEvent;
 use release::event::Change;
+use release::record::HookEvent;
 use release::{Engine, Event, Options, Progress};
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
@@ -79,9 +79,12 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     screen.step("apply", &told.summary());
 
     for rollout in &rollouts {
-        rollout_watch::retry_failed(&cluster.client, &subject.namespace, rollout, &watch).await.map_err(cluster::api_failure)?;
+        rollout_watch::retry_failed(&cluster.client, &subject.namespace, rollout, &watch)
+            .await
+            .map_err(cluster::api_failure)?;
         let patience = Duration::from_secs(call.timeout).saturating_sub(begun.elapsed());
-        let waiting = rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
+        let waiting =
+            rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
         let ending = tokio::select! {
             ending = waiting => ending.map_err(cluster::api_failure)?,
             _ = tokio::signal::ctrl_c() => return Err(interrupted()),
@@ -89,7 +92,11 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         if let Ending::TimedOut(nodes) = ending {
             return Err(Failure::new(
                 Code::NODES_FAILED,
-                format!("after {} s these nodes are not through: {}; the cluster goes on", call.timeout, nodes.join(", ")),
+                format!(
+                    "after {} s these nodes are not through: {}; the cluster goes on",
+                    call.timeout,
+                    nodes.join(", ")
+                ),
             )
             .exiting(exit::TIMED_OUT));
         }
@@ -162,9 +169,8 @@ pub(crate) async fn collect(cluster: &Cluster, namespace: &str, rollouts: &[Roll
     let nodes = preflight::nodes(&cluster.client).await?;
     let mut all = Vec::new();
     for rollout in rollouts {
-        let records = crate::records::list(&cluster.client, namespace, &rollout.install)
-            .await
-            .map_err(cluster::api_failure)?;
+        let records =
+            crate::records::list(&cluster.client, namespace, &rollout.install).await.map_err(cluster::api_failure)?;
         all.extend(summary::nodes(rollout, &nodes, &records));
     }
     Ok(all)
@@ -194,7 +200,8 @@ fn rollout_failure(results: &[NodeSummary]) -> Option<Failure> {
     let mut lines = Vec::new();
     for node in bad.iter().take(20) {
         let code = node.code.map(|code| format!("{code} ")).unwrap_or_default();
-        let stage = node.stage.map(|stage| format!("at stage {stage}")).unwrap_or_else(|| "before any stage".to_owned());
+        let stage =
+            node.stage.map(|stage| format!("at stage {stage}")).unwrap_or_else(|| "before any stage".to_owned());
         let message = match (&node.message, node.missing.as_slice()) {
             (message, _) if !message.is_empty() => message.clone(),
             (_, []) => "not labelled".to_owned(),
@@ -223,7 +230,8 @@ fn proof(nodes: &[NodeSummary], classes: &[ClassSummary]) -> String {
 }
 
 fn skipped(nodes: &[NodeSummary]) -> String {
-    let lines = nodes.iter().filter_map(|node| node.skipped.as_ref().map(|why| format!("{} skipped: {why}", node.name)));
+    let lines =
+        nodes.iter().filter_map(|node| node.skipped.as_ref().map(|why| format!("{} skipped: {why}", node.name)));
     lines.take(20).collect::<Vec<_>>().join("\n")
 }
 
@@ -272,7 +280,9 @@ impl Told {
                 Event::HookStarted { event, object } => heard.hooks.push((event, object.name)),
                 Event::Warning { text } => heard.warnings.push(text),
                 Event::TakenOver { revision, status, .. } => {
-                    heard.warnings.push(format!("revision {revision} was left {status} by an interrupted run and is taken over"));
+                    heard
+                        .warnings
+                        .push(format!("revision {revision} was left {status} by an interrupted run and is taken over"));
                 }
                 _ => {}
             }

@@ -32,11 +32,13 @@ pub(super) struct Flag {
     pub(super) kind: Kind,
     /// Helm has it and Husk does not.
     absent: bool,
+    /// What to use instead.
+    deprecated: Option<&'static str>,
 }
 
 impl Flag {
     pub(super) const fn new(name: &'static str, kind: Kind) -> Flag {
-        Flag { name, short: None, kind, absent: false }
+        Flag { name, short: None, kind, absent: false, deprecated: None }
     }
 
     pub(super) const fn short(mut self, letter: char) -> Flag {
@@ -46,6 +48,11 @@ impl Flag {
 
     pub(super) const fn absent(mut self) -> Flag {
         self.absent = true;
+        self
+    }
+
+    pub(super) const fn deprecated(mut self, instead: &'static str) -> Flag {
+        self.deprecated = Some(instead);
         self
     }
 
@@ -62,6 +69,8 @@ pub(super) struct Parsed {
     pub(super) arguments: Vec<String>,
     /// `-h`.
     pub(super) help: bool,
+    /// What is to be said about the flags.
+    pub(super) notices: Vec<String>,
 }
 
 impl Parsed {
@@ -136,6 +145,9 @@ impl Parsed {
         if flag.absent {
             return Err(format!("husk helm has no --{}", flag.name));
         }
+        if let Some(instead) = flag.deprecated {
+            self.notices.push(format!("Flag --{} has been deprecated, {instead}", flag.name));
+        }
         let shown = match flag.short {
             Some(letter) => format!("-{letter}, --{}", flag.name),
             None => format!("--{}", flag.name),
@@ -144,7 +156,8 @@ impl Parsed {
         let slot = self.values.entry(flag.name).or_default();
         match flag.kind {
             Kind::Switch => {
-                let word = boolean(&value).ok_or_else(|| refused(format!("strconv.ParseBool: parsing {value:?}: invalid syntax")))?;
+                let word = boolean(&value)
+                    .ok_or_else(|| refused(format!("strconv.ParseBool: parsing {value:?}: invalid syntax")))?;
                 *slot = vec![word.to_string()];
             }
             Kind::Number => {
@@ -288,7 +301,10 @@ mod tests {
         assert_eq!(parsed.arguments, ["a", "b", "-c"]);
         assert_eq!(parsed.all("values"), ["x", "y", "z", "w"]);
         assert_eq!(parsed.all("set"), ["a=1,b=2"]);
-        assert_eq!((parsed.text("dry-run"), parsed.on("install"), parsed.number("max")), (Some("unset"), true, Some(3)));
+        assert_eq!(
+            (parsed.text("dry-run"), parsed.on("install"), parsed.number("max")),
+            (Some("unset"), true, Some(3))
+        );
         assert_eq!(parsed.duration("timeout"), Some(Duration::from_secs(90)));
     }
 

@@ -38,6 +38,7 @@ impl Verb {
     pub(super) fn call(&self, arguments: &[String]) -> Outcome {
         let groups: Vec<&[Flag]> = self.flags.iter().copied().chain([GLOBAL]).collect();
         let parsed = Parsed::read(arguments, &groups)?;
+        parsed.notices.iter().for_each(|notice| super::err(notice));
         if parsed.help {
             super::out(&self.help());
             return Ok(());
@@ -45,6 +46,11 @@ impl Verb {
         self.count(parsed.arguments.len())?;
         let settings = Settings::new(&parsed)?;
         (self.run)(&parsed, &settings)
+    }
+
+    /// The first word of a command with two.
+    pub(super) fn group(&self) -> Option<&'static str> {
+        self.path.split_once(' ').map(|(group, _)| group)
     }
 
     fn usage(&self) -> String {

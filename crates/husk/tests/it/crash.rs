@@ -27,7 +27,8 @@ fn a_power_cut_at_any_moment_is_made_good_by_the_next_up() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let share = (moment * 100 + (seed >> 33) % 100) as f64 / (MOMENTS * 100) as f64;
         let pause = whole.mul_f64(share);
-        let mut up = place.command().args(["up", "--sandbox"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut up =
+            place.command().args(["up", "--sandbox"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(pause);
         place.kill_everything();
         let _ = up.wait();

@@ -146,7 +146,8 @@ pub(crate) fn values(name: &str) -> PathBuf {
 
 /// Asserts that an installation converged on every node that it selects, and returns how many there are.
 pub(crate) fn assert_converged(report: &Value) -> usize {
-    let nodes: Vec<&Value> = report["nodes"].as_array().unwrap().iter().filter(|node| node["selected"] == true).collect();
+    let nodes: Vec<&Value> =
+        report["nodes"].as_array().unwrap().iter().filter(|node| node["selected"] == true).collect();
     for node in &nodes {
         assert_eq!(node["labelled"], true, "{node}");
         assert_eq!(node["state"], "done", "{node}");

@@ -42,9 +42,9 @@ fn walk(root: &Path, directory: &Path, all: &mut Snapshot) {
 
 /// FNV-1a with the length: enough to tell two versions of a file apart.
 fn hash(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x} {} bytes", bytes.len())
 }
 

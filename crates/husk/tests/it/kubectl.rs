@@ -30,7 +30,9 @@ fn kubectl_finds_what_it_expects() {
     let config = config.trim();
 
     let all = run(config, &["get", "nodes,runtimeclasses,jobs,pods", "-A"]);
-    for part in ["node/k8s-1", "Ready", "runtimeclass.node.k8s.io/kata-qemu-snp", "job.batch/", "Complete", "pod/", "Completed"] {
+    for part in
+        ["node/k8s-1", "Ready", "runtimeclass.node.k8s.io/kata-qemu-snp", "job.batch/", "Complete", "pod/", "Completed"]
+    {
         assert!(all.contains(part), "{part} is missing in\n{all}");
     }
     let node = run(config, &["describe", "node", "k3s-1"]);
@@ -42,7 +44,8 @@ fn kubectl_finds_what_it_expects() {
     let log = run(config, &["logs", "-n", "coco-system", pod, "-c", "cri"]);
     assert!(!log.trim().is_empty());
 
-    let manifest = place.file("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, namespace: default}\ndata: {a: b}\n");
+    let manifest = place
+        .file("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, namespace: default}\ndata: {a: b}\n");
     let manifest = manifest.to_str().unwrap();
     assert!(run(config, &["apply", "-f", manifest]).contains("created"));
     assert!(run(config, &["apply", "-f", manifest]).contains("unchanged"));

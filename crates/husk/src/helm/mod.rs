@@ -1,0 +1,153 @@
+//! Helm 4.3's command line: the same words, flags, texts and exit statuses. `husk helm …`, or the binary called `helm`.
+//!
+//! A [`verb::Verb`] is a command with its flags; one family of verbs a file. What Helm has and is not here is refused by
+//! name. Errors are texts here, because Helm's have no codes.
+
+mod chart_ref;
+mod flags;
+mod name_template;
+mod settings;
+mod template;
+mod values;
+mod verb;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use verb::{Outcome, Verb};
+
+const VERBS: &[Verb] = &[template::TEMPLATE];
+
+/// Commands of Helm that are not here.
+const ABSENT: &[&str] = &[
+    "completion",
+    "dependency",
+    "dep",
+    "dependencies",
+    "plugin",
+    "pull",
+    "fetch",
+    "push",
+    "registry",
+    "repo",
+    "search",
+    "verify",
+    "docs",
+    "test",
+];
+
+/// Runs a command line: everything behind the program's name.
+pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    match call(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            err(&format!("Error: {text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn call(words: &[String]) -> Outcome {
+    let (path, rest) = split(words);
+    let mut matching = VERBS.iter().filter(|verb| is_named(verb, &path));
+    if let Some(verb) = matching.next() {
+        return verb.call(&rest);
+    }
+    let Some(first) = path.first() else {
+        return match flags::Parsed::read(&rest, &[settings::GLOBAL]) {
+            Ok(_) => Ok(out(&overview(""))),
+            Err(text) => Err(text),
+        };
+    };
+    if first == "help" {
+        return Ok(out(&overview("")));
+    }
+    let group = VERBS.iter().any(|verb| verb.group() == Some(first));
+    match (group, path.get(1)) {
+        (true, None) => Ok(out(&overview(first))),
+        (true, Some(second)) => Err(format!("unknown command \"{second}\" for \"helm {first}\"")),
+        (false, _) if ABSENT.contains(&first.as_str()) => Err(format!("husk helm has no command {first:?}")),
+        (false, _) => Err(format!("unknown command {first:?} for \"helm\"\nRun 'helm --help' for usage.")),
+    }
+}
+
+/// Takes the command's words out of a command line; global flags may stand before and between them.
+fn split(words: &[String]) -> (Vec<String>, Vec<String>) {
+    let (mut path, mut rest): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut words = words.iter();
+    let takes_value = |word: &str| {
+        let long = |name: &str| settings::GLOBAL.iter().find(|flag| flag.name == name);
+        match word.strip_prefix("--") {
+            Some(name) => long(name).is_some_and(|flag| flag.kind != flags::Kind::Switch),
+            None => word == "-n",
+        }
+    };
+    while let Some(word) = words.next() {
+        if word.starts_with('-') {
+            rest.push(word.clone());
+            if takes_value(word) {
+                rest.extend(words.next().cloned());
+            }
+            continue;
+        }
+        path.push(word.clone());
+        let is_group = path.len() == 1 && VERBS.iter().any(|verb| verb.group() == Some(word));
+        if !is_group {
+            break;
+        }
+    }
+    rest.extend(words.cloned());
+    (path, rest)
+}
+
+fn is_named(verb: &Verb, path: &[String]) -> bool {
+    match (verb.group(), path) {
+        (None, [name]) => verb.names.contains(&name.as_str()),
+        (Some(group), [first, name]) => group == first && verb.names.contains(&name.as_str()),
+        _ => false,
+    }
+}
+
+fn overview(group: &str) -> String {
+    let shown = if group.is_empty() { String::new() } else { format!(" {group}") };
+    let mut text = format!(
+        "Charts and their releases on Kubernetes, as Helm 4.3 has them.\n\nUsage:\n  helm{shown} [command]\n\nAvailable Commands:\n"
+    );
+    for verb in VERBS.iter().filter(|verb| group.is_empty() || verb.group() == Some(group)) {
+        let _ = writeln!(text, "  {:<14}{}", verb.path, verb.about);
+    }
+    text
+}
+
+/// Prints a result.
+fn out(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Prints a line that is no result.
+fn err(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a warning as Helm's log has it.
+fn warn(message: &str) {
+    let mut log = chart::Log::default();
+    log.add(chart::LogLevel::Warn, message, Vec::new());
+    say(&mut log);
+}
+
+/// Prints what was said on the way, and forgets it.
+fn say(log: &mut chart::Log) {
+    log.0.drain(..).for_each(|line| err(&line.to_string()));
+}
+
+/// The words of Go for an error of the system.
+fn os_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let bare = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = bare.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
