@@ -1,17 +1,15 @@
 //! Real Helm as the judge of what `husk helm template` prints.
 
+use crate::go_program::HELM;
 use crate::programs::{husk, on_path, root, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The Helm that the goldens were recorded with.
-const HELM: &str = "helm.sh/helm/v4/cmd/helm@v4.3.1";
 
 pub(crate) fn check(given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) -> Result<(), String> {
     let husk = husk(given_husk)?;
     let helm = match given_helm.or_else(|| on_path("helm")) {
         Some(helm) => helm,
-        None => built()?,
+        None => HELM.built()?,
     };
     let charts = tempfile::tempdir().map_err(|error| error.to_string())?;
     // Real Helm wants dependencies below charts/; a copy leaves the working tree as it is.
@@ -41,17 +39,6 @@ pub(crate) fn check(given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) ->
     }
     println!("{} passed, {} failed", counts.0, counts.1);
     if counts.1 == 0 && counts.0 > 0 { Ok(()) } else { Err("husk and helm do not print the same".to_owned()) }
-}
-
-fn built() -> Result<PathBuf, String> {
-    let place = root().join("target/real");
-    let helm = place.join("helm");
-    if !helm.is_file() {
-        println!("building Helm from its Go module");
-        std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
-        run(Command::new("go").args(["install", HELM]).env("GOBIN", &place).env("GOFLAGS", "-mod=mod"))?;
-    }
-    Ok(helm)
 }
 
 /// Returns what a `template` call prints, or how it fails: exit status and standard error.

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod containerd;
+mod go_program;
 mod helm;
 mod programs;
 

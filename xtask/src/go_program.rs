@@ -1,0 +1,67 @@
+//! Programs that are built from their Go modules, because no package has the version that is wanted.
+
+use crate::programs::{root, run};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A program of a Go module.
+pub(crate) struct GoProgram {
+    /// File name of the result.
+    pub(crate) name: &'static str,
+    /// The module.
+    pub(crate) module: &'static str,
+    /// Its version.
+    pub(crate) version: &'static str,
+    /// The package with `main`.
+    pub(crate) package: &'static str,
+    /// Build tags.
+    pub(crate) tags: &'static str,
+}
+
+/// The Helm that the goldens were recorded with.
+pub(crate) const HELM: GoProgram = GoProgram {
+    name: "helm",
+    module: "helm.sh/helm/v4",
+    version: "v4.3.1",
+    package: "helm.sh/helm/v4/cmd/helm",
+    tags: "",
+};
+
+/// The containerd of the sandbox's first kubeadm host; Debian's own knows no snapshotter of a handler.
+pub(crate) const CONTAINERD_1_7: GoProgram = GoProgram {
+    name: "containerd-1.7",
+    module: "github.com/containerd/containerd",
+    version: "v1.7.27",
+    package: "github.com/containerd/containerd/cmd/containerd",
+    tags: "no_btrfs",
+};
+
+impl GoProgram {
+    /// Returns the program, built once below `target/real`.
+    pub(crate) fn built(&self) -> Result<PathBuf, String> {
+        let place = root().join("target/real");
+        let program = place.join(format!("{}-{}", self.name, self.version));
+        if program.is_file() {
+            return Ok(program);
+        }
+        println!("building {} {} from its Go module", self.name, self.version);
+        // A module of our own that needs the program's: `go install` refuses modules with replace directives.
+        let module = place.join("modules").join(self.name);
+        let fail = |error: std::io::Error| format!("{}: {error}", module.display());
+        std::fs::create_dir_all(&module).map_err(fail)?;
+        let needs = format!("module real\n\ngo 1.24\n\nrequire {} {}\n", self.module, self.version);
+        std::fs::write(module.join("go.mod"), needs).map_err(fail)?;
+        let import = format!("//go:build tools\n\npackage real\n\nimport _ \"{}\"\n", self.package);
+        std::fs::write(module.join("tools.go"), import).map_err(fail)?;
+        run(Command::new("go").args(["mod", "tidy", "-e"]).current_dir(&module))?;
+        let fresh = program.with_extension("new");
+        run(Command::new("go")
+            .args(["build", "-trimpath", "-ldflags", "-s -w", "-tags", self.tags, "-o"])
+            .arg(&fresh)
+            .arg(self.package)
+            .env("CGO_ENABLED", "0")
+            .current_dir(&module))?;
+        std::fs::rename(&fresh, &program).map_err(fail)?;
+        Ok(program)
+    }
+}
