@@ -213,6 +213,24 @@ catalogue! {
         "Nothing of theirs was overwritten; the edits made so far were taken back."
         "Run the command again; if it happens again, find out which tool manages the file."
     }
+    2207 CONTAINERD_NOT_REPLACEABLE {
+        "this host cannot run another containerd"
+        "`customContainerd` selects a node whose containerd belongs to its distribution, that runs CRI-O, or that has no unit of containerd."
+        "The node was left untouched."
+        "Leave the node out with `customContainerd.nodeSelector`, or upgrade the distribution instead."
+    }
+    2208 CONTAINERD_NOT_FETCHED {
+        "custom containerd not downloaded"
+        "The tarball of `customContainerd` could not be transferred: a server or proxy refused, was not reached, was not trusted, or broke off."
+        "What had arrived was removed; the host's own containerd runs on."
+        "Check the URL from the node. Behind a proxy, give HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE with `node.env`."
+    }
+    2209 CONTAINERD_UNFIT {
+        "custom containerd not usable"
+        "The tarball of `customContainerd` has another checksum than the values say, is no release of containerd, or is for another architecture."
+        "What had been unpacked was removed; the host's own containerd runs on."
+        "Correct `customContainerd.tarballUrl(s)` and `sha256(s)`; a tarball has bin/containerd and bin/containerd-shim-runc-v2."
+    }
     2301 LABEL_FAILED {
         "Node object not updated"
         "The Kubernetes API refused or did not answer a change of the node's labels or taints."

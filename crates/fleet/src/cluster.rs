@@ -63,8 +63,10 @@ pub async fn connect() -> Result<Client, Error> {
         current_context: Some(name()),
         ..Kubeconfig::default()
     };
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
         .await
         .map_err(|error| Error::Surroundings(format!("the pod's credentials cannot be used: {error}")))?;
+    // The proxy of the environment is for the world outside, whatever NO_PROXY says.
+    config.proxy_url = None;
     Client::try_from(config).map_err(Error::api("connecting to the API server"))
 }

@@ -1,6 +1,7 @@
 //! The `artifacts` stage and its reverse: the payload is unpacked beside the version in use, configured, and then switched to by
 //! renaming one link.
 
+use crate::custom_containerd::is_tree as is_containerd;
 use crate::distribution::Distribution;
 use crate::edit::{Edit, partial};
 use crate::error::{NodeError, Result};
@@ -337,7 +338,8 @@ fn switch(session: &Session, tree: &str) -> Result<Option<Edit>> {
 
 /// Removes versions that nobody uses.
 fn collect(session: &Session, store: &Store, mut ledger: Ledger, current: &str, outcome: &mut Outcome) -> Result<()> {
-    let old: Vec<String> = ledger.trees.keys().filter(|tree| *tree != current).cloned().collect();
+    let old: Vec<String> =
+        ledger.trees.keys().filter(|tree| *tree != current && !is_containerd(tree)).cloned().collect();
     for tree in old {
         if let Some(user) = user_of(session, &tree) {
             outcome.warnings.push(format!("{tree} is kept: {user}"));
@@ -403,7 +405,7 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
         edit.apply(&session.disk)?;
         outcome.changes += 1;
     }
-    for tree in ledger.trees.keys() {
+    for tree in ledger.trees.keys().filter(|tree| !is_containerd(tree)) {
         if let Some(user) = user_of(session, tree) {
             outcome.warnings.push(format!("{tree} is removed although {user}"));
         }
@@ -417,7 +419,7 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
     hand_over(&store, session.host, &edits, &ledger)?;
     ledger.files.retain(|_, owned| owned.part != Part::Artifacts);
     ledger.directories.retain(|_, owned| owned.part != Part::Artifacts);
-    ledger.trees.clear();
+    ledger.trees.retain(|tree, _| is_containerd(tree));
     ledger.payload = None;
     store.save(&ledger)?;
     store.discard(Part::Artifacts)?;

@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::stages::{Bench, is_permanent, print};
 use crate::store::{NodeLock, Store};
-use crate::{artifacts, cri_plan, distribution, systemd::Systemd};
+use crate::{artifacts, cri_plan, custom_containerd, distribution, systemd::Systemd};
 use clap::{Parser, Subcommand};
 use contract::{Stage, StageReport, State, label, pod};
 use std::ffi::OsString;
@@ -213,8 +213,11 @@ fn planned(session: &mut Session) -> Result<Vec<String>> {
     let ledger = session.store().known()?;
     let artifacts = artifacts::plan(session, &ledger)?;
     let pending = artifacts::pending(session, &artifacts, Some(found.distribution))?;
-    let cri = cri_plan::install(session.asked, &found, session.host, &ledger)?;
-    let mut lines: Vec<String> = pending.iter().chain(&cri.edits).map(|edit| edit.describe()).collect();
+    let aim = custom_containerd::aim(session.asked, &found, session.host, &ledger)?;
+    let fetched = aim.switch.iter().flat_map(|switch| custom_containerd::fetch::pending(session.host, switch));
+    let cri = cri_plan::install_for(session.asked, &aim, session.host, &ledger)?;
+    let edits = pending.iter().cloned().chain(fetched).chain(cri.edits.iter().cloned());
+    let mut lines: Vec<String> = edits.map(|edit| edit.describe()).collect();
     lines.extend(cri.stop.iter().map(|service| format!("stop {service}")));
     lines.extend(cri.start.iter().map(|service| format!("start {service}")));
     if cri.restarts() {

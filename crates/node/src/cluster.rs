@@ -50,9 +50,11 @@ impl<'t> Cluster<'t> {
         // a second installation of the provider in one process is refused, and harmless
         let _ = rustls::crypto::ring::default_provider().install_default();
         let connecting = async {
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
                 .await
                 .map_err(|e| e.to_string())?;
+            // the proxy of the environment is for the world outside, whatever NO_PROXY says
+            config.proxy_url = None;
             kube::Client::try_from(config).map_err(|error| error.to_string())
         };
         let client =

@@ -1,6 +1,7 @@
 //! The plan of the `cri` stage and of its reverse: which files change, which services of ours start or stop, whether the
 //! runtime restarts.
 
+use crate::custom_containerd::{self, Aim};
 use crate::distribution::{Found, RuntimeKind};
 use crate::edit::Edit;
 use crate::error::Result;
@@ -27,12 +28,19 @@ pub struct CriPlan {
     pub handlers: Vec<String>,
     /// Services of ours that run afterwards.
     pub services: Vec<String>,
+    /// The version that must answer afterwards, when it is not the host's own that runs.
+    pub version: Option<String>,
 }
 
 impl CriPlan {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty() && self.start.is_empty() && self.stop.is_empty()
+    }
+
+    /// Whether something of ours shall run afterwards.
+    pub fn installs(&self) -> bool {
+        !self.handlers.is_empty() || self.version.is_some()
     }
 
     /// Whether the runtime reads something else afterwards.
@@ -43,15 +51,25 @@ impl CriPlan {
 
 /// Plans an installation. Reads the host and changes nothing.
 pub fn install(asked: &Settings, found: &Found, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
+    let aim = custom_containerd::aim(asked, found, host, ledger)?;
+    install_for(asked, &aim, host, ledger)
+}
+
+/// Plans an installation for the runtime that shall run.
+pub fn install_for(asked: &Settings, aim: &Aim, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
+    let found = &aim.found;
     let layout = runtime_layout::find(asked, found, host)?;
     let mut wishes = match found.runtime {
+        _ if asked.handlers().is_empty() => Wishes::new(),
         RuntimeKind::Containerd => containerd::wishes(asked, &layout)?,
         RuntimeKind::Crio => crio::wishes(asked, &layout),
     };
     wishes.extend(snapshotter::wishes(asked, found));
+    wishes.extend(aim.wishes(asked, host));
     let handlers: Vec<String> = asked.handlers().into_iter().map(|handler| handler.name).collect();
     let services = snapshotter::services(asked, found);
-    let plan = plan(&wishes, host, ledger, services, handlers)?;
+    let mut plan = plan(&wishes, host, ledger, services, handlers)?;
+    plan.version = aim.version().map(str::to_owned);
     check(found, &layout, host, &plan)?;
     Ok(plan)
 }
@@ -76,7 +94,7 @@ fn plan(
     let start =
         services.iter().filter(|service| !ledger.services.contains(service) || touched(service)).cloned().collect();
     let stop = ledger.services.iter().filter(|service| !services.contains(service)).cloned().collect();
-    Ok(CriPlan { start, stop, handlers, services, edits })
+    Ok(CriPlan { start, stop, handlers, services, edits, version: None })
 }
 
 /// What the paths of a plan hold now, and which directories above them exist.

@@ -2,6 +2,8 @@
 //! does not come back; a timer on the host undoes it when we do not come back either.
 
 use crate::cri_plan::{self, CriPlan};
+use crate::custom_containerd::wish::triple;
+use crate::custom_containerd::{self, Aim, fetch};
 use crate::distribution::Found;
 use crate::edit::Edit;
 use crate::error::{NodeError, Result};
@@ -25,34 +27,62 @@ pub fn install(session: &mut Session, found: &Found) -> Result<Outcome> {
     if store.tidy(Part::Cri, &ledger)? {
         settle(session, &store)?;
     }
+    let (aim, plan) = prepare(session, &store, found, &ledger)?;
     let journal = store.journal(Part::Cri, &ledger)?;
-    let known = with_journal(&ledger, journal.as_ref());
-    snapshotter::check(session, found)?;
-    let plan = cri_plan::install(session.asked, found, session.host, &known)?;
-    let proven = session.runtime.served(&found.socket).ok().filter(|served| proves(served, &plan.handlers).is_ok());
+    let found = &aim.found;
+    let proven = session.runtime.served(&found.socket).ok().filter(|served| proves(served, &plan).is_ok());
     // A run that was killed by its own restart finds everything done, and the runtime back.
     let finished = journal.as_ref().is_none_or(Journal::restarted_last);
-    if plan.is_empty()
+    let mut outcome = if plan.is_empty()
         && finished
         && let Some(served) = proven
     {
         let mut outcome = Outcome { handlers: plan.handlers.clone(), ..Outcome::default() };
-        outcome.message =
-            format!("{} serves {} and nothing had to change", found.runtime_text(), plan.handlers.join(", "));
+        outcome.message = format!("{} {} and nothing had to change", found.runtime_text(), serves(&plan));
         warn_if_silent(&served, &mut outcome);
         if let Some(journal) = journal {
             outcome.changes = commit(session, ledger, &journal, Some(&found.unit), &plan.services)?;
             outcome.restarted = true;
             settle(session, &store)?;
-            outcome.message = format!(
-                "{} serves {}; an interrupted run had done the work",
-                found.runtime_text(),
-                plan.handlers.join(", ")
-            );
+            outcome.message =
+                format!("{} {}; an interrupted run had done the work", found.runtime_text(), serves(&plan));
         }
-        return Ok(outcome);
+        outcome
+    } else {
+        transact(session, &store, ledger, &plan, &found.unit, Some(&found.socket))?
+    };
+    let keep = aim.switch.as_ref().map(|switch| switch.tree.as_str());
+    outcome.changes += fetch::collect(session, &store, keep)?;
+    outcome.warnings.extend(aim.switch.iter().filter_map(|switch| switch.unverified(session.host)));
+    Ok(outcome)
+}
+
+/// Fetches the containerd that shall run, if it is another than the host's, and plans for what will run then.
+fn prepare(session: &mut Session, store: &Store, found: &Found, ledger: &Ledger) -> Result<(Aim, CriPlan)> {
+    let open = store.journal(Part::Cri, ledger)?;
+    let brought = fetch::bring(session, store, found, ledger, &with_journal(ledger, open.as_ref()));
+    let journal = store.journal(Part::Cri, ledger)?;
+    let planned = brought.and_then(|()| {
+        let known = with_journal(ledger, journal.as_ref());
+        let aim = custom_containerd::aim(session.asked, found, session.host, &known)?;
+        snapshotter::check(session, &aim.found)?;
+        let plan = cri_plan::install_for(session.asked, &aim, session.host, &known)?;
+        Ok((aim, plan))
+    });
+    match (planned, journal) {
+        (Ok(planned), _) => Ok(planned),
+        // an installation that cannot go on leaves nothing of what it fetched
+        (Err(error), Some(journal)) if fetch::brings(&journal) => Err(take_back(session, store, &journal, error)),
+        (Err(error), _) => Err(error),
     }
-    transact(session, &store, ledger, &plan, &found.unit, Some(&found.socket))
+}
+
+/// `serves kata-qemu`, for sentences.
+fn serves(plan: &CriPlan) -> String {
+    match plan.handlers.as_slice() {
+        [] => "answers".to_owned(),
+        handlers => format!("serves {}", handlers.join(", ")),
+    }
 }
 
 /// Takes our lines out of the runtime's configuration and restarts it if there were any.
@@ -73,9 +103,11 @@ pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
     known.services.dedup();
     let plan = cri_plan::remove(session.host, &known)?;
     if plan.is_empty() && journal.is_none() {
+        let changes = fetch::collect(session, &store, None)?;
         store.clean_if_empty()?;
         return Ok(Outcome {
             message: "nothing of ours is in the runtime's configuration".into(),
+            changes,
             ..Outcome::default()
         });
     }
@@ -87,6 +119,7 @@ pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
         .unwrap_or_else(|| "containerd.service".to_owned());
     let socket = found.map(|found| found.socket.clone());
     let mut outcome = transact(session, &store, ledger, &plan, &unit, socket.as_deref())?;
+    outcome.changes += fetch::collect(session, &store, None)?;
     outcome.message = format!("the runtime's configuration is as it was before us ({} changes)", outcome.changes);
     for edit in &plan.edits {
         if let Edit::Put { path, before: Some(before), after: Some(after), .. } = edit
@@ -153,33 +186,33 @@ fn transact(
     let mut journal = store.begin(Part::Cri, &ledger, Some(unit))?;
     match attempt(session, store, &mut journal, plan, unit, socket) {
         Ok(restarted) => {
-            let installing = !plan.handlers.is_empty();
+            let installing = plan.installs();
             let changes = commit(session, ledger, &journal, installing.then_some(unit), &plan.services)?;
             settle(session, store)?;
             let message = match (installing, restarted) {
-                (true, true) => format!("{unit} was restarted once and serves {}", plan.handlers.join(", ")),
+                (true, true) => format!("{unit} was restarted once and {}", serves(plan)),
                 _ => format!("{changes} changes"),
             };
             Ok(Outcome { message, changes, restarted, handlers: plan.handlers.clone(), ..Outcome::default() })
         }
-        Err(error) => {
-            let mut hands = Hands {
-                units: session.units,
-                around: session.around,
-                disk: session.disk,
-                install: session.asked.install().to_owned(),
-            };
-            match roll_back(store, &journal, &mut hands) {
-                Ok(()) => {
-                    store.clean_if_empty()?;
-                    Err(error)
-                }
-                Err(second) => Err(NodeError::new(
-                    error.code,
-                    format!("{}; and taking the edits back failed too: {}", error.message, second.message),
-                )),
-            }
-        }
+        Err(error) => Err(take_back(session, store, &journal, error)),
+    }
+}
+
+/// Takes a transaction back because of an error, which is told then, together with what went wrong meanwhile.
+fn take_back(session: &mut Session, store: &Store, journal: &Journal, error: NodeError) -> NodeError {
+    let mut hands = Hands {
+        units: session.units,
+        around: session.around,
+        disk: session.disk,
+        install: session.asked.install().to_owned(),
+    };
+    match roll_back(store, journal, &mut hands).and_then(|()| store.clean_if_empty()) {
+        Ok(()) => error,
+        Err(second) => NodeError::new(
+            error.code,
+            format!("{}; and taking the edits back failed too: {}", error.message, second.message),
+        ),
     }
 }
 
@@ -194,7 +227,7 @@ fn attempt(
 ) -> Result<bool> {
     let say = session.around.say;
     let known = session.units.state(unit)?.loaded;
-    let restarts = known && (plan.restarts() || !journal.edits().is_empty() || !plan.handlers.is_empty());
+    let restarts = known && (plan.restarts() || !journal.edits().is_empty() || plan.installs());
     if restarts {
         store.keep_installer(&session.around.installer)?;
         let install = session.asked.install();
@@ -235,7 +268,7 @@ fn attempt(
         say(&format!("restarting {unit}"));
         let before = session.units.state(unit)?.since;
         session.units.restart(unit)?;
-        prove(session.units, session.runtime, session.around, unit, before, socket, &plan.handlers)
+        prove(session.units, session.runtime, session.around, unit, before, socket, plan)
             .map_err(|why| NodeError::new(Code::RUNTIME_REFUSED, format!("{unit} {why}")))?;
     }
     Ok(restarts)
@@ -338,7 +371,7 @@ fn prove(
     unit: &str,
     before: u64,
     socket: Option<&str>,
-    handlers: &[String],
+    plan: &CriPlan,
 ) -> std::result::Result<(), String> {
     wait_active(units, around, unit, Some(before))?;
     let Some(socket) = socket else { return Ok(()) };
@@ -346,7 +379,7 @@ fn prove(
     let mut answered: Option<Instant> = None;
     loop {
         let why = match runtime.served(socket) {
-            Ok(served) => match proves(&served, handlers) {
+            Ok(served) => match proves(&served, plan) {
                 Ok(()) => return Ok(()),
                 Err(why) => {
                     // the configuration was read at the start; what it does not serve now it will not serve later
@@ -370,14 +403,17 @@ fn prove(
     }
 }
 
-/// Whether an answer proves that the runtime is ready and serves the handlers.
-fn proves(served: &Served, handlers: &[String]) -> std::result::Result<(), String> {
+/// Whether an answer proves that the runtime is the right one, is ready and serves the handlers.
+fn proves(served: &Served, plan: &CriPlan) -> std::result::Result<(), String> {
     if !served.ready {
         return Err("it does not say that it is ready".to_owned());
     }
+    if let Some(version) = plan.version.as_deref().filter(|version| triple(version) != triple(&served.version)) {
+        return Err(format!("it is {} {}, not {version}", served.name, served.version));
+    }
     let missing: Vec<&str> = match &served.handlers {
         None => return Ok(()),
-        Some(all) => handlers.iter().filter(|handler| !all.contains(handler)).map(String::as_str).collect(),
+        Some(all) => plan.handlers.iter().filter(|handler| !all.contains(handler)).map(String::as_str).collect(),
     };
     if missing.is_empty() { Ok(()) } else { Err(format!("it does not serve {}", missing.join(", "))) }
 }

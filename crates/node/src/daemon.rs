@@ -32,6 +32,9 @@ pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
     if asked.runtime_version.is_none() {
         asked.runtime_version = node["status"]["nodeInfo"]["containerRuntimeVersion"].as_str().map(str::to_owned);
     }
+    if asked.node_labels.is_none() {
+        asked.node_labels = serde_json::from_value(node["metadata"]["labels"].clone()).ok();
+    }
     let mut scribe = Scribe::new(&cluster, &asked);
     let pending = || match was_served(&node, &asked) {
         true => Ok(()),

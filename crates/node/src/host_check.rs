@@ -6,7 +6,7 @@ use crate::distribution::{Found, RuntimeKind};
 use crate::error::NodeError;
 use crate::host::parent;
 use crate::session::Session;
-use crate::{cri_plan, payload, snapshotter};
+use crate::{cri_plan, custom_containerd, payload, snapshotter};
 use contract::{Check, Code, Verdict};
 use std::os::unix::fs::MetadataExt;
 
@@ -32,6 +32,26 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
     }
     // with what an interrupted run has announced: its leftovers are ours
     let ledger = session.store().known();
+    // what is checked below is the runtime that will run
+    let aim = match (&ledger, found) {
+        (Ok(ledger), Ok(found)) => Some(custom_containerd::aim(asked, found, session.host, ledger)),
+        _ => None,
+    };
+    if let (Some(aim), Some(_)) = (&aim, &asked.custom_containerd) {
+        let (verdict, detail, code) = match aim.as_ref().map(|aim| &aim.switch) {
+            Err(error) => (Verdict::Fail, error.message.clone(), Some(error.code)),
+            Ok(None) => (Verdict::Skip, "this node is not selected".to_owned(), None),
+            Ok(Some(switch)) => match &switch.version {
+                Some(version) => (Verdict::Pass, format!("{version} is in {}", switch.tree), None),
+                None => (Verdict::Pass, format!("{} will be fetched", switch.source.url), None),
+            },
+        };
+        add("custom containerd", verdict, detail, code);
+    }
+    let future = match &aim {
+        Some(Ok(aim)) => Ok(&aim.found),
+        _ => found,
+    };
     match (&ledger, found) {
         (Err(error), _) => add("ledger", Verdict::Fail, error.message.clone(), Some(error.code)),
         (Ok(ledger), Ok(found)) => match cri_plan::install(asked, found, session.host, ledger) {
@@ -53,7 +73,7 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
         add("custom runtimes", Verdict::Warn, detail, None);
     }
     let mapped = asked.handlers().into_iter().find(|handler| handler.snapshotter.is_some());
-    if let (Ok(found), Some(handler)) = (found, mapped)
+    if let (Ok(found), Some(handler)) = (future, mapped)
         && found.runtime == RuntimeKind::Containerd
         && found.release() < (1, 7)
     {
@@ -61,7 +81,7 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
             format!("containerd {} ignores the snapshotter of `{}`; 1.7 does not", found.version, handler.name);
         add("snapshotters", Verdict::Warn, detail, None);
     }
-    if let (Ok(found), false) = (found, asked.setup_snapshotters.is_empty()) {
+    if let (Ok(found), false) = (future, asked.setup_snapshotters.is_empty()) {
         match snapshotter::check(session, found) {
             Ok(()) => add("snapshotters", Verdict::Pass, asked.setup_snapshotters.join(", "), None),
             Err(error) => add("snapshotters", Verdict::Fail, error.message, Some(error.code)),

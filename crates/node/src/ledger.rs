@@ -1,5 +1,6 @@
 //! What an installation owns on a host. What was written is what is undone.
 
+use crate::custom_containerd::is_tree as is_containerd;
 use crate::edit::Edit;
 use crate::image::{Image, digest_of};
 use crate::lines::Ours;
@@ -70,7 +71,7 @@ pub struct Ledger {
     /// Directories by path.
     #[serde(default)]
     pub directories: BTreeMap<String, OwnedDirectory>,
-    /// Unpacked payloads: directory to digest.
+    /// Unpacked payloads and containerds: directory to digest.
     #[serde(default)]
     pub trees: BTreeMap<String, String>,
     /// The payload's version in use.
@@ -113,7 +114,7 @@ impl Ledger {
     pub fn holds(&self, part: Part) -> bool {
         self.files.values().any(|owned| owned.part == part)
             || self.directories.values().any(|owned| owned.part == part)
-            || (part == Part::Artifacts && !self.trees.is_empty())
+            || self.trees.keys().any(|tree| is_containerd(tree) == (part == Part::Cri))
             || (part == Part::Cri && !self.services.is_empty())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Names and formats are those of upstream's charts, so that values files keep their meaning.
 
+use crate::custom_containerd::wish::{self, Wish};
 use crate::error::{NodeError, Result};
 use crate::shim::{Arch, Handler, Variant, is_known};
 use contract::{Code, label};
@@ -106,6 +107,10 @@ pub struct Settings {
     pub distribution: Option<String>,
     /// The machine id that the dispatcher saw on the Node.
     pub machine_id: Option<String>,
+    /// Another containerd than the host's own.
+    pub custom_containerd: Option<Wish>,
+    /// The Node's labels, as far as somebody has told them.
+    pub node_labels: Option<BTreeMap<String, String>>,
     /// Talkative runtimes and guests.
     pub debug: bool,
     /// Handlers for developers of the guest.
@@ -228,6 +233,8 @@ impl Settings {
             runtime_version: get("CONTAINER_RUNTIME_VERSION"),
             distribution,
             machine_id: get("NODE_MACHINE_ID"),
+            custom_containerd: Wish::read(&get, arch, file)?,
+            node_labels: get("NODE_LABELS").map(|text| wish::labels("NODE_LABELS", &text)).transpose()?,
             debug: flag("DEBUG"),
             devkit: flag("DEVKIT"),
         })

@@ -159,6 +159,8 @@ pub fn is_permanent(code: Code) -> bool {
             | Code::RUNTIME_CONFIG_CONFLICT
             | Code::DROP_IN_NOT_READ
             | Code::SNAPSHOTTER_UNAVAILABLE
+            | Code::CONTAINERD_NOT_REPLACEABLE
+            | Code::CONTAINERD_UNFIT
             | Code::LEDGER_UNREADABLE
     )
 }
@@ -176,7 +178,14 @@ fn run_on_host(stage: Stage, session: &mut Session, report: &mut StageReport) ->
     let _lock = NodeLock::acquire(session.host, LOCK_PATIENCE, session.around.pause)?;
     match stage {
         Stage::Artifacts => artifacts::install(session, Some(found?.distribution)),
-        Stage::Cri => cri_stage::install(session, &found?),
+        Stage::Cri => {
+            let found = found?;
+            let outcome = cri_stage::install(session, &found)?;
+            if let (Some(_), Ok(served)) = (&session.asked.custom_containerd, session.runtime.served(&found.socket)) {
+                report.runtime = Some(format!("{} {}", served.name, served.version.trim_start_matches('v')));
+            }
+            Ok(outcome)
+        }
         // what is undone is in the ledger; a host that cannot be recognised any more can still be cleaned
         Stage::RevertCri => cri_stage::remove(session, found.ok().as_ref()),
         Stage::RemoveArtifacts => artifacts::remove(session),

@@ -1,5 +1,6 @@
 //! From what files shall hold to edits: a pure comparison of wish, ledger and host.
 
+use crate::custom_containerd::fetch;
 use crate::edit::Edit;
 use crate::error::{NodeError, Result};
 use crate::host::parent;
@@ -75,7 +76,7 @@ pub fn plan(
     edits.extend(puts);
     // deepest first; a directory that somebody else uses by now stays and is forgotten
     for (path, owned) in ledger.directories.iter().rev() {
-        if owned.part == part && !kept.contains(path.as_str()) {
+        if owned.part == part && !kept.contains(path.as_str()) && !fetch::holds_tree(ledger, path) {
             edits.push(Edit::DropDirectory { path: path.clone(), mode: owned.mode });
         }
     }
