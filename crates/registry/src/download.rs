@@ -81,7 +81,7 @@ pub struct Download {
 /// Where a chart is.
 enum Place {
     Web { url: String, access: Access, digest: Option<String> },
-    Registry { client: oci::Client, located: oci::Located },
+    Registry { client: Box<oci::Client>, located: oci::Located },
 }
 
 /// Fetches a chart. The version may be a constraint; empty means the newest release. The content cache is used for charts
@@ -261,7 +261,7 @@ fn filled(digest: String) -> Option<String> {
 async fn in_registry(reference: &str, version: &str, options: &Options<'_>, paths: &Paths) -> Result<Place> {
     let client = oci::Client::new(&options.registry, paths)?;
     let located = client.locate(reference, version).await?;
-    Ok(Place::Registry { client, located })
+    Ok(Place::Registry { client: Box::new(client), located })
 }
 
 /// The command line's settings, replaced where the repository's entry says something.

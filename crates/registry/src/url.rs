@@ -35,7 +35,7 @@ impl Url {
             return Err(refuse("net/url: invalid control character in URL"));
         }
         let (rest, fragment) = cut(text, '#');
-        let (scheme, rest) = scheme(rest).map_err(|why| refuse(why))?;
+        let (scheme, rest) = scheme(rest).map_err(refuse)?;
         let (rest, query) = cut(rest, '?');
         let mut url = Url {
             scheme: scheme.to_ascii_lowercase(),

@@ -7,23 +7,23 @@ use crate::repository::{Entry, RepositoryFile};
 use crate::url::{is_request_url, same};
 use crate::{Error, Paths, Result, sha256_hex};
 use chart::Dependency;
-use std::collections::BTreeMap;
 
 /// What the names of repositories start with that only an index was fetched of.
 pub(super) const UNMANAGED: &str = "helm-manager-";
 
-/// The repository's name by the dependency's name. Aliases in `dependencies` are replaced by URLs.
+/// The name of each dependency's repository, where it has one. Aliases in `dependencies` are replaced by URLs.
 pub(super) fn resolve(
     manager: &Manager<'_>,
     dependencies: &mut [Dependency],
     notify: Notify<'_>,
-) -> Result<BTreeMap<String, String>> {
+) -> Result<Vec<Option<String>>> {
     let file = RepositoryFile::load_or_empty(&manager.paths.repository_config)?;
-    let mut names = BTreeMap::new();
+    let mut names = Vec::new();
     let mut missing = Vec::new();
     for dependency in dependencies {
         let repository = dependency.repository.clone();
         if repository.is_empty() {
+            names.push(None);
             continue;
         }
         if is_local(dependency) {
@@ -33,7 +33,7 @@ pub(super) fn resolve(
             }
         }
         if is_local(dependency) || is_oci(&repository) {
-            names.insert(dependency.name.clone(), repository);
+            names.push(Some(repository));
             continue;
         }
         let alias = repository.strip_prefix('@').or_else(|| repository.strip_prefix("alias:"));
@@ -43,10 +43,14 @@ pub(super) fn resolve(
                 if alias == Some(&entry.name) {
                     dependency.repository.clone_from(&entry.url);
                 }
-                names.insert(dependency.name.clone(), entry.name.clone());
+                names.push(Some(entry.name.clone()));
             }
-            None if is_request_url(&repository) => {}
-            None => missing.push(repository),
+            None => {
+                names.push(None);
+                if !is_request_url(&repository) {
+                    missing.push(repository);
+                }
+            }
         }
     }
     if missing.is_empty() { Ok(names) } else { Err(Error::NotFound(no_definition(&missing))) }
@@ -65,14 +69,14 @@ fn no_definition(missing: &[String]) -> String {
 }
 
 /// Gives names to repositories that are not configured, and returns entries to fetch their indexes by.
-pub(super) fn add_unmanaged(names: &mut BTreeMap<String, String>, dependencies: &[Dependency]) -> Vec<Entry> {
+pub(super) fn add_unmanaged(names: &mut [Option<String>], dependencies: &[Dependency]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for dependency in dependencies {
-        if dependency.repository.is_empty() || names.contains_key(&dependency.name) {
+    for (known, dependency) in names.iter_mut().zip(dependencies) {
+        if dependency.repository.is_empty() || known.is_some() {
             continue;
         }
         let name = format!("{UNMANAGED}{}", sha256_hex(dependency.repository.as_bytes()));
-        names.insert(dependency.name.clone(), name.clone());
+        *known = Some(name.clone());
         entries.push(Entry { name, url: dependency.repository.clone(), ..Entry::default() });
     }
     entries

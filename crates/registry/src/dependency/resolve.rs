@@ -8,18 +8,17 @@ use crate::url::quoted;
 use crate::{Error, Result};
 use chart::Dependency;
 use sprig::semver::{Constraint, Version};
-use std::collections::BTreeMap;
 
 /// The dependencies with the versions that were chosen.
 pub(super) async fn resolve(
     manager: &Manager<'_>,
     wanted: &[Dependency],
-    names: &BTreeMap<String, String>,
+    names: &[Option<String>],
     notify: Notify<'_>,
 ) -> Result<Vec<Dependency>> {
     let mut locked = Vec::with_capacity(wanted.len());
     let mut missing = Vec::new();
-    for dependency in wanted {
+    for (dependency, cached) in wanted.iter().zip(names) {
         let Dependency { name, repository, version, .. } = dependency;
         let constraint = Constraint::parse(version).map_err(|e| {
             Error::Invalid(format!("dependency {} has an invalid version/constraint format: {e}", quoted(name)))
@@ -33,7 +32,7 @@ pub(super) async fn resolve(
         } else if is_oci(repository) {
             Some(from_registry(manager, dependency, &constraint).await?)
         } else {
-            match names.get(name) {
+            match cached {
                 Some(cached) => from_index(manager, dependency, cached, &constraint, notify)?,
                 None => Some(version.clone()),
             }

@@ -38,7 +38,9 @@ fn tls_text(error: &rustls::Error) -> String {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "http: server gave HTTP response to HTTPS client".into()
         }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => verify("certificate signed by unknown authority"),
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            verify("certificate signed by unknown authority")
+        }
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             verify("certificate has expired or is not yet valid")
         }

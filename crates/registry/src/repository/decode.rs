@@ -47,12 +47,12 @@ pub(super) fn version(value: Value, unknown: Unknown) -> Result<Option<ChartVers
         Value::Object(object) => object,
         other => return Err(mismatch(&other, "repo.ChartVersion")),
     };
-    let mut version = ChartVersion::default();
-    version.urls = match object.remove("urls") {
+    let urls = match object.remove("urls") {
         None | Some(Value::Null) => None,
         Some(Value::Array(items)) => Some(items.into_iter().map(text).collect::<Result<_>>()?),
         Some(other) => return Err(mismatch(&other, "[]string")),
     };
+    let mut version = ChartVersion { urls, ..ChartVersion::default() };
     let mut take = |name: &str| object.remove(name).map_or_else(|| Ok(String::new()), text);
     version.created = take("created")?;
     if version.created.is_empty() {
@@ -106,13 +106,13 @@ fn tidy(
     are_texts: &[&str],
     unknown: Unknown,
 ) -> Result<()> {
-    if let Some(name) = object.keys().find(|name| !known(name)) {
-        if unknown == Unknown::Refused {
-            return Err(Error::Index(format!(
-                "error unmarshaling JSON: while decoding JSON: json: unknown field {}",
-                crate::url::quoted(name)
-            )));
-        }
+    if unknown == Unknown::Refused
+        && let Some(name) = object.keys().find(|name| !known(name))
+    {
+        return Err(Error::Index(format!(
+            "error unmarshaling JSON: while decoding JSON: json: unknown field {}",
+            crate::url::quoted(name)
+        )));
     }
     object.retain(|name, value| known(name) && !value.is_null());
     for name in are_texts {

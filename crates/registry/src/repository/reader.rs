@@ -95,6 +95,9 @@ impl IndexReader {
     fn read_blocks(&mut self) -> Result<bool> {
         let Some(blocks) = Blocks::cut(&self.text) else { return Ok(false) };
         let Ok(Value::Object(object)) = goyaml::parse_strict(&blocks.head) else { return Ok(false) };
+        if object.contains_key("entries") {
+            return Ok(false);
+        }
         self.head = head(object, Unknown::Refused)?;
         self.charts = blocks.charts.into_iter().map(|(name, range)| (name, Part::Text(range))).collect();
         Ok(true)
@@ -162,13 +165,13 @@ impl IndexReader {
     /// Parses one block. When it is not what it seemed, the whole text decides.
     fn block(&self, name: &str, range: &Range<usize>) -> Result<Vec<Value>> {
         let block = self.text.get(range.clone()).unwrap_or("");
-        if let Ok(Value::Object(mut object)) = goyaml::parse_strict(block) {
-            if object.len() == 1 {
-                match object.remove(name) {
-                    Some(Value::Array(values)) => return Ok(values),
-                    Some(Value::Null) => return Ok(Vec::new()),
-                    _ => {}
-                }
+        if let Ok(Value::Object(mut object)) = goyaml::parse_strict(block)
+            && object.len() == 1
+        {
+            match object.remove(name) {
+                Some(Value::Array(values)) => return Ok(values),
+                Some(Value::Null) => return Ok(Vec::new()),
+                _ => {}
             }
         }
         Ok(whole(&self.text)?.1.remove(name).unwrap_or_default())
