@@ -11,6 +11,7 @@ use kube::{Client, Config};
 use sandbox::{HostSpec, daemon, parse_hosts};
 use serde::Serialize;
 use simhost::Manifest;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A cluster, reached.
@@ -116,7 +117,16 @@ fn is_new(directory: &Path) -> Result<bool> {
 pub(crate) async fn start(directory: &Path, hosts: Option<Vec<HostSpec>>) -> Result<(SandboxPlace, Vec<HostSpec>)> {
     let exe = std::env::current_exe().map_err(Failure::plain)?;
     let owned = directory.to_owned();
-    let running = tokio::task::spawn_blocking(move || daemon::ensure(&owned, &exe, hosts))
+    let ensure = move || {
+        let running = daemon::ensure(&owned, &exe, hosts.clone())?;
+        if !running.reused || is_same_program(running.pid, &exe) {
+            return Ok(running);
+        }
+        // Another build of husk started it; its containers would go on being that build.
+        daemon::stop(&owned)?;
+        daemon::ensure(&owned, &exe, hosts)
+    };
+    let running = tokio::task::spawn_blocking(ensure)
         .await
         .map_err(Failure::plain)?
         .map_err(|error| sandbox_failure(&error))?;
@@ -128,6 +138,13 @@ pub(crate) async fn start(directory: &Path, hosts: Option<Vec<HostSpec>>) -> Res
     }
     let place = SandboxPlace { directory: directory.to_owned(), kubeconfig: running.kubeconfig };
     Ok((place, options.hosts))
+}
+
+/// Tells whether a process runs this very file; a file that was replaced since is another one.
+fn is_same_program(pid: u32, exe: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let running = identity(Path::new(&format!("/proc/{pid}/exe")));
+    running.is_some() && running == identity(exe)
 }
 
 /// Translates an error of the sandbox's process.
