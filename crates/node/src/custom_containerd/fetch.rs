@@ -3,7 +3,7 @@
 use super::archive::{self, Refusal};
 use super::download::Download;
 use super::wish::{Network, Source, triple};
-use super::{NOTE, Note, Switch, aim, is_tree, program};
+use super::{NOTE, Note, Switch, aim, is_tree, own_version, program};
 use crate::disk::Disk;
 use crate::distribution::Found;
 use crate::edit::{Edit, partial};
@@ -55,7 +55,8 @@ pub fn bring(session: &mut Session, store: &Store, found: &Found, ledger: &Ledge
         store.record(&mut journal, Entry::Edit(Box::new(edit.clone())))?;
         edit.apply(&session.disk)?;
     }
-    fetch(session, &switch, &wish.network, &found.version)
+    let own = own_version(session.asked, found, session.host, known);
+    fetch(session, &switch, &wish.network, &own)
 }
 
 /// The edits that [`bring`] makes.

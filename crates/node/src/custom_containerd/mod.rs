@@ -99,14 +99,7 @@ pub fn aim(asked: &Settings, found: &Found, host: &Host, known: &Ledger) -> Resu
         Some(wish) if wish.selects(asked.node_labels.as_ref())? => wish.source(asked.arch)?,
         _ => {
             // The configuration is for the host's own again once our drop-in has left.
-            let drop_in = drop_in(asked, &found.unit);
-            let used = known.files.contains_key(&drop_in).then(|| host.text(&drop_in)).flatten();
-            let mut trees = known.trees.keys().filter(|tree| is_tree(tree));
-            if let Some(note) =
-                used.and_then(|text| trees.find(|tree| text.contains(*tree))).and_then(|tree| note(host, tree))
-            {
-                found.version = note.own;
-            }
+            found.version = own_version(asked, &found, host, known);
             return Ok(Aim { found, switch: None });
         }
     };
@@ -118,6 +111,14 @@ pub fn aim(asked: &Settings, found: &Found, host: &Host, known: &Ledger) -> Resu
         found.version = version;
     }
     Ok(Aim { found, switch: Some(Switch { source: source.clone(), tree, version }) })
+}
+
+/// The version of the host's own containerd: of what runs, unless that is one of ours, which remembers it.
+fn own_version(asked: &Settings, found: &Found, host: &Host, known: &Ledger) -> String {
+    let drop_in = drop_in(asked, &found.unit);
+    let used = known.files.contains_key(&drop_in).then(|| host.text(&drop_in)).flatten().unwrap_or_default();
+    let mut trees = known.trees.keys().filter(|tree| is_tree(tree) && used.contains(*tree));
+    trees.find_map(|tree| note(host, tree)).map_or_else(|| found.version.clone(), |note| note.own)
 }
 
 fn check_replaceable(found: &Found) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crash;
+mod custom_containerd;
 mod host;
 mod simulated;
 mod stages;

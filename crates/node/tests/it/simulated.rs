@@ -50,7 +50,7 @@ impl Node {
         self.directory.path().join("container")
     }
 
-    fn run(&self, stage: Stage) -> StageReport {
+    pub(crate) fn run(&self, stage: Stage) -> StageReport {
         let container = Container { root: self.container() };
         let asked = Settings::read(&|name| self.variables.get(name).cloned(), "x86_64", &|_| None).unwrap();
         let mut bench = Bench::new(container, "/host", &self.own);
@@ -59,13 +59,13 @@ impl Node {
         bench.run(stage, &asked)
     }
 
-    fn good(&self, stage: Stage) -> StageReport {
+    pub(crate) fn good(&self, stage: Stage) -> StageReport {
         let report = self.run(stage);
         assert_eq!(report.state, State::Done, "{}: {report:?}\n{:?}", self.host.spec().kind, self.journal());
         report
     }
 
-    fn unit(&self) -> &'static str {
+    pub(crate) fn unit(&self) -> &'static str {
         self.host.spec().layout().unit
     }
 
