@@ -126,7 +126,6 @@ async fn fetch_place(
         Place::Web { digest, .. } => digest.as_deref().map(cache::bare_digest).transpose()?,
         Place::Registry { .. } => None,
     };
-    let mut provenance = None;
     let data = match place {
         Place::Web { url, access, .. } => {
             match known.as_deref().and_then(|digest| cache::get(&paths.content_cache, digest, Kind::Chart)) {
@@ -135,9 +134,7 @@ async fn fetch_place(
             }
         }
         Place::Registry { client, located } => {
-            let layers = if options.provenance == Provenance::Never { Layers::Chart } else { Layers::Both };
-            let pulled = client.pull(&located.reference, layers, notify).await?;
-            provenance = pulled.provenance;
+            let pulled = client.pull(&located.reference, Layers::Chart, notify).await?;
             pulled.chart.unwrap_or_default()
         }
     };
@@ -153,16 +150,17 @@ async fn fetch_place(
     let _ = cache::put(&paths.content_cache, &found, Kind::Chart, &data);
     let mut download = Download { file_name, chart: data, provenance: None, signature: None };
     if options.provenance != Provenance::Never {
-        download.provenance = match (place, provenance) {
-            (_, Some(provenance)) => Some(provenance),
-            (Place::Web { url, access, .. }, None) => {
+        download.provenance = match place {
+            Place::Web { url, access, .. } => {
                 let target = format!("{url}.prov");
                 provenance_from_web(&target, access, &found, paths, options, chart, notify).await?
             }
-            (Place::Registry { located, .. }, None) => {
-                let target = format!("{}{}.prov", oci::SCHEME, located.reference);
-                let why = format!("manifest does not contain a layer with mediatype {}", oci::media_type::PROVENANCE);
-                missing_provenance(&target, Error::NotFound(why), options, chart, notify)?
+            // As with Helm, this is a pull of its own.
+            Place::Registry { client, located } => {
+                match client.pull(&located.reference, Layers::Provenance, notify).await {
+                    Ok(pulled) => pulled.provenance,
+                    Err(error) => missing_provenance(&format!("{}.prov", located.url), error, options, chart, notify)?,
+                }
             }
         };
         verify(&mut download, options)?;

@@ -1,12 +1,12 @@
 //! The client: requests with bounded redirects, sizes and times.
 
-use super::connector::Connector;
+use super::connector::{Connector, is_local};
 use super::failure::request_text;
 use super::tls::{Tls, TlsOptions};
 use crate::url::Url;
 use crate::{Error, Result};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -38,6 +38,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Client {
     inner: legacy::Client<Connector, Full<Bytes>>,
+    proxies: Option<Arc<Matcher>>,
     timeout: Option<Duration>,
 }
 
@@ -62,15 +63,17 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] when one of them cannot be used.
     pub fn new(options: &Options) -> Result<Client> {
-        let connector = Connector {
-            tls: Arc::new(Tls::new(&options.tls)?),
-            proxies: options.proxies.then(|| Arc::new(Matcher::from_env())),
-        };
+        Client::with_proxies(options, options.proxies.then(Matcher::from_env))
+    }
+
+    fn with_proxies(options: &Options, proxies: Option<Matcher>) -> Result<Client> {
+        let proxies = proxies.map(Arc::new);
+        let connector = Connector { tls: Arc::new(Tls::new(&options.tls)?), proxies: proxies.clone() };
         let inner = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .build(connector);
-        Ok(Client { inner, timeout: options.timeout })
+        Ok(Client { inner, proxies, timeout: options.timeout })
     }
 
     /// Sends a request, follows redirects and reads the body, at most `limit` bytes of it.
@@ -166,6 +169,13 @@ impl Client {
                 request.headers_mut().insert(AUTHORIZATION, value.clone());
             }
         }
+        if let (Ok(request), Some(proxies), "http") = (&mut request, &self.proxies, url.scheme.as_str())
+            && !is_local(request.uri().host().unwrap_or(""))
+            && let Some(value) = proxies.intercept(request.uri()).and_then(|proxy| proxy.basic_auth().cloned())
+        {
+            // A tunnel's credentials go into the CONNECT request instead.
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
         let request = request.map_err(|e| network(method, &text, &e.to_string()))?;
         match timeout(IDLE_TIME, self.inner.request(request)).await {
             Ok(answer) => answer.map_err(|e| network(method, &text, &request_text(&e))),
@@ -201,4 +211,49 @@ fn network(method: &Method, url: &str, why: &str) -> Error {
     let name = method.as_str();
     let title = name.get(..1).unwrap_or("").to_owned() + &name.get(1..).unwrap_or("").to_ascii_lowercase();
     Error::Network(format!("{title} {}: {why}", crate::url::quoted(url)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Sends a request by way of a proxy that answers once; returns the outcome and what the proxy read.
+    async fn through_proxy(url: &str, answer: &'static str) -> (Result<Received>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://user:pw@{}", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = vec![0; 4096];
+            let length = stream.read(&mut read).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&read[..length]).into_owned()
+        });
+        let matcher = Matcher::builder().http(proxy.clone()).https(proxy).build();
+        let client = Client::with_proxies(&Options::default(), Some(matcher)).unwrap();
+        let outcome = client.send(Method::GET, url, HeaderMap::new(), None, Bytes::new(), 100).await;
+        (outcome, served.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_told_the_whole_url() {
+        let (outcome, asked) =
+            through_proxy("http://charts.invalid/index.yaml", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await;
+        assert_eq!(outcome.unwrap().body, "hi");
+        assert!(asked.starts_with("GET http://charts.invalid/index.yaml HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjpwdw==\r\n"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_is_asked_for() {
+        let (outcome, asked) = through_proxy("https://charts.invalid/", "HTTP/1.1 403 Not you\r\n\r\n").await;
+        let why = "Get \"https://charts.invalid/\": proxyconnect tcp: 403 Not you";
+        assert_eq!(outcome.unwrap_err().to_string(), why);
+        assert!(asked.starts_with("CONNECT charts.invalid:443 HTTP/1.1\r\nHost: charts.invalid:443\r\n"), "{asked}");
+        assert!(asked.contains("Proxy-Authorization: Basic dXNlcjpwdw==\r\n"), "{asked}");
+        let (outcome, _) =
+            through_proxy("https://charts.invalid/", "HTTP/1.1 200 Connection established\r\n\r\n").await;
+        assert!(outcome.is_err(), "the other end of the tunnel does not speak TLS");
+    }
 }

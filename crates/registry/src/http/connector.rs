@@ -87,7 +87,7 @@ impl Connector {
 }
 
 /// Go never asks a proxy for what is on this machine.
-fn is_local(host: &str) -> bool {
+pub(super) fn is_local(host: &str) -> bool {
     let name = host.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

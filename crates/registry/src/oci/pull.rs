@@ -45,6 +45,8 @@ pub struct Located {
     pub reference: Reference,
     /// The file name that Helm gives the archive.
     pub file_name: String,
+    /// The reference as a URL, with the version as it is rather than as a tag.
+    pub url: String,
 }
 
 impl Client {
@@ -70,8 +72,9 @@ impl Client {
                 self.check_tag(&reference, &version).await?;
             }
             reference.tag.clear();
-            let file_name = archive_name(&format!("{}@{}", reference.repository, reference.digest));
-            return Ok(Located { reference, file_name });
+            let name = format!("{}@{}", reference.repository, reference.digest);
+            let url = format!("{}{}/{name}", super::SCHEME, reference.registry);
+            return Ok(Located { reference, file_name: archive_name(&name), url });
         }
         let tag = if Version::parse(&version).is_ok() {
             version
@@ -82,9 +85,9 @@ impl Client {
             }
             matching_tag(&tags, &version)?
         };
-        let file_name = archive_name(&format!("{}:{tag}", reference.repository));
-        reference = Reference::parse(&format!("{}/{}:{tag}", reference.registry, reference.repository))?;
-        Ok(Located { reference, file_name })
+        let name = format!("{}:{tag}", reference.repository);
+        let url = format!("{}{}/{name}", super::SCHEME, reference.registry);
+        Ok(Located { reference: Reference::parse(&url)?, file_name: archive_name(&name), url })
     }
 
     /// A tag beside a digest must mean the same, if it exists.
