@@ -126,10 +126,8 @@ pub(crate) async fn start(directory: &Path, hosts: Option<Vec<HostSpec>>) -> Res
         daemon::stop(&owned)?;
         daemon::ensure(&owned, &exe, hosts)
     };
-    let running = tokio::task::spawn_blocking(ensure)
-        .await
-        .map_err(Failure::plain)?
-        .map_err(|error| sandbox_failure(&error))?;
+    let running =
+        tokio::task::spawn_blocking(ensure).await.map_err(Failure::plain)?.map_err(|error| sandbox_failure(&error))?;
     let options = sandbox::Options::load(directory)
         .map_err(|error| unusable(directory, &error))?
         .ok_or_else(|| unusable(directory, &"its options are gone"))?;

@@ -5,9 +5,20 @@
 
 mod chart_ref;
 mod flags;
+mod get;
+mod history;
+mod install;
+mod list;
 mod name_template;
+mod operation;
+mod output;
+mod resources;
+mod rollback;
 mod settings;
+mod status;
 mod template;
+mod uninstall;
+mod upgrade;
 mod values;
 mod verb;
 
@@ -17,7 +28,22 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use verb::{Outcome, Verb};
 
-const VERBS: &[Verb] = &[template::TEMPLATE];
+const VERBS: &[Verb] = &[
+    get::ALL,
+    get::HOOKS,
+    get::MANIFEST,
+    get::METADATA,
+    get::NOTES,
+    get::VALUES,
+    history::HISTORY,
+    install::INSTALL,
+    list::LIST,
+    rollback::ROLLBACK,
+    status::STATUS,
+    template::TEMPLATE,
+    uninstall::UNINSTALL,
+    upgrade::UPGRADE,
+];
 
 /// Commands of Helm that are not here.
 const ABSENT: &[&str] = &[
@@ -142,6 +168,18 @@ fn warn(message: &str) {
 /// Prints what was said on the way, and forgets it.
 fn say(log: &mut chart::Log) {
     log.0.drain(..).for_each(|line| err(&line.to_string()));
+}
+
+/// Reads the flag `--revision`; 0 is the newest.
+fn revision(parsed: &flags::Parsed) -> Result<u32, String> {
+    let number = parsed.number("revision").unwrap_or(0);
+    u32::try_from(number).map_err(|_| format!("invalid revision {number}"))
+}
+
+/// Reads a revision from a cluster that answers.
+async fn reach_and_get(engine: &release::Engine, name: &str, revision: u32) -> Result<release::Release, String> {
+    engine.cluster.version().await.map_err(|error| error.to_string())?;
+    engine.get(name, revision).await.map_err(|error| error.to_string())
 }
 
 /// The words of Go for an error of the system.

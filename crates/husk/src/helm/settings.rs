@@ -111,7 +111,8 @@ impl Settings {
         given.unwrap_or_else(|| "default".to_owned())
     }
 
-    async fn client(&self) -> Result<Client, String> {
+    /// The connection.
+    pub(super) async fn client(&self) -> Result<Client, String> {
         let mut config = match self.file()? {
             Some(file) => {
                 let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
@@ -148,7 +149,7 @@ impl Settings {
         Client::try_from(config).map_err(|error| error.to_string())
     }
 
-    /// Reaches the cluster; `everywhere` lists the releases of all namespaces.
+    /// The engine of a namespace.
     pub(super) async fn engine(&self, namespace: &str) -> Result<Engine, String> {
         let driver = match variable("HELM_DRIVER").as_deref() {
             None | Some("secret" | "secrets") => Driver::Secret,

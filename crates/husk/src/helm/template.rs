@@ -2,10 +2,12 @@
 
 use super::chart_ref::{self, CHART_PATH};
 use super::flags::{Flag, Kind, Parsed};
+use super::operation;
 use super::settings::Settings;
 use super::values::{self, VALUES};
 use super::verb::{Arity, Outcome, Verb};
 use chart::{KubeVersion, Log, LogLevel, RenderOptions, TemplateOutput};
+use release::DryRun;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -66,7 +68,9 @@ const OF_INSTALL: &[Flag] = &[
 const NO_NOTES: &str = "this flag has no effect for 'helm template' and will be removed in Helm 5";
 
 fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
-    dry_run(parsed)?;
+    if operation::dry_run(parsed, true)? == DryRun::Server {
+        return Err("husk helm template has no --dry-run=server".to_owned());
+    }
     let (name, chart) = chart_ref::name_and_chart(parsed, Some("release-name"))?;
     let path = chart_ref::locate(&chart)?;
     let user = values::gather(parsed)?;
@@ -129,25 +133,6 @@ pub(super) fn options(name: &str, settings: &Settings) -> RenderOptions {
     let mut options = RenderOptions::new(name, settings.namespace(), SystemTime::now(), crate::charts::entropy());
     options.time_zone = jiff::tz::TimeZone::system();
     options
-}
-
-/// Checks the flag `--dry-run`, which is always meant here.
-fn dry_run(parsed: &Parsed) -> Outcome {
-    let Some(word) = parsed.text("dry-run") else { return Ok(()) };
-    let refused = |words: &str| Err(format!("invalid dry-run value ({word:?}). Must be {words}"));
-    match (word, super::flags::boolean(word)) {
-        ("client", _) => {}
-        ("unset", _) => super::warn("--dry-run is deprecated and should be replaced with '--dry-run=client'"),
-        ("server", _) => return Err("husk helm template has no --dry-run=server".to_owned()),
-        ("none", _) | (_, Some(false)) => return refused("\"server\" or \"client\""),
-        (_, None) => return refused("\"none\", \"server\", or \"client\""),
-        (word, Some(true)) => {
-            super::warn(&format!(
-                "boolean '--dry-run={word}' flag is deprecated and must be replaced with '--dry-run=client'"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Writes one file for each template. Files that are there are written anew; further documents of one are appended.

@@ -1,0 +1,94 @@
+//! `helm install`.
+
+use super::chart_ref::{self, CHART_PATH};
+use super::flags::{Flag, Kind, Parsed};
+use super::operation::{self, APPLY, RENDER, WAIT, on_cluster};
+use super::output::{Format, OUTPUT};
+use super::settings::Settings;
+use super::status::{self, Shown};
+use super::values::{self, VALUES};
+use super::verb::{Arity, Outcome, Verb};
+use chart::{Chart, Log, Values};
+use release::{ChartSource, Engine, Options, Release};
+use std::path::Path;
+use std::sync::Arc;
+
+pub(super) const INSTALL: Verb = Verb {
+    names: &["install"],
+    path: "install",
+    arguments: "[NAME] [CHART]",
+    about: "Install a chart as a release.",
+    arity: Arity::AtLeast(1),
+    flags: &[VALUES, CHART_PATH, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
+    run,
+};
+
+const FLAGS: &[Flag] = &[
+    Flag::new("generate-name", Kind::Switch).short('g'),
+    Flag::new("name-template", Kind::Text),
+    Flag::new("replace", Kind::Switch),
+];
+
+fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
+    let format = Format::of(parsed)?;
+    let options = Options { dry_run: operation::dry_run(parsed, false)?, ..operation::options(parsed)? };
+    let failed = |text: String| format!("INSTALLATION FAILED: {text}");
+    let (name, chart) = chart_ref::name_and_chart(parsed, None).map_err(failed)?;
+    let subject = Subject::load(&chart, parsed).map_err(failed)?;
+    on_cluster(settings, async |engine| {
+        let release = subject.install(&engine, &name, &options).await.map_err(failed)?;
+        status::emit(&release, format, shown(parsed, settings), "")
+    })
+}
+
+/// What installations and upgrades show at their end.
+pub(super) fn shown(parsed: &Parsed, settings: &Settings) -> Shown {
+    Shown { debug: settings.debug, metadata: false, hide_notes: parsed.on("hide-notes") }
+}
+
+/// A chart and the values for it.
+pub(super) struct Subject {
+    pub(super) values: Values,
+    source: Arc<ChartSource>,
+}
+
+impl Subject {
+    pub(super) fn load(chart: &str, parsed: &Parsed) -> Result<Subject, String> {
+        let path = chart_ref::locate(chart)?;
+        let values = values::gather(parsed)?;
+        let chart = load(&path)?;
+        let mut source = ChartSource::new(chart, crate::charts::entropy());
+        source.subchart_notes = parsed.on("render-subchart-notes");
+        source.skip_schema_validation = parsed.on("skip-schema-validation");
+        Ok(Subject { values, source: Arc::new(source) })
+    }
+
+    pub(super) async fn install(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
+        let result = engine.install(name, self.source.clone(), self.values.clone(), options).await;
+        self.say();
+        result.map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn upgrade(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
+        let result = engine.upgrade(name, self.source.clone(), self.values.clone(), options).await;
+        self.say();
+        result.map_err(|error| error.to_string())
+    }
+
+    /// Prints what rendering said.
+    fn say(&self) {
+        super::say(&mut Log(self.source.take_log()));
+    }
+}
+
+fn load(path: &Path) -> Result<Chart, String> {
+    let mut log = Log::default();
+    let chart = chart_ref::load(path, &mut log);
+    super::say(&mut log);
+    let chart = chart.map_err(|error| error.to_string())?;
+    if chart.is_library() {
+        return Err("library charts are not installable".to_owned());
+    }
+    let missing = chart.missing_dependencies();
+    if missing.is_empty() { Ok(chart) } else { Err(chart::Error::MissingDependencies(missing).to_string()) }
+}

@@ -1,0 +1,196 @@
+//! `helm list`.
+
+use super::flags::{Flag, Kind, Parsed};
+use super::history::{app_version, chart_title};
+use super::operation::on_cluster;
+use super::output::{Format, OUTPUT, go_time, table};
+use super::settings::Settings;
+use super::verb::{Arity, Outcome, Verb};
+use regex::Regex;
+use release::record::Time;
+use release::{Release, Status};
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+
+pub(super) const LIST: Verb = Verb {
+    names: &["list", "ls"],
+    path: "list",
+    arguments: "",
+    about: "List releases.",
+    arity: Arity::None,
+    flags: &[OUTPUT, FLAGS],
+    run,
+};
+
+const FLAGS: &[Flag] = &[
+    Flag::new("all-namespaces", Kind::Switch).short('A'),
+    Flag::new("date", Kind::Switch).short('d'),
+    Flag::new("deployed", Kind::Switch),
+    Flag::new("failed", Kind::Switch),
+    Flag::new("filter", Kind::Text).short('f'),
+    Flag::new("max", Kind::Number).short('m'),
+    Flag::new("no-headers", Kind::Switch),
+    Flag::new("offset", Kind::Number),
+    Flag::new("pending", Kind::Switch),
+    Flag::new("reverse", Kind::Switch).short('r'),
+    Flag::new("selector", Kind::Text).short('l'),
+    Flag::new("short", Kind::Switch).short('q'),
+    Flag::new("superseded", Kind::Switch),
+    Flag::new("time-format", Kind::Text),
+    Flag::new("uninstalled", Kind::Switch),
+    Flag::new("uninstalling", Kind::Switch),
+];
+
+fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
+    let format = Format::of(parsed)?;
+    let filter = parsed
+        .text("filter")
+        .filter(|text| !text.is_empty())
+        .map(Regex::new)
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    let terms = parsed.text("selector").map(selector).transpose()?.unwrap_or_default();
+    let states = states(parsed);
+    let everywhere = parsed.on("all-namespaces");
+    on_cluster(settings, async |engine| {
+        engine.cluster.version().await.map_err(|error| error.to_string())?;
+        // Revisions that another one took the place of are the newest of no release.
+        let found = if states == [Status::Superseded] {
+            engine.storage.all(everywhere).await
+        } else {
+            engine.list(everywhere).await
+        };
+        let mut releases = found.map_err(|error| error.to_string())?;
+        releases.retain(|release| {
+            filter.as_ref().is_none_or(|filter| filter.is_match(&release.name))
+                && (states.is_empty() || states.contains(&release.info.status))
+                && terms.iter().all(|term| term.accepts(release))
+        });
+        sort(&mut releases, parsed.on("date"), parsed.on("reverse"));
+        let limit = |name| parsed.number(name).and_then(|number| usize::try_from(number).ok());
+        let most = limit("max").unwrap_or(256);
+        let releases: Vec<Release> = releases
+            .into_iter()
+            .skip(limit("offset").unwrap_or(0))
+            .take(if most == 0 { usize::MAX } else { most })
+            .collect();
+        print(&releases, format, parsed)
+    })
+}
+
+fn states(parsed: &Parsed) -> Vec<Status> {
+    let words: [(&str, &[Status]); 6] = [
+        ("deployed", &[Status::Deployed]),
+        ("uninstalled", &[Status::Uninstalled]),
+        ("uninstalling", &[Status::Uninstalling]),
+        ("pending", &[Status::PendingInstall, Status::PendingUpgrade, Status::PendingRollback]),
+        ("failed", &[Status::Failed]),
+        ("superseded", &[Status::Superseded]),
+    ];
+    words.iter().filter(|(flag, _)| parsed.on(flag)).flat_map(|(_, states)| states.iter().copied()).collect()
+}
+
+fn sort(releases: &mut [Release], by_date: bool, reverse: bool) {
+    if by_date {
+        let date = |release: &Release| release.info.last_deployed.map(|time| time.at);
+        releases.sort_by_key(date);
+    } else {
+        releases.sort_by(|a, b| {
+            (&a.name, &a.namespace, Reverse(a.version)).cmp(&(&b.name, &b.namespace, Reverse(b.version)))
+        });
+    }
+    if reverse {
+        releases.reverse();
+    }
+}
+
+fn print(releases: &[Release], format: Format, parsed: &Parsed) -> Outcome {
+    if parsed.on("short") {
+        let names: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
+        return format.emit(&json!(names), || names.iter().map(|name| format!("{name}\n")).collect());
+    }
+    let time_format = parsed.text("time-format").filter(|text| !text.is_empty());
+    let updated = |time: Option<Time>| match (time, time_format) {
+        (None, _) => "-".to_owned(),
+        (Some(time), None) => go_time(time),
+        (Some(time), Some(layout)) => sprig::Time::new(time.at, time.zoned().time_zone().clone()).format(layout),
+    };
+    let rows: Vec<[String; 7]> = releases
+        .iter()
+        .map(|release| {
+            [
+                release.name.clone(),
+                release.namespace.clone(),
+                release.version.to_string(),
+                updated(release.info.last_deployed),
+                release.info.status.to_string(),
+                chart_title(release),
+                app_version(release),
+            ]
+        })
+        .collect();
+    let object = |[name, namespace, revision, updated, status, chart, app_version]: &[String; 7]| {
+        json!({
+            "name": name, "namespace": namespace, "revision": revision, "updated": updated, "status": status, "chart": chart,
+            "app_version": app_version,
+        })
+    };
+    let value = Value::Array(rows.iter().map(object).collect());
+    format.emit(&value, || {
+        let header = ["NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION"].map(str::to_owned);
+        let header = (!parsed.on("no-headers")).then(|| header.to_vec());
+        table(&header.into_iter().chain(rows.iter().map(|row| row.to_vec())).collect::<Vec<_>>())
+    })
+}
+
+/// One condition on the labels of a release.
+#[derive(Debug, PartialEq)]
+struct Term {
+    key: String,
+    /// Without it the key has to be there.
+    value: Option<String>,
+    negated: bool,
+}
+
+impl Term {
+    fn accepts(&self, release: &Release) -> bool {
+        let found = release.labels.get(&self.key);
+        let holds = match &self.value {
+            Some(value) => found == Some(value),
+            None => found.is_some(),
+        };
+        holds != self.negated
+    }
+}
+
+/// Reads a selector: `key=value`, `key==value`, `key!=value`, `key`, `!key`, with commas.
+fn selector(text: &str) -> Result<Vec<Term>, String> {
+    let term = |part: &str| {
+        let part = part.trim();
+        let (key, value, negated) = match (part.split_once("!="), part.split_once('=')) {
+            (Some((key, value)), _) => (key, Some(value), true),
+            (None, Some((key, value))) => (key, Some(value.trim_start_matches('=')), false),
+            (None, None) => (part.trim_start_matches('!'), None, part.starts_with('!')),
+        };
+        if key.is_empty() || part.contains(['(', ')', '<', '>', ' ']) {
+            return Err(format!("husk helm has no such selector: {part:?}"));
+        }
+        Ok(Term { key: key.trim().to_owned(), value: value.map(|value| value.trim().to_owned()), negated })
+    };
+    text.split(',').filter(|part| !part.trim().is_empty()).map(term).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors() {
+        let mut release = Release::default();
+        release.labels.insert("team".to_owned(), "a".to_owned());
+        let holds = |text: &str| selector(text).unwrap().iter().all(|term| term.accepts(&release));
+        assert!(holds("team=a") && holds("team==a,team!=b") && holds("team,!other") && holds(""));
+        assert!(!holds("team=b") && !holds("!team") && !holds("other"));
+        assert!(selector("team in (a,b)").is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! `helm upgrade`, with `--install`.
+
+use super::chart_ref::CHART_PATH;
+use super::flags::{Flag, Kind, Parsed};
+use super::install::{Subject, shown};
+use super::operation::{self, APPLY, RENDER, WAIT, on_cluster};
+use super::output::{Format, OUTPUT};
+use super::settings::Settings;
+use super::status;
+use super::values::VALUES;
+use super::verb::{Arity, Outcome, Verb};
+use release::{Engine, Error, Options, Reuse, Status};
+
+pub(super) const UPGRADE: Verb = Verb {
+    names: &["upgrade"],
+    path: "upgrade",
+    arguments: "[RELEASE] [CHART]",
+    about: "Upgrade a release.",
+    arity: Arity::Exactly(2),
+    flags: &[VALUES, CHART_PATH, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
+    run,
+};
+
+const FLAGS: &[Flag] = &[
+    Flag::new("cleanup-on-fail", Kind::Switch),
+    Flag::new("history-max", Kind::Number),
+    Flag::new("install", Kind::Switch).short('i'),
+    Flag::new("reset-then-reuse-values", Kind::Switch),
+    Flag::new("reset-values", Kind::Switch),
+    Flag::new("reuse-values", Kind::Switch),
+];
+
+fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
+    let format = Format::of(parsed)?;
+    let mut options = Options { dry_run: operation::dry_run(parsed, false)?, ..operation::options(parsed)? };
+    options.reuse = match () {
+        () if parsed.on("reset-values") => Reuse::Never,
+        () if parsed.on("reuse-values") => Reuse::WithOldDefaults,
+        () if parsed.on("reset-then-reuse-values") => Reuse::OverNewDefaults,
+        () => Reuse::WhenNoneGiven,
+    };
+    let (name, chart) = (&parsed.arguments[0], &parsed.arguments[1]);
+    let table = format == Format::Table;
+    on_cluster(settings, async |engine| {
+        if parsed.on("install")
+            && let Some(gone) = missing(&engine, name).await?
+        {
+            if table {
+                super::out(&format!("Release {name:?} does not exist. Installing it now.\n"));
+            }
+            options.replace = gone;
+            let release = Subject::load(chart, parsed)?.install(&engine, name, &options).await?;
+            return status::emit(&release, format, shown(parsed, settings), "");
+        }
+        let subject = Subject::load(chart, parsed)?;
+        // The namespace is made for installations only.
+        options.create_namespace = false;
+        let release =
+            subject.upgrade(&engine, name, &options).await.map_err(|text| format!("UPGRADE FAILED: {text}"))?;
+        if table {
+            super::out(&format!("Release {name:?} has been upgraded. Happy Helming!\n"));
+        }
+        status::emit(&release, format, shown(parsed, settings), "")
+    })
+}
+
+/// Returns whether there is an uninstalled release of this name, or nothing when there is one to upgrade.
+async fn missing(engine: &Engine, name: &str) -> Result<Option<bool>, String> {
+    engine.cluster.version().await.map_err(|error| error.to_string())?;
+    match engine.history(name).await {
+        Err(Error::NotFound) => Ok(Some(false)),
+        Err(error) => Err(error.to_string()),
+        Ok(history) => {
+            let uninstalled = history.last().is_some_and(|release| release.info.status == Status::Uninstalled);
+            Ok(uninstalled.then_some(true))
+        }
+    }
+}
