@@ -5,6 +5,7 @@ use crate::events::Recorder;
 use crate::faults::{self, Board, Faults};
 use crate::kubelet::tree::{self, Mount};
 use crate::kubelet::{Endpoint, Kubelets, Machine, Parts};
+use crate::mirror::Mirror;
 use crate::options::Options;
 use crate::payload;
 use apiserver::{ApiServer, Fault, Outcome};
@@ -22,6 +23,8 @@ use tokio::task::JoinSet;
 pub const KUBERNETES_VERSION: &str = "v1.34.4";
 /// The programs that every image has.
 const PROGRAMS: [&str; 2] = ["/usr/bin/husk-node", "/usr/bin/husk-dispatcher"];
+/// Where every image has the certificate of the mirror's authority.
+const CERTIFICATE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// The file that says at which port the API server was last.
 const PORT_FILE: &str = "port";
 
@@ -92,7 +95,7 @@ impl Cluster {
 
         let payload = dir.join("payload");
         payload::unpack(&payload).map_err(failed("cannot unpack the payload", &payload))?;
-        let image = make_image(&dir.join("images"), &options.exe, &payload)?;
+        let mut image = make_image(&dir.join("images"), &options.exe, &payload)?;
 
         let server = ApiServer::open(apiserver::Options {
             data_dir: Some(dir.join("api")),
@@ -106,6 +109,8 @@ impl Cluster {
         let client = Client::new(server.into_service(), "default");
         let faults = Board::default();
         let mut tasks = JoinSet::new();
+        let mirror = Mirror::start(&mut tasks).await.map_err(failed("cannot start the mirror", &dir))?;
+        image.push(make_certificate(&dir.join("images"), mirror.certificate())?);
         {
             let server = server.clone();
             tasks.spawn(async move {
@@ -127,7 +132,14 @@ impl Cluster {
         controllers::start(&context, &mut tasks);
 
         let machines = hosts.iter().enumerate().map(|(index, host)| machine(&dir, index, host)).collect();
-        let parts = Parts { machines, image, log_directory: dir.join("logs"), api_port: port, faults: faults.clone() };
+        let parts = Parts {
+            machines,
+            image,
+            log_directory: dir.join("logs"),
+            api_port: port,
+            environment: mirror.environment(CERTIFICATE),
+            faults: faults.clone(),
+        };
         let kubelets = Kubelets::new(context.clone(), parts).map_err(failed("cannot start the kubelets", &dir))?;
         server.set_kubelets(Arc::new(Endpoint(Arc::downgrade(&kubelets))));
         tasks.spawn(kubelets.clone().run());
@@ -262,6 +274,17 @@ fn make_image(directory: &Path, exe: &Path, payload: &Path) -> Result<Vec<Mount>
     }
     image.push(Mount { path: contract::pod::PAYLOAD.into(), source: payload.to_owned(), own: false });
     Ok(image)
+}
+
+/// Adds the certificate of the mirror's authority to the tree that stands for every image.
+fn make_certificate(directory: &Path, certificate: &str) -> Result<Mount, Error> {
+    let path = directory.join(CERTIFICATE.trim_start_matches('/'));
+    let make = || -> io::Result<()> {
+        std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
+        std::fs::write(&path, certificate)
+    };
+    make().map_err(failed("cannot make the image", &path))?;
+    Ok(Mount { path: CERTIFICATE.into(), source: path, own: false })
 }
 
 async fn boot(options: &Options, dir: &Path) -> Result<Vec<Arc<Host>>, Error> {

@@ -4,7 +4,8 @@
 //! makes a cluster of them: [`controllers`] (Jobs, DaemonSets, Deployments, garbage collection, namespaces, a scheduler)
 //! whose decisions are the pure functions of [`decide`] and [`scheduling`], and [`kubelet`]s that run containers as child
 //! processes. [`payload`] is the stand-in for upstream's image, made when the program is built. [`daemon`] runs a cluster
-//! in the background. Containers isolate nothing here: they run as the user who started the sandbox.
+//! in the background. [`mirror`] is all of the internet that containers reach. Containers isolate nothing here: they run as
+//! the user who started the sandbox.
 //!
 //! What does not live here: the Kubernetes API itself, the hosts' systemd and container runtimes, and the command line.
 
@@ -15,6 +16,7 @@ pub mod decide;
 pub mod events;
 pub mod faults;
 pub mod kubelet;
+pub mod mirror;
 pub mod options;
 pub mod payload;
 pub mod queue;

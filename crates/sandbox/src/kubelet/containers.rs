@@ -201,7 +201,9 @@ impl Launch<'_> {
             ("KUBERNETES_PORT", address),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into_iter()
+        .chain(self.kubelets.environment.iter().cloned())
+        .collect()
     }
 
     async fn config_maps(&self, names: impl IntoIterator<Item = String>) -> Result<Sources, kube::Error> {

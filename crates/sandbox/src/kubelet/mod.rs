@@ -84,6 +84,8 @@ pub struct Kubelets {
     log_directory: PathBuf,
     /// The port of the API server on 127.0.0.1.
     api_port: u16,
+    /// What every container's environment has.
+    environment: Vec<(String, String)>,
     faults: Board,
     logs: Logs,
     spawner: Spawner,
@@ -110,6 +112,8 @@ pub struct Parts {
     pub log_directory: PathBuf,
     /// The port of the API server on 127.0.0.1.
     pub api_port: u16,
+    /// What every container's environment has beside what tells of the API server; a container may have it otherwise.
+    pub environment: Vec<(String, String)>,
     /// The faults in force.
     pub faults: Board,
 }
@@ -125,6 +129,7 @@ impl Kubelets {
             addresses: Mutex::new(Addresses::of(&parts.log_directory)),
             log_directory: parts.log_directory,
             api_port: parts.api_port,
+            environment: parts.environment,
             faults: parts.faults,
             logs: Logs::default(),
             spawner: Spawner::start()?,
