@@ -22,11 +22,21 @@ pub(crate) fn hosts(rollouts: &[Rollout]) -> Vec<HostSpec> {
         // The erofs snapshotter is part of containerd 2.1 and newer.
         kinds.retain(|kind| !matches!(kind, HostKind::Containerd16 | HostKind::Containerd17 | HostKind::Containerd20));
     }
+    let replaced = rollouts
+        .iter()
+        .any(|rollout| rollout.environment.keys().any(|name| name.starts_with("CUSTOM_CONTAINERD_URL")));
+    let replaced_on = labels(environment("CUSTOM_CONTAINERD_NODE_SELECTOR"));
+    if replaced && replaced_on.is_empty() {
+        kinds.retain(|kind| is_replaceable(*kind));
+    }
     let names: Vec<String> = rollouts.iter().flat_map(|rollout| rollout.rules.nodes.iter().cloned()).collect();
     let mut hosts = named(&kinds, &names);
-    let labels = wanted_labels(rollouts);
+    let wanted = wanted_labels(rollouts);
     for host in &mut hosts {
-        host.labels.extend(labels.clone());
+        host.labels.extend(wanted.clone());
+    }
+    if let Some(host) = hosts.iter_mut().find(|host| replaced && is_replaceable(host.kind)) {
+        host.labels.extend(replaced_on);
     }
     for rollout in rollouts.iter().filter(|rollout| matches!(rollout.mode, Mode::Job(_))) {
         if let Some(first) = hosts.first_mut() {
@@ -34,6 +44,17 @@ pub(crate) fn hosts(rollouts: &[Rollout]) -> Vec<HostSpec> {
         }
     }
     hosts
+}
+
+/// Whether containerd is a unit of the host itself, so that another one can take its place.
+fn is_replaceable(kind: HostKind) -> bool {
+    !kind.owns_its_containerd() && kind != HostKind::Crio
+}
+
+/// Reads `k=v,k=v`.
+fn labels(text: &str) -> BTreeMap<String, String> {
+    let items = text.split(',').filter_map(|item| item.split_once('='));
+    items.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
 /// Gives each kind a host: of the wanted names as far as they reach, then of names that say what they are.
@@ -119,6 +140,18 @@ mod tests {
         assert!(hosts.iter().all(|host| !host.labels.contains_key("gone")));
         assert!(hosts[0].labels.contains_key("node-role.kubernetes.io/control-plane"));
         assert!(!hosts[1].labels.contains_key("node-role.kubernetes.io/control-plane"));
+    }
+
+    #[test]
+    fn another_containerd_finds_hosts_that_can_run_it() {
+        let url = ("CUSTOM_CONTAINERD_URL_X86_64", "https://m/containerd.tar.gz");
+        let everywhere = hosts(&[rollout("", &[url])]);
+        assert!(!everywhere.is_empty() && everywhere.iter().all(|host| is_replaceable(host.kind)));
+        let somewhere = hosts(&[rollout("", &[url, ("CUSTOM_CONTAINERD_NODE_SELECTOR", "a=1,b=")])]);
+        let labelled: Vec<&HostSpec> = somewhere.iter().filter(|host| host.labels.contains_key("a")).collect();
+        assert_eq!(labelled.len(), 1);
+        assert!(is_replaceable(labelled[0].kind) && labelled[0].labels["b"].is_empty());
+        assert!(somewhere.iter().any(|host| host.kind == HostKind::K3s), "the others stay what they are");
     }
 
     #[test]

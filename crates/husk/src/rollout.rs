@@ -51,10 +51,10 @@ pub(crate) fn classes(objects: &[Value]) -> Vec<Class> {
 
 /// Returns the rollouts among some objects, hooks included.
 pub(crate) fn rollouts(objects: &[Value]) -> Vec<Rollout> {
-    objects.iter().filter_map(|object| daemon_set(object).or_else(|| dispatcher(object, objects))).collect()
+    objects.iter().filter_map(|object| daemon_set(object, objects).or_else(|| dispatcher(object, objects))).collect()
 }
 
-fn daemon_set(object: &Value) -> Option<Rollout> {
+fn daemon_set(object: &Value, objects: &[Value]) -> Option<Rollout> {
     if object["kind"] != "DaemonSet" {
         return None;
     }
@@ -62,7 +62,7 @@ fn daemon_set(object: &Value) -> Option<Rollout> {
     let installer = containers(pod).find(|c| {
         command(c).first().is_some_and(|c| c.ends_with("husk-node")) && command(c).iter().any(|w| w == "install")
     })?;
-    let environment = environment(installer);
+    let environment = environment(installer, objects);
     let mut tolerations: Vec<Toleration> = serde_json::from_value(pod["tolerations"].clone()).unwrap_or_default();
     tolerations.extend(added_by_the_controller());
     let rules = Rules { nodes: BTreeSet::new(), selectors: selectors(pod), tolerations: Some(tolerations) };
@@ -101,7 +101,7 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
     let template: Value = serde_saphyr::from_str(source).ok()?;
     let tolerations = JobTemplate::parse(source).ok()?.tolerations();
     let node_pod = &template["spec"]["template"]["spec"];
-    let environment = containers(node_pod).map(environment).find(|e| !e.is_empty()).unwrap_or_default();
+    let environment = containers(node_pod).map(|container| environment(container, objects)).find(|e| !e.is_empty()).unwrap_or_default();
     let nodes = options("nodes").iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
     let rules = Rules {
         nodes,
@@ -153,9 +153,19 @@ fn command(container: &Value) -> Vec<String> {
     words.map(text).collect()
 }
 
-fn environment(container: &Value) -> BTreeMap<String, String> {
+/// What a container's environment says literally, or takes from ConfigMaps among the objects.
+fn environment(container: &Value, objects: &[Value]) -> BTreeMap<String, String> {
+    let sources = container["envFrom"].as_array().into_iter().flatten();
+    let maps = sources.filter_map(|source| {
+        let name = source["configMapRef"]["name"].as_str()?;
+        objects.iter().find(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == name)
+    });
+    let data = maps.filter_map(|map| map["data"].as_object()).flatten();
+    let mut result: BTreeMap<String, String> =
+        data.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     let entries = container["env"].as_array().into_iter().flatten();
-    entries.filter_map(|entry| Some((text(&entry["name"]), entry["value"].as_str()?.to_owned()))).collect()
+    result.extend(entries.filter_map(|entry| Some((text(&entry["name"]), entry["value"].as_str()?.to_owned()))));
+    result
 }
 
 fn text(value: &Value) -> String {
