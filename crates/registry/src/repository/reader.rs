@@ -16,6 +16,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Threads are only worth their start for so many charts each.
+const CHARTS_A_WORKER: usize = 16;
 
 /// An index that is parsed chart by chart.
 #[derive(Debug)]
@@ -26,7 +31,12 @@ pub struct IndexReader {
     /// All but the entries.
     head: Index,
     charts: BTreeMap<String, Part>,
+    /// The text parsed whole, once a block has turned out to be none.
+    whole: OnceLock<Result<Charts>>,
 }
+
+/// Versions by chart, as they were written.
+type Charts = BTreeMap<String, Vec<Value>>;
 
 /// One chart's versions.
 #[derive(Debug)]
@@ -70,7 +80,13 @@ impl IndexReader {
             return Err(Error::Index("empty index.yaml file".into()));
         }
         let text = String::from_utf8(data).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        let mut reader = IndexReader { source: source.into(), text, head: Index::default(), charts: BTreeMap::new() };
+        let mut reader = IndexReader {
+            source: source.into(),
+            text,
+            head: Index::default(),
+            charts: BTreeMap::new(),
+            whole: OnceLock::new(),
+        };
         if !(reader.read_json()? || reader.read_blocks()?) {
             reader.read_whole()?;
         }
@@ -174,7 +190,8 @@ impl IndexReader {
                 _ => {}
             }
         }
-        Ok(whole(&self.text)?.1.remove(name).unwrap_or_default())
+        let charts = self.whole.get_or_init(|| whole(&self.text).map(|(_, charts)| charts));
+        charts.as_ref().map(|charts| charts.get(name).cloned().unwrap_or_default()).map_err(Error::clone)
     }
 
     /// The version of a chart that fits; see [`select`].
@@ -186,12 +203,12 @@ impl IndexReader {
         select(&versions, name, version, notify).cloned()
     }
 
-    /// Parses and checks every chart, one after the other, keeping none.
+    /// Parses and checks every chart, keeping none.
     ///
     /// # Errors
     /// [`Error::Index`].
     pub fn check(&self, notify: Notify<'_>) -> Result<()> {
-        self.charts.keys().try_for_each(|name| self.versions(name, notify).map(drop))
+        self.map(|_, _| (), notify).map(drop)
     }
 
     /// The whole index, versions sorted.
@@ -199,11 +216,50 @@ impl IndexReader {
     /// # Errors
     /// [`Error::Index`].
     pub fn into_index(self, notify: Notify<'_>) -> Result<Index> {
-        let mut index = self.head.clone();
-        for name in self.charts.keys() {
-            index.entries.insert(name.clone(), self.versions(name, notify)?.unwrap_or_default());
-        }
-        Ok(index)
+        let entries = self.map(|name, versions| (name.to_owned(), versions), notify)?;
+        Ok(Index { entries: entries.into_iter().collect(), ..self.head })
+    }
+
+    /// What `work` makes of each chart and its versions, in the order of their names; several are parsed at a time.
+    ///
+    /// # Errors
+    /// [`Error::Index`] of the first chart that is malformed.
+    pub fn map<T: Send>(
+        &self,
+        work: impl Fn(&str, Vec<ChartVersion>) -> T + Sync,
+        notify: Notify<'_>,
+    ) -> Result<Vec<T>> {
+        let names: Vec<&str> = self.names().collect();
+        let next = AtomicUsize::new(0);
+        let worker = || {
+            let mut done = Vec::new();
+            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut notices = Vec::new();
+                let versions = self.versions(name, &mut |notice| notices.push(notice));
+                done.push((*name, versions.map(|found| work(name, found.unwrap_or_default())), notices));
+            }
+            done
+        };
+        let workers =
+            std::thread::available_parallelism().map_or(1, usize::from).min(names.len() / CHARTS_A_WORKER + 1);
+        let mut done = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
+            let mut done = worker();
+            for other in others {
+                match other.join() {
+                    Ok(more) => done.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        done.sort_by_key(|(name, ..)| *name);
+        done.into_iter()
+            .map(|(_, outcome, notices)| {
+                notices.into_iter().for_each(&mut *notify);
+                outcome
+            })
+            .collect()
     }
 
     /// Whether a text occurs in the index at all: a quick way not to look closer. May be wrong in saying yes.
@@ -223,7 +279,7 @@ fn is_skippable(error: &chart::Error) -> bool {
 }
 
 /// Parses the whole text as YAML.
-fn whole(text: &str) -> Result<(Index, BTreeMap<String, Vec<Value>>)> {
+fn whole(text: &str) -> Result<(Index, Charts)> {
     let mut object = match goyaml::parse_strict(text) {
         Ok(Value::Object(object)) => object,
         Ok(Value::Null) => Map::new(),

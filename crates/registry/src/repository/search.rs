@@ -82,17 +82,12 @@ fn look(
     found: &mut Vec<Found>,
     notify: Notify<'_>,
 ) -> Result<()> {
-    let names: Vec<String> = reader.names().map(String::from).collect();
-    let mut here = Vec::new();
-    for name in names {
-        for chart in reader.versions(&name, notify)?.unwrap_or_default() {
-            if let Some(score) = matcher.score(repository, &chart) {
-                here.push(Found { name: format!("{repository}/{name}"), score, chart });
-            }
-        }
-    }
-    // Only an index that could be read to its end counts.
-    found.append(&mut here);
+    let matching = |name: &str, versions: Vec<ChartVersion>| -> Vec<Found> {
+        let score = |chart| matcher.score(repository, &chart).map(|score| (score, chart));
+        let found = versions.into_iter().filter_map(score);
+        found.map(|(score, chart)| Found { name: format!("{repository}/{name}"), score, chart }).collect()
+    };
+    found.extend(reader.map(matching, notify)?.into_iter().flatten());
     Ok(())
 }
 
