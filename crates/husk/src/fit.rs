@@ -22,9 +22,8 @@ pub(crate) fn hosts(rollouts: &[Rollout]) -> Vec<HostSpec> {
         // The erofs snapshotter is part of containerd 2.1 and newer.
         kinds.retain(|kind| !matches!(kind, HostKind::Containerd16 | HostKind::Containerd17 | HostKind::Containerd20));
     }
-    let replaced = rollouts
-        .iter()
-        .any(|rollout| rollout.environment.keys().any(|name| name.starts_with("CUSTOM_CONTAINERD_URL")));
+    let replaced =
+        rollouts.iter().any(|rollout| rollout.environment.keys().any(|name| name.starts_with("CUSTOM_CONTAINERD_URL")));
     let replaced_on = labels(environment("CUSTOM_CONTAINERD_NODE_SELECTOR"));
     if replaced && replaced_on.is_empty() {
         kinds.retain(|kind| is_replaceable(*kind));

@@ -101,7 +101,10 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
     let template: Value = serde_saphyr::from_str(source).ok()?;
     let tolerations = JobTemplate::parse(source).ok()?.tolerations();
     let node_pod = &template["spec"]["template"]["spec"];
-    let environment = containers(node_pod).map(|container| environment(container, objects)).find(|e| !e.is_empty()).unwrap_or_default();
+    let environment = containers(node_pod)
+        .map(|container| environment(container, objects))
+        .find(|e| !e.is_empty())
+        .unwrap_or_default();
     let nodes = options("nodes").iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
     let rules = Rules {
         nodes,

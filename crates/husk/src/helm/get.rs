@@ -6,7 +6,8 @@ use super::output::{Format, OUTPUT, yaml};
 use super::settings::Settings;
 use super::status::{self, Shown};
 use super::verb::{Arity, Outcome, Verb};
-use release::Release;
+use release::storage::{RecordKind, Storage, record_key};
+use release::{Engine, Release};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,7 +29,7 @@ const TEMPLATE: &[Flag] = &[Flag::new("template", Kind::Text).absent()];
 pub(super) const ALL: Verb =
     verb(&["all"], "get all", "Show everything about a release.", &[REVISION, TEMPLATE], |parsed, settings| {
         with(parsed, settings, |release| {
-            status::emit(&release, Format::Table, Shown { debug: true, metadata: true, hide_notes: false }, "")
+            status::emit(&release, Format::Table, Shown { debug: true, recorded: true, hide_notes: false }, "")
         })
     });
 
@@ -90,10 +91,31 @@ fn values(parsed: &Parsed, settings: &Settings) -> Outcome {
 
 fn metadata(parsed: &Parsed, settings: &Settings) -> Outcome {
     let format = Format::of(parsed)?;
-    with(parsed, settings, |release| {
+    let revision = super::revision(parsed)?;
+    on_cluster(settings, async |engine| {
+        let mut release = super::reach_and_get(&engine, &parsed.arguments[0], revision).await?;
+        // Helm leaves its own labels out when a revision is named.
+        if revision == 0 {
+            release.labels = labels(&engine, &release).await?;
+        }
         let value = described(&release);
         format.emit(&value, || described_text(&release))
     })
+}
+
+/// All labels of a record's object, Helm's own included.
+async fn labels(engine: &Engine, release: &Release) -> Result<BTreeMap<String, String>, String> {
+    let Storage::Cluster(store) = &engine.storage else { return Ok(release.labels.clone()) };
+    let kind = match store.kind {
+        RecordKind::Secret => "Secret",
+        RecordKind::ConfigMap => "ConfigMap",
+    };
+    let failed = |error: release::Error| error.to_string();
+    let Some(resource) = engine.cluster.resource("v1", kind).await.map_err(failed)? else { return Ok(BTreeMap::new()) };
+    let key = record_key(&release.name, release.version);
+    let object = engine.cluster.get(&resource, &store.namespace, &key).await.map_err(failed)?;
+    let labels = object.map(|mut object| object["metadata"]["labels"].take());
+    Ok(labels.and_then(|labels| serde_json::from_value(labels).ok()).unwrap_or_default())
 }
 
 fn annotations(release: &Release) -> BTreeMap<String, String> {

@@ -8,8 +8,8 @@ use super::settings::Settings;
 use super::status::{self, Shown};
 use super::values::{self, VALUES};
 use super::verb::{Arity, Outcome, Verb};
-use chart::{Chart, Log, Values};
-use release::{ChartSource, Engine, Options, Release};
+use chart::{Chart, Log, LogLevel, Values};
+use release::{ChartSource, Engine, Error, Options, Release};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
 
 /// What installations and upgrades show at their end.
 pub(super) fn shown(parsed: &Parsed, settings: &Settings) -> Shown {
-    Shown { debug: settings.debug, metadata: false, hide_notes: parsed.on("hide-notes") }
+    Shown { debug: settings.debug, recorded: false, hide_notes: parsed.on("hide-notes") }
 }
 
 /// A chart and the values for it.
@@ -66,7 +66,10 @@ impl Subject {
     pub(super) async fn install(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
         let result = engine.install(name, self.source.clone(), self.values.clone(), options).await;
         self.say();
-        result.map_err(|error| error.to_string())
+        result.map_err(|error| match error {
+            Error::BadName { .. } | Error::NameInUse => name_refused(&error),
+            other => other.to_string(),
+        })
     }
 
     pub(super) async fn upgrade(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
@@ -79,6 +82,16 @@ impl Subject {
     fn say(&self) {
         super::say(&mut Log(self.source.take_log()));
     }
+}
+
+/// Says in the log, too, why a name cannot be used.
+pub(super) fn name_refused(error: &Error) -> String {
+    let text = error.to_string();
+    let cause = text.strip_prefix("release name check failed: ").unwrap_or(&text);
+    let mut log = Log::default();
+    log.add(LogLevel::Error, "release name check failed", vec![("error", cause.to_owned())]);
+    super::say(&mut log);
+    format!("release name check failed: {cause}")
 }
 
 fn load(path: &Path) -> Result<Chart, String> {

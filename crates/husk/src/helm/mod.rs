@@ -4,17 +4,21 @@
 //! name. Errors are texts here, because Helm's have no codes.
 
 mod chart_ref;
+mod environment;
 mod flags;
 mod get;
 mod history;
 mod install;
+mod lint;
 mod list;
 mod name_template;
 mod operation;
 mod output;
+mod package;
 mod resources;
 mod rollback;
 mod settings;
+mod show;
 mod status;
 mod template;
 mod uninstall;
@@ -29,6 +33,8 @@ use std::process::ExitCode;
 use verb::{Outcome, Verb};
 
 const VERBS: &[Verb] = &[
+    package::CREATE,
+    environment::ENV,
     get::ALL,
     get::HOOKS,
     get::MANIFEST,
@@ -37,12 +43,20 @@ const VERBS: &[Verb] = &[
     get::VALUES,
     history::HISTORY,
     install::INSTALL,
+    lint::LINT,
     list::LIST,
+    package::PACKAGE,
     rollback::ROLLBACK,
+    show::ALL,
+    show::CHART,
+    show::CRDS,
+    show::README,
+    show::VALUES,
     status::STATUS,
     template::TEMPLATE,
     uninstall::UNINSTALL,
     upgrade::UPGRADE,
+    environment::VERSION,
 ];
 
 /// Commands of Helm that are not here.
@@ -91,11 +105,11 @@ fn call(words: &[String]) -> Outcome {
         return Ok(out(&overview("")));
     }
     let group = VERBS.iter().any(|verb| verb.group() == Some(first));
-    match (group, path.get(1)) {
-        (true, None) => Ok(out(&overview(first))),
-        (true, Some(second)) => Err(format!("unknown command \"{second}\" for \"helm {first}\"")),
-        (false, _) if ABSENT.contains(&first.as_str()) => Err(format!("husk helm has no command {first:?}")),
-        (false, _) => Err(format!("unknown command {first:?} for \"helm\"\nRun 'helm --help' for usage.")),
+    match group {
+        // Whatever the second word is: Helm prints its help and is content.
+        true => Ok(out(&overview(first))),
+        false if ABSENT.contains(&first.as_str()) => Err(format!("husk helm has no command {first:?}")),
+        false => Err(format!("unknown command {first:?} for \"helm\"\nRun 'helm --help' for usage.")),
     }
 }
 
@@ -118,7 +132,8 @@ fn split(words: &[String]) -> (Vec<String>, Vec<String>) {
             }
             continue;
         }
-        path.push(word.clone());
+        let word = if path.is_empty() && word == "inspect" { "show" } else { word };
+        path.push(word.to_owned());
         let is_group = path.len() == 1 && VERBS.iter().any(|verb| verb.group() == Some(word));
         if !is_group {
             break;

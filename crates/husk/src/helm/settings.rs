@@ -111,6 +111,16 @@ impl Settings {
         given.unwrap_or_else(|| "default".to_owned())
     }
 
+    /// The groups to act as, with commas.
+    pub(super) fn groups(&self) -> String {
+        self.as_groups.join(",")
+    }
+
+    /// Is the server's certificate taken as it is?
+    pub(super) fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
     /// The connection.
     pub(super) async fn client(&self) -> Result<Client, String> {
         let mut config = match self.file()? {

@@ -26,8 +26,8 @@ pub(super) const STATUS: Verb = Verb {
 pub(super) struct Shown {
     /// Values, hooks and manifest too.
     pub(super) debug: bool,
-    /// The chart's name and versions too.
-    pub(super) metadata: bool,
+    /// It was read from its record: the chart's name and versions too.
+    pub(super) recorded: bool,
     pub(super) hide_notes: bool,
 }
 
@@ -64,7 +64,7 @@ fn text(release: &Release, shown: Shown, resources: &str) -> Result<String, Stri
         "NAMESPACE: {}\nSTATUS: {}\nREVISION: {}",
         release.namespace, release.info.status, release.version
     );
-    if shown.metadata {
+    if shown.recorded {
         let field = |name| release.chart_field(name);
         let _ = writeln!(
             text,
@@ -81,7 +81,9 @@ fn text(release: &Release, shown: Shown, resources: &str) -> Result<String, Stri
     text.push_str(&tests(release));
     if shown.debug {
         let computed = computed(release)?;
-        let config = Value::Object(release.config.clone());
+        // A record leaves out what is empty.
+        let absent = shown.recorded && release.config.is_empty();
+        let config = if absent { Value::Null } else { Value::Object(release.config.clone()) };
         let _ = writeln!(text, "USER-SUPPLIED VALUES:\n{}\nCOMPUTED VALUES:\n{}", yaml(&config)?, yaml(&computed)?);
     }
     if shown.debug || release.info.description.eq_ignore_ascii_case("Dry run complete") {

@@ -2,11 +2,11 @@
 
 use super::chart_ref::{self, CHART_PATH};
 use super::flags::{Flag, Kind, Parsed};
-use super::operation;
 use super::settings::Settings;
 use super::values::{self, VALUES};
 use super::verb::{Arity, Outcome, Verb};
-use chart::{KubeVersion, Log, LogLevel, RenderOptions, TemplateOutput};
+use super::{install, operation};
+use chart::{KubeVersion, Log, RenderOptions, TemplateOutput};
 use release::DryRun;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -79,10 +79,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     super::say(&mut log);
     let chart = loaded.map_err(|error| error.to_string())?;
     if let Err(error) = release::operation::check_name(&name) {
-        let mut log = Log::default();
-        log.add(LogLevel::Error, "release name check failed", vec![("error", error.to_string())]);
-        super::say(&mut log);
-        return Err(format!("release name check failed: {error}"));
+        return Err(install::name_refused(&error));
     }
     let mut options = options(&name, settings);
     if let Some(text) = parsed.text("kube-version").filter(|text| !text.is_empty()) {

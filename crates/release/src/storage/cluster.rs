@@ -98,6 +98,9 @@ impl ClusterStore {
                     _ => Err(Error::RevisionExists),
                 }
             }
+            Err(Error::Api { code, reason, message }) => {
+                Err(Error::Api { code, reason, message: format!("create: failed to create: {message}") })
+            }
             other => other.map(drop),
         }
     }

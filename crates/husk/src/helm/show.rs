@@ -1,0 +1,46 @@
+//! `helm show`: what a chart says about itself.
+
+use super::chart_ref::{self, CHART_PATH};
+use super::flags::{Flag, Kind, Parsed};
+use super::settings::Settings;
+use super::verb::{Arity, Outcome, Verb};
+use chart::Log;
+use chart::show::Part;
+
+const fn verb(
+    names: &'static [&'static str],
+    path: &'static str,
+    about: &'static str,
+    flags: &'static [&'static [Flag]],
+    run: fn(&Parsed, &Settings) -> Outcome,
+) -> Verb {
+    Verb { names, path, arguments: "[CHART]", about, arity: Arity::Exactly(1), flags, run }
+}
+
+pub(super) const ALL: Verb =
+    verb(&["all"], "show all", "Show all of the following.", &[CHART_PATH], |parsed, _| show(parsed, Part::All));
+pub(super) const CHART: Verb =
+    verb(&["chart"], "show chart", "Show Chart.yaml.", &[CHART_PATH], |parsed, _| show(parsed, Part::Chart));
+pub(super) const CRDS: Verb =
+    verb(&["crds"], "show crds", "Show custom resource definitions.", &[CHART_PATH], |parsed, _| {
+        show(parsed, Part::Crds)
+    });
+pub(super) const README: Verb =
+    verb(&["readme"], "show readme", "Show the readme.", &[CHART_PATH], |parsed, _| show(parsed, Part::Readme));
+pub(super) const VALUES: Verb = verb(
+    &["values"],
+    "show values",
+    "Show values.yaml.",
+    &[CHART_PATH, &[Flag::new("jsonpath", Kind::Text).absent()]],
+    |parsed, _| show(parsed, Part::Values),
+);
+
+fn show(parsed: &Parsed, part: Part) -> Outcome {
+    let path = chart_ref::locate(&parsed.arguments[0])?;
+    let mut log = Log::default();
+    let chart = chart_ref::load(&path, &mut log);
+    super::say(&mut log);
+    let text = chart.and_then(|chart| chart::show::show(&chart, part)).map_err(|error| error.to_string())?;
+    super::out(&text);
+    Ok(())
+}
