@@ -92,7 +92,7 @@ pub(crate) async fn existing(target: &Target) -> Result<Cluster> {
 }
 
 impl Cluster {
-    /// After a removal: compares the sandbox's hosts with what they were at first, and stops the sandbox.
+    /// After a removal: compares the hosts of a sandbox with what they were at first.
     pub(crate) async fn finish(&self, screen: &mut Screen) -> Result<Option<Vec<HostTrace>>> {
         let Some(place) = &self.sandbox else { return Ok(None) };
         let traces = traces(&place.directory)?;

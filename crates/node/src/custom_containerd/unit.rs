@@ -72,7 +72,7 @@ fn start(texts: &[String]) -> Option<String> {
 /// `PATH` as the unit sets it.
 fn search_path(texts: &[String]) -> Option<String> {
     let words = values(texts, "Environment").into_iter().flat_map(|value| words(&value));
-    words.filter_map(|word| word.strip_prefix("PATH=").map(str::to_owned)).last()
+    words.filter_map(|word| word.strip_prefix("PATH=").map(str::to_owned)).next_back()
 }
 
 /// Splits at blanks outside of quotes, and takes the quotes off.
