@@ -18,6 +18,7 @@ fn run(kubeconfig: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn kubectl_finds_what_it_expects() {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if !std::env::split_paths(&path).any(|directory| Path::new(&directory).join("kubectl").is_file()) {
