@@ -5,7 +5,7 @@ use crate::files::replace;
 use crate::notice::{Notice, Notify};
 use crate::oci::{self, Layers};
 use crate::repository::{Access, Entry, IndexReader, RepositoryFile, chart_url};
-use crate::url::{Url, base_name, resolve_reference, same};
+use crate::url::{Url, base_name, resolve_reference, same, unescaped};
 use crate::{Error, MAX_ARCHIVE, MAX_PROVENANCE, Paths, Result, sha256_hex};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ async fn fetch_place(
     paths: &Paths,
     notify: Notify<'_>,
 ) -> Result<Download> {
-    let file_name = place.file_name();
+    let file_name = place.file_name()?;
     let known = match place {
         Place::Web { digest, .. } => digest.as_deref().map(cache::bare_digest).transpose()?,
         Place::Registry { .. } => None,
@@ -190,12 +190,17 @@ pub async fn fetch_to(
 }
 
 impl Place {
-    fn file_name(&self) -> String {
-        match self {
-            Place::Registry { located, .. } => located.file_name.clone(),
-            Place::Web { url, .. } => {
-                Url::parse(url).map_or_else(|_| "chart.tgz".into(), |url| base_name(&url.path).to_owned())
-            }
+    /// The archive's name, which must not lead anywhere else than into the directory that it is saved in.
+    fn file_name(&self) -> Result<String> {
+        let url = match self {
+            Place::Registry { located, .. } => return Ok(located.file_name.clone()),
+            Place::Web { url, .. } => url,
+        };
+        let path = unescaped(&Url::parse(url)?.path);
+        match base_name(&path) {
+            "" | "." | ".." | "/" => Err(Error::Invalid(format!("{url} does not name a file"))),
+            name if name.contains('\0') => Err(Error::Invalid(format!("{url} does not name a file"))),
+            name => Ok(name.to_owned()),
         }
     }
 }

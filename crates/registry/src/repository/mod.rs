@@ -1,5 +1,6 @@
 //! Chart repositories over HTTP: which ones a user has, what they offer, and making one's own.
 
+mod blocks;
 mod decode;
 mod entry;
 mod generate;

@@ -4,6 +4,7 @@
 //! Helm writes an index as YAML in which every chart is a block of lines below `entries:`. The reader cuts the text into
 //! these blocks and parses a block when it is asked for. A text that is laid out in any other way is parsed whole.
 
+use super::blocks::Blocks;
 use super::decode::{self, Unknown};
 use super::index::sort_versions;
 use super::{ChartVersion, Index, select};
@@ -334,93 +335,6 @@ fn head(mut object: Map<String, Value>, unknown: Unknown) -> Result<Index> {
             crate::url::quoted(name)
         ))),
         _ => Ok(index),
-    }
-}
-
-/// An index cut into its lines' blocks.
-struct Blocks {
-    head: String,
-    charts: BTreeMap<String, Range<usize>>,
-}
-
-impl Blocks {
-    /// Cuts a text; `None` when it is not laid out as Helm writes indexes.
-    fn cut(text: &str) -> Option<Blocks> {
-        let mut blocks = Blocks { head: String::new(), charts: BTreeMap::new() };
-        let (mut inside, mut seen) = (false, false);
-        let mut indent = None;
-        let mut current: Option<(String, usize)> = None;
-        let mut offset = 0;
-        for line in text.split_inclusive('\n') {
-            let start = offset;
-            offset += line.len();
-            let content = line.trim_start_matches(' ');
-            let depth = line.len() - content.len();
-            if content.trim().is_empty() || content.starts_with('#') {
-                continue;
-            }
-            if depth == 0 {
-                if let Some((name, from)) = current.take() {
-                    blocks.add(name, from..start)?;
-                }
-                let is_marker = line.starts_with("---") || line.starts_with("...") || line.starts_with(['%', '\t']);
-                let at_start = blocks.head.is_empty() && !seen && line.trim_end() == "---";
-                if at_start {
-                    continue;
-                }
-                if is_marker || (inside && line.starts_with('-')) {
-                    return None;
-                }
-                inside = line.trim_end() == "entries:";
-                if inside && std::mem::replace(&mut seen, true) {
-                    return None;
-                }
-                if !inside {
-                    blocks.head.push_str(line);
-                }
-            } else if !inside {
-                blocks.head.push_str(line);
-            } else {
-                let indent = *indent.get_or_insert(depth);
-                let is_item = content.starts_with("- ") || content.trim_end() == "-";
-                if depth < indent || (depth == indent && !is_item) {
-                    if depth < indent {
-                        return None;
-                    }
-                    if let Some((name, from)) = current.take() {
-                        blocks.add(name, from..start)?;
-                    }
-                    current = Some((chart_name(content)?, start));
-                } else if current.is_none() {
-                    return None;
-                }
-            }
-        }
-        if let Some((name, from)) = current {
-            blocks.add(name, from..text.len())?;
-        }
-        Some(blocks)
-    }
-
-    /// A name that occurs twice is for the parser to complain about.
-    fn add(&mut self, name: String, range: Range<usize>) -> Option<()> {
-        self.charts.insert(name, range).is_none().then_some(())
-    }
-}
-
-/// The name in a line `name:`.
-fn chart_name(line: &str) -> Option<String> {
-    let key = line.trim_end().strip_suffix(':')?;
-    let plain = key.starts_with(|c: char| c.is_ascii_alphabetic())
-        && key.len() > 5
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if plain {
-        return Some(key.into());
-    }
-    // Short or odd names may be anything: a number, a boolean, quoted.
-    match goyaml::parse(&format!("{key}: 0")) {
-        Ok(Value::Object(object)) if object.len() == 1 => object.keys().next().cloned(),
-        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Entry, IndexReader, RepositoryFile};
 use crate::http::{Client, Options, TlsOptions};
 use crate::notice::{Notice, Notify};
-use crate::url::{Url, quoted, resolve_reference};
+use crate::url::{Url, quoted, resolve_reference, unescaped};
 use crate::{Error, MAX_INDEX, Paths, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -78,19 +78,6 @@ impl Access {
 fn from_url(user: &str) -> Result<HeaderValue> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     basic(&unescaped(name), &unescaped(password))
-}
-
-fn unescaped(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let decoded =
-            (byte == b'%').then(|| text.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(decoded.unwrap_or(byte));
-        at += if decoded.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn basic(username: &str, password: &str) -> Result<HeaderValue> {

@@ -5,6 +5,7 @@ mod fake_registry;
 mod helpers_of_docker;
 mod index_files;
 mod lock_files;
+mod parsers;
 mod place;
 mod registries;
 mod repositories;

@@ -154,6 +154,21 @@ async fn charts_are_found_by_every_name() {
 }
 
 #[tokio::test]
+async fn file_names_lead_nowhere_else() {
+    let place = Place::new();
+    let server = Server::start(|_| answer(200, "x")).await;
+    let fetch = async |path: &str| {
+        let url = format!("{}/{path}", server.url());
+        download::fetch(&url, "", &Options::default(), &place.paths, &mut quiet).await.map(|found| found.file_name)
+    };
+    assert_eq!(fetch("a/app-1.0.0%2Bb.tgz?x=/y").await.as_deref(), Ok("app-1.0.0+b.tgz"));
+    assert_eq!(fetch("a/..%2F..%2Fetc%2Fpasswd").await.as_deref(), Ok("passwd"));
+    for path in ["a/..", "a/.", "a%2F%2E%2E", "", "a%00b"] {
+        assert!(matches!(fetch(path).await, Err(Error::Invalid(_))), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_chart_with_another_digest_is_refused() {
     let (place, _server) = added().await;
     std::fs::copy(place.path("www/app-1.0.0.tgz"), place.path("www/app-1.1.0.tgz")).unwrap();
