@@ -59,7 +59,7 @@ fn collect(directory: &Dir<'_>, root: &Path, files: &mut Vec<(String, Vec<u8>)>)
 }
 
 /// Random bytes for a rendering.
-pub(crate) fn entropy() -> Arc<dyn Fn(&mut [u8]) + Send + Sync> {
+pub(crate) fn entropy() -> chart::Entropy {
     Arc::new(|bytes| rand::rng().fill_bytes(bytes))
 }
 

@@ -1,5 +1,6 @@
 //! What rendered objects are going to do to nodes: read off the manifests, so that it is true for any values file.
 
+use contract::{Stage, label};
 use fleet::selection::{Rules, Toleration};
 use fleet::selector::{Requirement, Selector};
 use fleet::template::JobTemplate;
@@ -31,6 +32,13 @@ pub(crate) struct Rollout {
     pub(crate) removal: Vec<Selector>,
 }
 
+impl Rollout {
+    /// The stage that ends it on a node.
+    pub(crate) fn last_stage(&self) -> Stage {
+        if self.install == label::CONTAINERD_INSTALL { Stage::Cri } else { Stage::Label }
+    }
+}
+
 /// A RuntimeClass and the handler behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Class {
@@ -60,7 +68,8 @@ fn daemon_set(object: &Value, objects: &[Value]) -> Option<Rollout> {
     }
     let pod = &object["spec"]["template"]["spec"];
     let installer = containers(pod).find(|c| {
-        command(c).first().is_some_and(|c| c.ends_with("husk-node")) && command(c).iter().any(|w| w == "install")
+        command(c).first().is_some_and(|c| c.ends_with("husk-node"))
+            && command(c).iter().any(|w| w == "install" || w == "containerd")
     })?;
     let environment = environment(installer, objects);
     let mut tolerations: Vec<Toleration> = serde_json::from_value(pod["tolerations"].clone()).unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::board::Board;
 use crate::records::{self, News};
 use crate::rollout::{Mode, Rollout};
 use crate::screen::Screen;
-use contract::{Stage, State};
+use contract::State;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -150,8 +150,11 @@ pub(crate) async fn daemon_set(
             let wanted = usize::try_from(status.desired_number_scheduled).unwrap_or(0);
             let updated = usize::try_from(status.updated_number_scheduled.unwrap_or(0)).unwrap_or(0);
             let current = current_pods(pods.list(&selector).await?.items);
-            unfinished =
-                current.iter().filter(|(node, pod)| !through(watch, node, pod)).map(|(node, _)| node.clone()).collect();
+            unfinished = current
+                .iter()
+                .filter(|(node, pod)| !through(watch, rollout, node, pod))
+                .map(|(node, _)| node.clone())
+                .collect();
             if current.len() < wanted || updated < wanted {
                 unfinished.push(format!("({} of {wanted} pods exist)", current.len().min(updated)));
             }
@@ -174,9 +177,9 @@ fn current_pods(pods: Vec<Pod>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn through(watch: &Watch, node: &str, pod: &str) -> bool {
+fn through(watch: &Watch, rollout: &Rollout, node: &str, pod: &str) -> bool {
     let Some(row) = watch.board.row(node) else { return false };
-    let ended =
-        row.record.state == State::Failed || (row.record.stage == Stage::Label && row.record.state == State::Done);
+    let ended = row.record.state == State::Failed
+        || (row.record.stage == rollout.last_stage() && row.record.state == State::Done);
     ended && row.record.pod.as_deref().is_none_or(|speaker| speaker == pod)
 }

@@ -14,7 +14,7 @@ pub(crate) struct NodeSummary {
     pub(crate) name: String,
     /// Whether a rollout selects it.
     pub(crate) selected: bool,
-    /// Whether both labels say that it is served.
+    /// Whether both labels say that it is served; where nothing is labelled, whether its record says that it is done.
     pub(crate) labelled: bool,
     pub(crate) ready: bool,
     pub(crate) runtime: String,
@@ -74,7 +74,10 @@ pub(crate) fn nodes(rollout: &Rollout, nodes: &[Node], records: &BTreeMap<String
             NodeSummary {
                 name: node.name.clone(),
                 selected: left_out.is_none(),
-                labelled: says(node, &mark) && says(node, label::KATA_RUNTIME),
+                labelled: match rollout.last_stage() {
+                    Stage::Label => says(node, &mark) && says(node, label::KATA_RUNTIME),
+                    last => record.is_some_and(|record| (record.stage, record.state) == (last, State::Done)),
+                },
                 ready: node.ready,
                 runtime: node.runtime_version.clone(),
                 distribution: record.and_then(|record| record.distribution.clone()),

@@ -35,12 +35,12 @@ pub(super) const ALL: Verb =
 
 pub(super) const HOOKS: Verb =
     verb(&["hooks"], "get hooks", "Show the hooks of a release.", &[REVISION], |parsed, settings| {
-        with(parsed, settings, |release| Ok(super::out(&status::hooks(&release))))
+        with(parsed, settings, |release| super::done(&status::hooks(&release)))
     });
 
 pub(super) const MANIFEST: Verb =
     verb(&["manifest"], "get manifest", "Show the manifest of a release.", &[REVISION], |parsed, settings| {
-        with(parsed, settings, |release| Ok(super::out(&format!("{}\n", release.manifest))))
+        with(parsed, settings, |release| super::done(&format!("{}\n", release.manifest)))
     });
 
 pub(super) const NOTES: Verb =
@@ -83,7 +83,7 @@ fn values(parsed: &Parsed, settings: &Settings) -> Outcome {
         let text = yaml(&values)?;
         // At the top level a map is a map, whatever its keys are called.
         match format {
-            Format::Json => Ok(super::out(&format!("{}\n", goyaml::json_text(&values)))),
+            Format::Json => super::done(&format!("{}\n", goyaml::json_text(&values))),
             format => format.emit(&values, || format!("{header}\n{text}")),
         }
     })

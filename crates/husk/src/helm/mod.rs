@@ -97,17 +97,17 @@ fn call(words: &[String]) -> Outcome {
     }
     let Some(first) = path.first() else {
         return match flags::Parsed::read(&rest, &[settings::GLOBAL]) {
-            Ok(_) => Ok(out(&overview(""))),
+            Ok(_) => done(&overview("")),
             Err(text) => Err(text),
         };
     };
     if first == "help" {
-        return Ok(out(&overview("")));
+        return done(&overview(""));
     }
     let group = VERBS.iter().any(|verb| verb.group() == Some(first));
     match group {
         // Whatever the second word is: Helm prints its help and is content.
-        true => Ok(out(&overview(first))),
+        true => done(&overview(first)),
         false if ABSENT.contains(&first.as_str()) => Err(format!("husk helm has no command {first:?}")),
         false => Err(format!("unknown command {first:?} for \"helm\"\nRun 'helm --help' for usage.")),
     }
@@ -166,6 +166,12 @@ fn overview(group: &str) -> String {
 fn out(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Prints a result that is everything there is to do.
+fn done(text: &str) -> Outcome {
+    out(text);
+    Ok(())
 }
 
 /// Prints a line that is no result.

@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod crash;
 mod harness;
+mod helm_transcript;
 mod host_roots;
 mod kubectl;
 mod up_and_down;

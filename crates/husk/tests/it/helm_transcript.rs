@@ -1,0 +1,105 @@
+//! `husk helm` against transcripts of Helm 4.3.1: the same lines in, the same lines out.
+//!
+//! A transcript has, for each call, `$ ` and its arguments, the standard output, the standard error behind `2> `, and
+//! `exit ` with the status. Times are masked.
+
+use crate::harness::{Ended, Place};
+use regex::Regex;
+use std::path::Path;
+use std::process::Command;
+
+fn data() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/helm"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Replaces what differs from call to call.
+fn masked(text: &str, directory: &str) -> String {
+    let masks = [
+        (r"(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat) [A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} 20[0-9]{2}", "ANSI-C"),
+        (r"20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]{1,9})? \+0000 UTC *", "GO-TIME"),
+        (r"UPDATED +\t", "UPDATED\t"),
+        (r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:\.[0-9]+)?Z", "RFC-TIME"),
+        (r"modifiedAt=[0-9]+", "modifiedAt=N"),
+        (r"(?m) [0-9]+s$", " AGE"),
+    ];
+    let text = text.replace(directory, "DIR");
+    masks.iter().fold(text, |text, (pattern, name)| Regex::new(pattern).unwrap().replace_all(&text, *name).into_owned())
+}
+
+/// Makes every call of a transcript again and compares.
+fn replay(transcript: &str, prepare: impl Fn(&mut Command)) {
+    let place = Place::new();
+    let directory = place.file("x", "").parent().unwrap().to_owned();
+    copy(data(), &directory);
+    let recorded = std::fs::read_to_string(data().join(transcript)).unwrap();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for call in format!("\n{recorded}").split("\n$ ").skip(1) {
+        let (line, wanted) = call.split_once('\n').unwrap();
+        let mut command = place.command();
+        command.env("SOURCE_DATE_EPOCH", "1700000000").env("TZ", "UTC").arg("helm").args(line.split(' '));
+        prepare(&mut command);
+        let ended = Ended::from(command.output().unwrap());
+        let errors: String = ended.err.lines().map(|line| format!("2> {line}\n")).collect();
+        let text = format!("{}{errors}exit {}", ended.out, ended.code.unwrap());
+        let text = masked(&text, &directory.display().to_string());
+        if text != wanted.trim_end_matches('\n') {
+            wrong.push(format!("$ helm {line}\n--- Helm\n{wanted}\n--- Husk\n{text}\n"));
+        }
+        count += 1;
+    }
+    assert!(count > 40, "{count} calls");
+    assert!(wrong.is_empty(), "{} of {count} calls differ\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn verbs_that_need_no_cluster() {
+    replay("local.txt", |_| {});
+}
+
+#[test]
+fn verbs_on_a_cluster() {
+    let cluster = Place::new();
+    cluster.ok(&["sandbox", "up", "--hosts", "k8s:1"]);
+    let kubeconfig = cluster.ok(&["sandbox", "kubeconfig"]);
+    replay("release.txt", |command| {
+        command.env("KUBECONFIG", kubeconfig.trim()).env("HELM_NAMESPACE", "transcript");
+    });
+}
+
+#[test]
+fn the_name_helm_is_enough() {
+    let place = Place::new();
+    let link = place.file("x", "").with_file_name("helm");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_husk"), &link).unwrap();
+    let ended = Ended::from(Command::new(link).args(["version", "--short"]).output().unwrap());
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "v4.3\n"), "{ended}");
+}
+
+#[test]
+fn what_is_not_there_is_refused_by_name() {
+    let place = Place::new();
+    for (line, flag) in [
+        (["helm", "template", "x", "y", "--post-renderer", "z"].as_slice(), "--post-renderer"),
+        (&["helm", "install", "x", "y", "--repo", "https://example.com"], "--repo"),
+        (&["helm", "package", "x", "--sign"], "--sign"),
+        (&["helm", "pull", "x"], "pull"),
+        (&["helm", "install", "x", "y", "--server-side=false"], "--server-side=false"),
+    ] {
+        let ended = place.husk(line);
+        assert_eq!(ended.code, Some(1), "{ended}");
+        assert!(ended.err.contains("husk helm") && ended.err.contains(flag), "{ended}");
+    }
+}
