@@ -9,13 +9,10 @@
 {{- $custom := .Values.customContainerd -}}
 {{- if $custom.enabled -}}
   {{- $runtime := index .Values "kata-as-coco-runtime" -}}
-  {{- if not $runtime.enabled -}}
-    {{- fail "customContainerd.enabled needs kata-as-coco-runtime.enabled: containerd is switched by the stages that install the runtimes" -}}
-  {{- end -}}
   {{- if not (has ($runtime.k8sDistribution | default "auto") (list "auto" "k8s" "kubeadm")) -}}
     {{- fail (printf "customContainerd cannot be used with k8sDistribution %q, which brings its own containerd; only hosts that run containerd as a unit of their own (k8s) can switch" $runtime.k8sDistribution) -}}
   {{- end -}}
-  {{- if not (contains "-custom-containerd" (toJson $runtime.node.envFrom)) -}}
+  {{- if and $runtime.enabled (not (contains "-custom-containerd" (toJson $runtime.node.envFrom))) -}}
     {{- fail "customContainerd.enabled needs the entry of kata-as-coco-runtime.node.envFrom that this chart's values.yaml has: it was replaced, add it to your list" -}}
   {{- end -}}
   {{- $urls := list -}}
@@ -56,7 +53,8 @@ CUSTOM_CONTAINERD_URL_{{ $name }}: {{ . | quote }}
 CUSTOM_CONTAINERD_SHA256_{{ $name }}: {{ . | lower | quote }}
 {{- end }}
 {{- end }}
-{{- with $custom.nodeSelector }}
+{{- /* Without the runtimes the DaemonSet itself selects the nodes. */ -}}
+{{- with (index .Values "kata-as-coco-runtime").enabled | ternary $custom.nodeSelector dict }}
 {{- $labels := list }}
 {{- range $label, $value := . }}
 {{- $labels = append $labels (printf "%s=%v" $label $value) }}

@@ -6,6 +6,8 @@ pub const KATA_RUNTIME: &str = "katacontainers.io/kata-runtime";
 pub const INSTALL_MARK_PREFIX: &str = "kata-deploy.katacontainers.io/";
 /// Name of the installation without a `multiInstallSuffix`.
 pub const DEFAULT_INSTALL: &str = "default";
+/// Name of the installation that switches containerd and brings no runtimes, so marks no Node either.
+pub const CONTAINERD_INSTALL: &str = "containerd";
 /// Label on per-node Jobs and their pods: `install` or `cleanup`. Upstream's name.
 pub const STAGE: &str = "kata-deploy/stage";
 /// Label on the dispatcher Jobs: `install` or `cleanup`. Upstream's name.

@@ -2,7 +2,7 @@
 
 use crate::container::{self, Container};
 use crate::cri_stage;
-use crate::daemon;
+use crate::daemon::{self, Duty};
 use crate::disk::{Disk, NoFaults};
 use crate::error::{NodeError, Result};
 use crate::ledger::Part;
@@ -51,6 +51,8 @@ enum Verb {
     RemoveArtifacts,
     /// Run all stages, then serve health until SIGTERM (DaemonSet mode).
     Install,
+    /// Switch the host's containerd and nothing else, then serve health until SIGTERM (DaemonSet mode).
+    Containerd,
     /// Copy this program to a file, so that it can run inside another image.
     CopyTo {
         /// The file.
@@ -103,7 +105,8 @@ fn run(arguments: &Arguments, tokio: &Tokio) -> Result<ExitCode> {
         Verb::Unlabel => Stage::Unlabel,
         Verb::RevertCri => Stage::RevertCri,
         Verb::RemoveArtifacts => Stage::RemoveArtifacts,
-        Verb::Install => return install(&bench),
+        Verb::Install => return serve(&bench, Duty::Runtimes),
+        Verb::Containerd => return serve(&bench, Duty::Containerd),
         Verb::CopyTo { destination } => return copy_to(&bench, destination),
         Verb::Undo { install } => return undo(&bench, install),
         Verb::Plan => return plan(&bench, &local_settings(&bench)?),
@@ -150,8 +153,8 @@ fn fail(error: &NodeError) -> ExitCode {
     if is_permanent(error.code) { ExitCode::from(pod::EXIT_PERMANENT) } else { ExitCode::FAILURE }
 }
 
-fn install(bench: &Bench) -> Result<ExitCode> {
-    let report = match bench.container.settings().and_then(|asked| daemon::run(bench, asked)) {
+fn serve(bench: &Bench, duty: Duty) -> Result<ExitCode> {
+    let report = match bench.container.settings().and_then(|asked| daemon::run(bench, asked, duty)) {
         Ok(report) => report,
         Err(error) => {
             let report = failed(Stage::HostCheck, &error);

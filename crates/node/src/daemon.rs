@@ -22,8 +22,34 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause, and the only one when another attempt is unlikely to help.
 const LAST_PAUSE: Duration = Duration::from_secs(300);
 
+/// What a DaemonSet is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// The runtimes: every stage.
+    Runtimes,
+    /// Another containerd and nothing else: no payload, no handlers, no marks on the Node.
+    Containerd,
+}
+
+impl Duty {
+    fn install(self) -> &'static [Stage] {
+        match self {
+            Duty::Runtimes => &Stage::INSTALL,
+            Duty::Containerd => &[Stage::Cri],
+        }
+    }
+
+    fn remove(self) -> &'static [Stage] {
+        match self {
+            Duty::Runtimes => &Stage::REMOVE,
+            // the last one finds nothing, and tells in the record that nothing is left
+            Duty::Containerd => &[Stage::RevertCri, Stage::RemoveArtifacts],
+        }
+    }
+}
+
 /// Runs until SIGTERM. Returns the report that decides the exit status.
-pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
+pub fn run(bench: &Bench, mut asked: Settings, duty: Duty) -> Result<StageReport> {
     let (sender, terminated) = channel();
     let ready = Arc::new(AtomicBool::new(false));
     watch(sender, Arc::clone(&ready))?;
@@ -44,7 +70,7 @@ pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
     // A failure does not end the container: one that waits to be started again is not told when its DaemonSet goes, and
     // nobody would take away what it had put on the host.
     let last = loop {
-        let report = carry_out(bench, &asked, &Stage::INSTALL, &mut scribe, &pending)?;
+        let report = carry_out(bench, &asked, duty.install(), &mut scribe, &pending)?;
         let failed = report.state == State::Failed;
         ready.store(!failed, Ordering::Release);
         if !failed {
@@ -64,7 +90,7 @@ pub fn run(bench: &Bench, mut asked: Settings) -> Result<StageReport> {
         container::say("terminated, but this node is still selected: everything stays");
         return Ok(last);
     }
-    carry_out(bench, &asked, &Stage::REMOVE, &mut scribe, &|| Ok(()))
+    carry_out(bench, &asked, duty.remove(), &mut scribe, &|| Ok(()))
 }
 
 /// Runs stages up to the first that fails; returns the last one's report. `announce` is called before the first stage that
