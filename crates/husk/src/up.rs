@@ -226,7 +226,10 @@ fn rollout_failure(results: &[NodeSummary]) -> Option<Failure> {
 fn proof(nodes: &[NodeSummary], classes: &[ClassSummary]) -> String {
     let selected = nodes.iter().filter(|node| node.selected).count();
     let served = classes.iter().filter(|class| class.nodes > 0).count();
-    format!("{selected} of {selected} nodes labelled; {served} of {} classes served", classes.len())
+    match classes {
+        [] => format!("{selected} of {selected} nodes done"),
+        _ => format!("{selected} of {selected} nodes labelled; {served} of {} classes served", classes.len()),
+    }
 }
 
 fn skipped(nodes: &[NodeSummary]) -> String {

@@ -95,10 +95,15 @@ fn flatten(value: Value, objects: &mut Vec<Value>) -> Result<()> {
         let Some(Value::Array(items)) = list.remove("items") else { return Ok(()) };
         return items.into_iter().try_for_each(|item| flatten(item, objects));
     }
-    for (field, empty) in [("apiVersion", "apiVersion not set"), ("kind", "Object 'Kind' is missing")] {
-        if value[field].as_str().unwrap_or_default().is_empty() {
-            return Err(Error::BadManifest(format!("error validating data: {empty}")));
-        }
+    let set = |field: &str| value[field].as_str().is_some_and(|text| !text.is_empty());
+    let unset = match (set("apiVersion"), set("kind")) {
+        (true, true) => None,
+        (false, true) => Some("apiVersion not set"),
+        (true, false) => Some("kind not set"),
+        (false, false) => Some("[apiVersion not set, kind not set]"),
+    };
+    if let Some(unset) = unset {
+        return Err(Error::BadManifest(format!("error validating \"\": error validating data: {unset}")));
     }
     let meta = &value["metadata"];
     let named = |field: &str| meta[field].as_str().is_some_and(|name| !name.is_empty());

@@ -46,6 +46,8 @@ pub(super) fn shown(parsed: &Parsed, settings: &Settings) -> Shown {
     Shown { debug: settings.debug, recorded: false, hide_notes: parsed.on("hide-notes") }
 }
 
+const BUILDING: &str = "unable to build kubernetes objects from release manifest: ";
+
 /// A chart and the values for it.
 pub(super) struct Subject {
     pub(super) values: Values,
@@ -75,7 +77,9 @@ impl Subject {
     pub(super) async fn upgrade(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
         let result = engine.upgrade(name, self.source.clone(), self.values.clone(), options).await;
         self.say();
-        result.map_err(|error| error.to_string())
+        // Helm checks the manifest of an upgrade before it builds objects from it.
+        let plain = |text: String| text.strip_prefix(BUILDING).map(str::to_owned).unwrap_or(text);
+        result.map_err(|error| plain(error.to_string()))
     }
 
     /// Prints what rendering said.

@@ -10,6 +10,24 @@ fn works(chart: &[&str], file: &str) {
     place.ok(&[&["down", "--sandbox"][..], chart].concat());
 }
 
+/// Only containerd is switched: no runtimes, no marks on Nodes.
+#[test]
+fn umbrella_14() {
+    let place = Place::new();
+    let file = values("umbrella/14-containerd-only.yaml");
+    let up = ["up", "--sandbox", "--values", file.to_str().unwrap()];
+    let report = place.json(&up);
+    let nodes = report["nodes"].as_array().unwrap();
+    assert!(!nodes.is_empty());
+    for node in nodes {
+        assert_eq!((&node["stage"], &node["state"]), (&"cri".into(), &"done".into()), "{node}");
+        assert_eq!(node["runtime"], "containerd://2.1.5", "{node}");
+    }
+    assert_eq!(report["classes"].as_array().map(Vec::len), Some(0));
+    place.json(&up);
+    place.ok(&["down", "--sandbox"]);
+}
+
 macro_rules! umbrella {
     ($($test:ident: $file:literal)*) => {
         $(#[test] fn $test() { works(&[], concat!("umbrella/", $file, ".yaml")); })*
@@ -35,7 +53,6 @@ umbrella! {
     umbrella_11: "11-force-guest-pull"
     umbrella_12: "12-multi-install"
     umbrella_13: "13-job-mode-tee-keys"
-    umbrella_14: "14-containerd-only"
     umbrella_15: "15-legacy-env-ignored"
 }
 
