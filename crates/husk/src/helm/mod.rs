@@ -21,6 +21,7 @@ mod settings;
 mod show;
 mod status;
 mod template;
+mod test;
 mod uninstall;
 mod upgrade;
 mod values;
@@ -54,6 +55,7 @@ const VERBS: &[Verb] = &[
     show::VALUES,
     status::STATUS,
     template::TEMPLATE,
+    test::TEST,
     uninstall::UNINSTALL,
     upgrade::UPGRADE,
     environment::VERSION,
@@ -74,7 +76,6 @@ const ABSENT: &[&str] = &[
     "search",
     "verify",
     "docs",
-    "test",
 ];
 
 /// Runs a command line: everything behind the program's name.
