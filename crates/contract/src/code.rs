@@ -223,7 +223,7 @@ catalogue! {
         "custom containerd not downloaded"
         "The tarball of `customContainerd` could not be transferred: a server or proxy refused, was not reached, was not trusted, or broke off."
         "What had arrived was removed; the host's own containerd runs on."
-        "Check the URL from the node. Behind a proxy, give HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE with `node.env`."
+        "Check the URL from the node. Behind a proxy, give HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE with `node.envFrom`."
     }
     2209 CONTAINERD_UNFIT {
         "custom containerd not usable"
