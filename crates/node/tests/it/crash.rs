@@ -6,6 +6,15 @@ fn kubeadm() -> TestHost {
     TestHost::containerd("1.7.24", Some(CONFIG))
 }
 
+/// A host that gets another containerd beside everything else.
+fn replaced() -> TestHost {
+    let mut host = kubeadm();
+    let (url, sum) = crate::custom_containerd::lasting_mirror();
+    host.set("CUSTOM_CONTAINERD_URL", &url);
+    host.set("CUSTOM_CONTAINERD_SHA256", &sum);
+    host
+}
+
 fn everything() -> TestHost {
     let mut host = TestHost::containerd("2.1.4", None);
     host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "nydus");
@@ -63,10 +72,11 @@ fn at_every_effect_of_an_installation(make: impl Fn() -> TestHost, next: impl Fn
 
 #[test]
 fn killed_anywhere_and_run_again_it_converges() {
-    for make in [kubeadm, everything] {
+    for make in [kubeadm, everything, replaced] {
         let reference = make();
         reference.install().unwrap();
         let wanted = reference.picture();
+        let version = reference.machine.borrow().version.clone();
         at_every_effect_of_an_installation(make, |host, at| {
             host.install().unwrap_or_else(|error| panic!("killed at {at}: {error}"));
             let mut now = host.picture();
@@ -77,6 +87,7 @@ fn killed_anywhere_and_run_again_it_converges() {
             }
             same_pictures(&now, &wanted, &format!("killed at {at}"));
             assert_eq!(host.install().unwrap(), (0, false), "killed at {at}: not at rest");
+            assert_eq!(host.machine.borrow().version, version, "killed at {at}");
             assert!(host.machine.borrow().armed.is_empty());
         });
     }
@@ -84,12 +95,13 @@ fn killed_anywhere_and_run_again_it_converges() {
 
 #[test]
 fn killed_anywhere_and_removed_nothing_is_left() {
-    for make in [kubeadm, everything] {
+    for make in [kubeadm, everything, replaced] {
         let first = make().picture();
         at_every_effect_of_an_installation(make, |host, at| {
             host.remove().unwrap_or_else(|error| panic!("killed at {at}: {error}"));
             same(host, &first, &format!("killed at {at}"));
             assert_eq!(host.machine.borrow().handlers, ["runc"]);
+            assert_eq!(host.machine.borrow().own, None, "killed at {at}: the host's own containerd runs");
             assert!(host.machine.borrow().up && host.machine.borrow().running.is_empty());
         });
     }
@@ -97,7 +109,7 @@ fn killed_anywhere_and_removed_nothing_is_left() {
 
 #[test]
 fn killed_anywhere_and_undone_by_the_timer_the_runtime_is_as_before() {
-    for make in [kubeadm, everything] {
+    for make in [kubeadm, everything, replaced] {
         at_every_effect_of_an_installation(make, |host, at| {
             let armed = !host.machine.borrow().armed.is_empty();
             let committed =
@@ -105,6 +117,7 @@ fn killed_anywhere_and_undone_by_the_timer_the_runtime_is_as_before() {
             host.undo().unwrap_or_else(|error| panic!("killed at {at}: {error}"));
             if armed && !committed {
                 assert_eq!(host.machine.borrow().handlers, ["runc"], "killed at {at}");
+                assert_eq!(host.machine.borrow().own, None, "killed at {at}: the host's own containerd runs");
                 assert!(host.machine.borrow().up);
                 let now = host.picture();
                 assert!(
@@ -127,7 +140,7 @@ fn kept(host: &TestHost, path: &str) -> Option<String> {
 
 #[test]
 fn a_removal_killed_anywhere_is_finished_by_the_next() {
-    for make in [kubeadm, everything] {
+    for make in [kubeadm, everything, replaced] {
         let first = make().picture();
         let host = make();
         host.install().unwrap();
@@ -150,13 +163,18 @@ fn a_removal_killed_anywhere_is_finished_by_the_next() {
 
 #[test]
 fn a_removal_killed_anywhere_can_be_turned_into_an_installation() {
-    let host = kubeadm();
+    turned_into_an_installation(kubeadm);
+    turned_into_an_installation(replaced);
+}
+
+fn turned_into_an_installation(make: fn() -> TestHost) {
+    let host = make();
     host.install().unwrap();
     let total = effects(&host, |host| {
         host.remove().unwrap();
     });
     for at in 0..total {
-        let host = kubeadm();
+        let host = make();
         let first = host.picture();
         host.install().unwrap();
         kill(&host, at, |host| host.remove().is_ok());

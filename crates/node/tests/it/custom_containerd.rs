@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use simhost::{HostKind, HostSpec};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::OnceLock;
 
 /// A release tarball whose program answers as this version of containerd.
 fn release(version: &str) -> Vec<u8> {
@@ -44,6 +45,17 @@ fn mirror(body: Vec<u8>) -> String {
         }
     });
     format!("http://{address}")
+}
+
+/// One tarball on one address, for tests that compare hosts: address and checksum.
+pub(crate) fn lasting_mirror() -> (String, String) {
+    static MIRROR: OnceLock<(String, String)> = OnceLock::new();
+    let start = || {
+        let body = release("2.1.4");
+        let sum = hex::encode(Sha256::digest(&body));
+        (format!("{}/{NAME}", mirror(body)), sum)
+    };
+    MIRROR.get_or_init(start).clone()
 }
 
 fn ask(node: &mut Node, name: &str, body: Vec<u8>) {

@@ -40,6 +40,8 @@ impl FaultPoint for Killer {
 #[derive(Default)]
 pub(crate) struct Machine {
     pub(crate) version: String,
+    /// The version of the host's own program while another one runs.
+    pub(crate) own: Option<String>,
     pub(crate) unit: String,
     pub(crate) main: String,
     pub(crate) extra_units: Vec<String>,
@@ -200,10 +202,24 @@ impl TestHost {
         self.killer.count.set(0);
     }
 
+    /// The version of the program that a drop-in makes the unit run.
+    fn program(&self) -> Option<String> {
+        let drop_in = self.host.text("/etc/systemd/system/containerd.service.d/zz-husk-containerd.conf")?;
+        let start = drop_in.lines().filter_map(|line| line.strip_prefix("ExecStart=")).next_back()?;
+        Some(simhost::program::runtime(&self.host.path(start)).expect("the unit's program is there").version)
+    }
+
     fn start(&self) {
         let mut machine = self.machine.borrow_mut();
         machine.restarts += 1;
         machine.clock += 1;
+        match self.program() {
+            Some(version) => {
+                let before = std::mem::replace(&mut machine.version, version);
+                machine.own.get_or_insert(before);
+            }
+            None => machine.version = machine.own.take().unwrap_or_else(|| machine.version.clone()),
+        }
         match read_handlers(&self.host, &machine) {
             Ok(handlers) if !(machine.refuses && handlers.iter().any(|name| name.starts_with("kata"))) => {
                 machine.handlers = handlers;
