@@ -1,6 +1,7 @@
 //! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod bench;
 mod containerd;
 mod go_program;
 mod helm;
@@ -16,6 +17,22 @@ enum Command {
     /// Asks real programs.
     #[command(subcommand)]
     Real(Real),
+    /// Measures against real programs; prints ratios.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// `husk helm template` against `helm template` on our charts, as whole processes.
+    Template {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -38,10 +55,10 @@ enum Real {
 }
 
 fn main() -> ExitCode {
-    let Command::Real(real) = Command::parse();
-    let result = match real {
-        Real::Containerd { husk } => containerd::check(husk),
-        Real::Helm { husk, helm } => helm::check(husk, helm),
+    let result = match Command::parse() {
+        Command::Real(Real::Containerd { husk }) => containerd::check(husk),
+        Command::Real(Real::Helm { husk, helm }) => helm::check(husk, helm),
+        Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
