@@ -42,7 +42,7 @@ Pods are installing on the selected nodes now. How far they are, and the nodes t
 {{- end }}
   kubectl get nodes -l {{ $mark }}=true
 
-With the husk command line: husk status, husk verify.
+With the husk command line: husk status.
 {{- with first $handlers }}
 A pod asks for a sandbox with `runtimeClassName`, for example {{ . }}.
 {{- end }}
