@@ -218,7 +218,7 @@ fn planned(session: &mut Session) -> Result<Vec<String>> {
     let pending = artifacts::pending(session, &artifacts, Some(found.distribution))?;
     let aim = custom_containerd::aim(session.asked, &found, session.host, &ledger)?;
     let fetched = aim.switch.iter().flat_map(|switch| custom_containerd::fetch::pending(session.host, switch));
-    let cri = cri_plan::install_for(session.asked, &aim, session.host, &ledger)?;
+    let cri = cri_plan::install(session.asked, &aim, session.host, &ledger)?;
     let edits = pending.iter().cloned().chain(fetched).chain(cri.edits.iter().cloned());
     let mut lines: Vec<String> = edits.map(|edit| edit.describe()).collect();
     lines.extend(cri.stop.iter().map(|service| format!("stop {service}")));

@@ -1,7 +1,7 @@
 //! The plan of the `cri` stage and of its reverse: which files change, which services of ours start or stop, whether the
 //! runtime restarts.
 
-use crate::custom_containerd::{self, Aim};
+use crate::custom_containerd::Aim;
 use crate::distribution::{Found, RuntimeKind};
 use crate::edit::Edit;
 use crate::error::Result;
@@ -49,14 +49,8 @@ impl CriPlan {
     }
 }
 
-/// Plans an installation. Reads the host and changes nothing.
-pub fn install(asked: &Settings, found: &Found, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
-    let aim = custom_containerd::aim(asked, found, host, ledger)?;
-    install_for(asked, &aim, host, ledger)
-}
-
-/// Plans an installation for the runtime that shall run.
-pub fn install_for(asked: &Settings, aim: &Aim, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
+/// Plans an installation for the runtime that shall run. Reads the host and changes nothing.
+pub fn install(asked: &Settings, aim: &Aim, host: &Host, ledger: &Ledger) -> Result<CriPlan> {
     let found = &aim.found;
     let layout = runtime_layout::find(asked, found, host)?;
     let mut wishes = match found.runtime {

@@ -66,7 +66,7 @@ fn prepare(session: &mut Session, store: &Store, found: &Found, ledger: &Ledger)
         let known = with_journal(ledger, journal.as_ref());
         let aim = custom_containerd::aim(session.asked, found, session.host, &known)?;
         snapshotter::check(session, &aim.found)?;
-        let plan = cri_plan::install_for(session.asked, &aim, session.host, &known)?;
+        let plan = cri_plan::install(session.asked, &aim, session.host, &known)?;
         Ok((aim, plan))
     });
     match (planned, journal) {

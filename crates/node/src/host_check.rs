@@ -52,9 +52,9 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
         Some(Ok(aim)) => Ok(&aim.found),
         _ => found,
     };
-    match (&ledger, found) {
+    match (&ledger, &aim) {
         (Err(error), _) => add("ledger", Verdict::Fail, error.message.clone(), Some(error.code)),
-        (Ok(ledger), Ok(found)) => match cri_plan::install(asked, found, session.host, ledger) {
+        (Ok(ledger), Some(Ok(aim))) => match cri_plan::install(asked, aim, session.host, ledger) {
             Ok(plan) if plan.is_empty() => {
                 add("runtime configuration", Verdict::Pass, "has all of ours already".into(), None)
             }
@@ -63,7 +63,10 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
             }
             Err(error) => add("runtime configuration", Verdict::Fail, error.message, Some(error.code)),
         },
-        (Ok(_), Err(_)) => add("runtime configuration", Verdict::Skip, "the distribution is not clear".into(), None),
+        (Ok(_), Some(Err(_))) => {
+            add("runtime configuration", Verdict::Skip, "the containerd that shall run is not clear".into(), None)
+        }
+        (Ok(_), None) => add("runtime configuration", Verdict::Skip, "the distribution is not clear".into(), None),
     }
     for custom in &asked.baseless {
         let detail = format!(
