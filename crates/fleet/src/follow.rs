@@ -17,8 +17,8 @@ use std::fmt::Debug;
 pub(crate) enum News {
     /// News for the plan.
     Event(Event),
-    /// The first complete list is through.
-    Synced,
+    /// A complete list of this kind is through.
+    Synced(&'static str),
     /// The watch broke; it is being begun again.
     Broken(String),
 }
@@ -28,6 +28,7 @@ pub(crate) fn nodes(client: &Client) -> impl Stream<Item = News> + use<> {
     let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
     let api: Api<kube::core::Object<NodeSpec, NodeStatus>> = Api::all_with(client.clone(), &resource);
     follow(
+        "nodes",
         api,
         watcher::Config::default(),
         |node: ApiNode| Some(Event::Node(Node::from(node))),
@@ -40,7 +41,7 @@ pub(crate) fn jobs(client: &Client, namespace: &str, owner: &str) -> impl Stream
     let resource = ApiResource::erase::<k8s_openapi::api::batch::v1::Job>(&());
     let api: Api<ApiJob> = Api::namespaced_with(client.clone(), namespace, &resource);
     let config = watcher::Config::default().labels(&format!("{}={owner}", label::JOB_OWNER));
-    follow(api, config, |job: ApiJob| Some(Event::Job(observe::job(job))), |name| Some(Event::JobGone(name)))
+    follow("jobs", api, config, |job: ApiJob| Some(Event::Job(observe::job(job))), |name| Some(Event::JobGone(name)))
 }
 
 /// Follows the pods of an owner's Jobs.
@@ -56,10 +57,11 @@ pub(crate) fn pods(client: &Client, namespace: &str, owner: &str) -> impl Stream
             status: pod.status?,
         })
     };
-    follow(api, config, event, |_| None)
+    follow("pods", api, config, event, |_| None)
 }
 
 fn follow<K>(
+    kind: &'static str,
     api: Api<K>,
     config: watcher::Config,
     event: impl Fn(K) -> Option<Event> + Send + 'static,
@@ -86,7 +88,7 @@ where
                     // What was known and is not in the new list went away while the watch was broken.
                     let lost: Vec<String> = known.difference(&listed).cloned().collect();
                     known = std::mem::take(&mut listed);
-                    lost.into_iter().map(|name| gone(name).map(News::Event)).chain([Some(News::Synced)]).collect()
+                    lost.into_iter().map(|name| gone(name).map(News::Event)).chain([Some(News::Synced(kind))]).collect()
                 }
                 Ok(watcher::Event::Apply(object)) => {
                     known.insert(object.name_any());

@@ -50,7 +50,7 @@ pub struct Standing {
 impl Pace {
     /// Tells whether the run has to stop beginning nodes for good.
     pub fn halted(&self, at: Standing) -> bool {
-        let canaries_failed = self.canary > 0 && at.failed > 0 && at.done + at.failed <= self.canary;
+        let canaries_failed = at.failed > 0 && at.done < self.canary;
         canaries_failed || (self.halt_after > 0 && at.failed >= self.halt_after)
     }
 

@@ -62,6 +62,13 @@ pub enum Event {
         /// What its containers do.
         status: PodStatus,
     },
+    /// A Job of an earlier run could not be deleted, for good.
+    Undeletable {
+        /// Its name.
+        name: String,
+        /// Why.
+        message: String,
+    },
     /// A Job could not be created, for good.
     Refused {
         /// The node.
@@ -135,6 +142,9 @@ pub struct Fleet {
     stale: BTreeMap<String, String>,
     deleting: BTreeSet<String>,
     works: BTreeMap<String, Work>,
+    /// News of pods whose Node has not been heard of yet: three watches have no common order.
+    early: BTreeMap<String, (String, String, PodStatus)>,
+    youngest: i64,
     waiting: VecDeque<String>,
     flying: BTreeSet<String>,
     accepting: bool,
@@ -153,6 +163,8 @@ impl Fleet {
             stale: BTreeMap::new(),
             deleting: BTreeSet::new(),
             works: BTreeMap::new(),
+            early: BTreeMap::new(),
+            youngest: 0,
             waiting: VecDeque::new(),
             flying: BTreeSet::new(),
             accepting: true,
@@ -165,12 +177,13 @@ impl Fleet {
     /// From now on nodes that appear are left to a later run.
     pub fn stop_accepting(&mut self) {
         self.accepting = false;
+        self.early.clear();
     }
 
     /// Takes in news at the time `now`.
     pub fn on(&mut self, event: Event, now: u64) {
         match event {
-            Event::Node(node) => self.on_node(node),
+            Event::Node(node) => self.on_node(node, now),
             Event::NodeGone(name) => {
                 self.nodes.remove(&name);
                 self.lost(&name, "the node was removed from the cluster");
@@ -190,8 +203,14 @@ impl Fleet {
                         work.phase = Phase::Ended { since: now, outcome: job.outcome.clone(), reading: false };
                     }
                 }
-                if !ours && !job.deleting {
-                    self.stale.insert(job.name.clone(), job.uid.clone());
+                if !ours {
+                    if !job.deleting && !self.deleting.contains(&job.name) {
+                        self.stale.insert(job.name.clone(), job.uid.clone());
+                    }
+                    // Its name is taken by an earlier run's Job, which was not known when this one was created.
+                    if let Some(work) = self.works.get_mut(&node).filter(|work| work.phase == Phase::Running) {
+                        work.phase = Phase::Starting;
+                    }
                 }
                 self.jobs.insert(job.name.clone(), job);
             }
@@ -207,6 +226,14 @@ impl Fleet {
                 }
             }
             Event::Pod { node, name, created, status } => self.on_pod(&node, name, created, status),
+            Event::Undeletable { name, message } => {
+                self.deleting.remove(&name);
+                self.stale.remove(&name);
+                if let Some(job) = self.jobs.get(&name) {
+                    let node = job.node.clone();
+                    self.fail(&node, Code::DISPATCHER_FAILED, message);
+                }
+            }
             Event::Refused { node, message, code } => self.fail(&node, code, message),
             Event::Lines { node, lines } => {
                 if let Some(work) = self.works.get_mut(&node) {
@@ -270,6 +297,11 @@ impl Fleet {
         self.nodes.values()
     }
 
+    /// Returns when any Node was last made or relabelled, in seconds since 1970; 0 when none is known.
+    pub fn youngest(&self) -> i64 {
+        self.youngest
+    }
+
     /// Counts the nodes of the run.
     pub fn count(&self) -> Standing {
         Standing { selected: self.works.len(), flying: self.flying.len(), done: self.done, failed: self.failed }
@@ -286,34 +318,42 @@ impl Fleet {
         .collect()
     }
 
-    fn on_node(&mut self, node: Node) {
+    fn on_node(&mut self, node: Node, now: u64) {
         let name = node.name.clone();
+        self.youngest = self.youngest.max(node.changed);
         let selected = self.settings.rules.left_out(&node).is_none();
         match self.works.get(&name) {
-            None if selected && self.accepting => {
-                let first = if self.settings.removal { Stage::REMOVE[0] } else { Stage::INSTALL[0] };
-                let record = NodeRecord::new(&name, &self.settings.install, first, State::Pending);
-                let uid = node.uid.clone();
-                self.works.insert(name.clone(), Work { phase: Phase::Waiting, uid, pod: None, record });
-                self.waiting.push_back(name.clone());
-                let job = self.jobs.get(&job_name(&self.settings.prefix, &name)).cloned();
-                self.nodes.insert(name, node);
-                if let Some(job) = job {
-                    self.on(Event::Job(job), 0);
-                }
-                return;
-            }
             Some(work) if work.uid != node.uid => self.lost(&name, "the node was replaced by another of its name"),
             Some(work) if work.phase == Phase::Waiting && !selected => {
                 self.works.remove(&name); // it left the selection before its turn came
             }
             _ => {}
         }
-        self.nodes.insert(name, node);
+        let uid = node.uid.clone();
+        self.nodes.insert(name.clone(), node);
+        if self.works.contains_key(&name) || !selected || !self.accepting {
+            return;
+        }
+        let first = if self.settings.removal { Stage::REMOVE[0] } else { Stage::INSTALL[0] };
+        let record = NodeRecord::new(&name, &self.settings.install, first, State::Pending);
+        self.works.insert(name.clone(), Work { phase: Phase::Waiting, uid, pod: None, record });
+        self.waiting.push_back(name.clone());
+        if let Some((pod, created, status)) = self.early.remove(&name) {
+            self.on_pod(&name, pod, created, status);
+        }
+        if let Some(job) = self.jobs.get(&job_name(&self.settings.prefix, &name)).cloned() {
+            self.on(Event::Job(job), now);
+        }
     }
 
     fn on_pod(&mut self, node: &str, name: String, created: String, status: PodStatus) {
-        let Some(work) = self.works.get_mut(node) else { return };
+        let Some(work) = self.works.get_mut(node) else {
+            let known = self.early.get(node).is_some_and(|(_, newest, _)| *newest > created);
+            if !known && self.accepting {
+                self.early.insert(node.to_owned(), (name, created, status));
+            }
+            return;
+        };
         if work.phase == Phase::Over {
             return;
         }

@@ -37,8 +37,8 @@ pub(crate) async fn forget(client: &Client, namespace: &str, install: &str, node
     }
 }
 
-/// Leaves an Event on a Node about how its part of the run ended.
-pub(crate) async fn announce(client: &Client, record: &NodeRecord, uid: &str, removal: bool) -> kube::Result<()> {
+/// Returns an Event about how a Node's part of the run ended. Its name is made here, once, so that trying again doubles nothing.
+pub(crate) fn event(record: &NodeRecord, uid: &str, removal: bool) -> serde_json::Value {
     let now = jiff::Timestamp::now();
     let failed = record.state == State::Failed;
     let reason = match (failed, removal) {
@@ -53,7 +53,7 @@ pub(crate) async fn announce(client: &Client, record: &NodeRecord, uid: &str, re
         None => format!("handlers served: {}", record.handlers.join(", ")),
     };
     let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let event = json!({
+    json!({
         "apiVersion": "v1", "kind": "Event",
         // Events about objects without a namespace belong into `default`; the API server insists.
         "metadata": {"namespace": "default", "name": format!("{}.{:x}", record.node, now.as_nanosecond())},
@@ -62,7 +62,14 @@ pub(crate) async fn announce(client: &Client, record: &NodeRecord, uid: &str, re
         "reason": reason, "message": message.chars().take(1024).collect::<String>(),
         "source": {"component": FIELD_MANAGER},
         "firstTimestamp": time, "lastTimestamp": time, "count": 1,
-    });
-    let event: Event = serde_json::from_value(event).map_err(kube::Error::SerdeError)?;
-    Api::namespaced(client.clone(), "default").create(&PostParams::default(), &event).await.map(drop)
+    })
+}
+
+/// Leaves an Event on a Node; one that is there already was left by an attempt whose answer was lost.
+pub(crate) async fn announce(client: &Client, event: &serde_json::Value) -> kube::Result<()> {
+    let event: Event = serde_json::from_value(event.clone()).map_err(kube::Error::SerdeError)?;
+    match Api::namespaced(client.clone(), "default").create(&PostParams::default(), &event).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => other.map(drop),
+    }
 }

@@ -2,10 +2,11 @@
 
 use crate::error::Error;
 use crate::follow::{self, News};
+use crate::observe::{self, Outcome};
 use crate::plan::{Action, Event, Fleet, Settings};
 use crate::records;
 use crate::selection::explain_nothing;
-use crate::template::JobTemplate;
+use crate::template::{JobTemplate, Owner};
 use crate::{marks, node::Node};
 use contract::{Code, FleetReport, NodeRecord, State};
 use futures::future::BoxFuture;
@@ -59,7 +60,7 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
     watches.push(follow::nodes(client).boxed());
     watches.push(follow::jobs(client, &run.namespace, owner).boxed());
     watches.push(follow::pods(client, &run.namespace, owner).boxed());
-    let mut unsynced = watches.len();
+    let mut unsynced = BTreeSet::from(["nodes", "jobs", "pods"]);
     let mut effects: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut writing = BTreeSet::new();
     let mut unwritten = BTreeSet::new();
@@ -68,7 +69,7 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
 
     loop {
         let now = begun.elapsed();
-        if unsynced == 0 {
+        if unsynced.is_empty() {
             let count = fleet.count();
             if count.selected != selected_at.0 {
                 selected_at = (count.selected, Instant::now());
@@ -108,7 +109,7 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
         let done = tokio::select! {
             Some(news) = watches.next() => match news {
                 News::Event(event) => Done::Event(event),
-                News::Synced => { unsynced = unsynced.saturating_sub(1); Done::Nothing }
+                News::Synced(kind) => { unsynced.remove(kind); Done::Nothing }
                 News::Broken(why) => { tracing::warn!("a watch broke and is begun again: {why}"); Done::Nothing }
             },
             Some(done) = effects.next() => done,
@@ -134,8 +135,7 @@ fn closed(run: &Run, fleet: &Fleet, waited: Duration, unchanged: Duration) -> bo
         return waited >= run.wait_for_nodes;
     }
     let now = jiff::Timestamp::now().as_second();
-    let youngest = fleet.nodes().map(|node| node.changed).max().unwrap_or(now);
-    let quiet = Duration::from_secs(u64::try_from(now - youngest).unwrap_or(0));
+    let quiet = Duration::from_secs(u64::try_from(now - fleet.youngest()).unwrap_or(0));
     unchanged >= run.settle || quiet >= run.settle || waited >= run.wait_for_nodes
 }
 
@@ -177,7 +177,7 @@ fn effect(client: Client, run: &Run, fleet: &Fleet, action: Action) -> BoxFuture
             let Some(node) = fleet.node(&name).cloned() else { return Box::pin(async { Done::Nothing }) };
             let job = run.template.pinned(&node, &run.settings.prefix, &namespace, &run.settings.owner);
             let labels = run.claim.then(|| marks::claim(&node.labels, &run.settings.install)).flatten();
-            let owner = run.settings.owner.name.clone();
+            let owner = run.settings.owner.clone();
             Box::pin(async move {
                 if let Some(labels) = labels
                     && let Err(error) = patiently(|| marks::set(&client, &node.name, &node.uid, &labels)).await
@@ -193,10 +193,11 @@ fn effect(client: Client, run: &Run, fleet: &Fleet, action: Action) -> BoxFuture
             let parameters =
                 DeleteParams::foreground().preconditions(Preconditions { uid: Some(uid), resource_version: None });
             match patiently(|| api.delete(&name, &parameters)).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => Done::Event(Event::JobGone(name)),
+                // 409: another Job has the name by now; the watch brings it.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Done::Event(Event::JobGone(name)),
                 Err(error) => {
-                    tracing::warn!("the Job {name} of an earlier run cannot be deleted: {error}");
-                    Done::Nothing
+                    let message = format!("the Job {name} of an earlier run cannot be deleted: {error}");
+                    Done::Event(Event::Undeletable { name, message })
                 }
                 Ok(_) => Done::Nothing,
             }
@@ -217,7 +218,7 @@ fn refused(node: Node, message: String, code: Code) -> Done {
     Done::Event(Event::Refused { node: node.name, message, code })
 }
 
-async fn created(client: &Client, namespace: &str, node: Node, owner: &str, job: serde_json::Value) -> Done {
+async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, job: serde_json::Value) -> Done {
     let api: Api<Job> = Api::namespaced(client.clone(), namespace);
     let job: Job = match serde_json::from_value(job) {
         Ok(job) => job,
@@ -229,9 +230,19 @@ async fn created(client: &Client, namespace: &str, node: Node, owner: &str, job:
         Ok(_) => Done::Nothing, // the watch brings it
         Err(kube::Error::Api(status)) if status.code == 409 => match api.get_metadata(&name).await {
             Ok(existing) => {
-                let label = existing.metadata.labels.unwrap_or_default().remove(contract::label::JOB_OWNER);
-                match label {
-                    Some(label) if label == owner => Done::Nothing,
+                let uid = existing.metadata.uid.unwrap_or_default();
+                let owners = existing.metadata.owner_references.unwrap_or_default();
+                match existing.metadata.labels.unwrap_or_default().remove(contract::label::JOB_OWNER) {
+                    // Ours, or an earlier run's, which then has to go first: the plan tells by the identity.
+                    Some(label) if label == owner.name => Done::Event(Event::Job(observe::Job {
+                        name,
+                        uid,
+                        node: node.name,
+                        owner: label,
+                        owner_uids: owners.into_iter().map(|owner| owner.uid).collect(),
+                        deleting: existing.metadata.deletion_timestamp.is_some(),
+                        outcome: Outcome::Running,
+                    })),
                     other => {
                         let whose = other.unwrap_or_else(|| "nobody".to_owned());
                         let message = format!("a Job {name} exists and belongs to {whose}");
@@ -264,7 +275,8 @@ fn written(client: Client, namespace: String, record: NodeRecord, removal: bool)
 
 fn announced(client: Client, record: NodeRecord, uid: String, removal: bool) -> BoxFuture<'static, Done> {
     Box::pin(async move {
-        if let Err(error) = records::announce(&client, &record, &uid, removal).await {
+        let event = records::event(&record, &uid, removal);
+        if let Err(error) = patiently(|| records::announce(&client, &event)).await {
             tracing::warn!("no Event can be left on node {}: {error}", record.node);
         }
         Done::Nothing

@@ -199,3 +199,62 @@ fn late_nodes_join_until_the_run_is_closed() {
     assert_eq!(fleet.count().selected, 1);
     assert_eq!(fleet.nodes().count(), 2);
 }
+
+#[test]
+fn what_is_heard_of_a_pod_before_its_node_counts() {
+    let mut fleet = Fleet::new(settings());
+    let mut report = StageReport::new("a", "default", Stage::Artifacts, State::Failed);
+    report.code = Some(Code::PAYLOAD_CORRUPT);
+    let message = report.to_termination_message();
+    fleet.on(
+        pod(
+            "a",
+            json!({"phase": "Failed", "initContainerStatuses":
+                [{"name": "artifacts", "state": {"terminated": {"exitCode": 78, "message": message}}}]}),
+        ),
+        5,
+    );
+    fleet.on(job("a", "run-2", Outcome::Failed("PodFailurePolicy".into())), 5);
+    fleet.on(node("a"), 5);
+    assert!(matches!(fleet.next(6)[..], [Action::ReadLines { .. }]), "adopted, ended, with its last words");
+    fleet.on(Event::Lines { node: "a".into(), lines: vec![] }, 7);
+    assert_eq!(fleet.failures()[0].code, report.code);
+}
+
+#[test]
+fn a_name_that_an_unknown_job_of_an_earlier_run_has_is_freed_first() {
+    let mut fleet = Fleet::new(settings());
+    fleet.on(node("a"), 0);
+    assert_eq!(fleet.next(0), [create("a")]);
+    fleet.on(job("a", "run-1", Outcome::Running), 1); // the answer to the creation: the name is taken
+    assert_eq!(fleet.next(1), [Action::Delete { name: "p-a".into(), uid: "job-a-run-1".into() }]);
+    assert_eq!(fleet.next(2), []);
+    fleet.on(Event::JobGone("p-a".into()), 3);
+    assert_eq!(fleet.next(3), [create("a")]);
+}
+
+#[test]
+fn a_job_that_cannot_be_deleted_fails_its_node_and_does_not_hold_up_the_run() {
+    let mut fleet = Fleet::new(settings());
+    fleet.on(job("a", "run-1", Outcome::Running), 0);
+    fleet.on(job("elsewhere", "run-1", Outcome::Running), 0);
+    fleet.on(node("a"), 0);
+    fleet.next(0);
+    for name in ["p-a", "p-elsewhere"] {
+        fleet.on(Event::Undeletable { name: name.into(), message: "forbidden".into() }, 1);
+    }
+    assert_eq!(fleet.next(2), []);
+    assert!(fleet.over());
+    assert_eq!(fleet.failures()[0].message, "forbidden");
+}
+
+#[test]
+fn a_node_that_is_replaced_while_it_waits_is_taken_in_again() {
+    let mut fleet = Fleet::new(settings());
+    fleet.on(node("a"), 0);
+    let Event::Node(mut other) = node("a") else { unreachable!("made above") };
+    other.uid = "another".into();
+    fleet.on(Event::Node(other), 1);
+    assert_eq!(fleet.count().selected, 1);
+    assert_eq!(fleet.next(1), [create("a")]);
+}
