@@ -216,10 +216,28 @@ async fn client(kubeconfig: &Path, context: Option<String>) -> Result<Client> {
     connect(config)
 }
 
-fn connect(config: Config) -> Result<Client> {
+fn connect(mut config: Config) -> Result<Client> {
+    // The client takes HTTPS_PROXY for every server; what NO_PROXY excepts, and this machine itself, is reached directly.
+    let exceptions = ["NO_PROXY", "no_proxy"].iter().filter_map(|name| std::env::var(name).ok()).collect::<Vec<_>>();
+    if config.cluster_url.host().is_some_and(|host| is_direct(host, &exceptions.join(","))) {
+        config.proxy_url = None;
+    }
     // A second installation of the provider is refused and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::try_from(config).map_err(api_failure)
+}
+
+/// Tells whether a host is reached without a proxy: this machine, or a name or domain that NO_PROXY lists.
+fn is_direct(host: &str, exceptions: &str) -> bool {
+    let address: Option<std::net::IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        return true;
+    }
+    exceptions
+        .split(',')
+        .map(|entry| entry.trim().trim_start_matches('.'))
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| entry == "*" || entry == host || host.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.')))
 }
 
 /// Translates an error of a request.
@@ -233,4 +251,25 @@ pub(crate) fn release_failure(error: &release::Error) -> Failure {
     // What a chart refuses by itself is about the values, not about the chart.
     let code = if message.starts_with("execution error at") { Code::BAD_VALUES } else { error.code() };
     Failure::new(code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_direct;
+
+    #[test]
+    fn this_machine_and_what_no_proxy_lists_is_reached_directly() {
+        for (host, list, direct) in [
+            ("127.0.0.1", "", true),
+            ("[::1]", "", true),
+            ("localhost", "", true),
+            ("api.example.org", "", false),
+            ("api.example.org", "x, .example.org", true),
+            ("api.example.org", "api.example.org", true),
+            ("notexample.org", "example.org", false),
+            ("10.0.0.1", "*", true),
+        ] {
+            assert_eq!(is_direct(host, list), direct, "{host} with {list:?}");
+        }
+    }
 }
