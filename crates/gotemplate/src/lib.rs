@@ -35,6 +35,7 @@ mod exec;
 pub mod format;
 mod function;
 mod lex;
+pub mod mention;
 pub mod number;
 mod parse;
 pub mod quote;

@@ -27,6 +27,8 @@ pub(crate) enum Command {
         /// Such as HUSK-2202.
         code: Option<String>,
     },
+    /// Look for mistakes in a chart, and for what does not suit GitOps.
+    Lint(Lint),
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),
@@ -148,6 +150,17 @@ pub(crate) struct Down {
     pub(crate) timeout: u64,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Lint {
+    /// `confidential-containers`, `kata-deploy`, or the directory or archive of a chart.
+    pub(crate) chart: String,
+    /// Report what changes its result between renderings or without a cluster: `lookup`, hooks, randomness, time.
+    #[arg(long)]
+    pub(crate) gitops: bool,
+    #[command(flatten)]
+    pub(crate) values: Values,
 }
 
 #[derive(Subcommand)]

@@ -10,6 +10,7 @@ mod explain;
 mod fit;
 mod furnish;
 mod helm;
+mod lint;
 mod plan;
 mod preflight;
 mod records;
@@ -72,6 +73,7 @@ fn run(call: Command) -> Result<()> {
             screen::emit(&explain::explain(code.as_deref())?);
             return Ok(());
         }
+        Command::Lint(call) => return lint::lint(&call),
         Command::Sandbox(verb) => return sandbox_verbs::run(verb),
         other => other,
     };
@@ -82,7 +84,7 @@ fn run(call: Command) -> Result<()> {
             Command::Plan(call) => plan::plan(call).await,
             Command::Status(call) => status::status(call).await,
             Command::Down(call) => down::down(call).await,
-            Command::Explain { .. } | Command::Sandbox(_) | Command::Helm { .. } => unreachable!("handled above"),
+            Command::Explain { .. } | Command::Lint(_) | Command::Sandbox(_) | Command::Helm { .. } => unreachable!("handled above"),
         }
     })
 }

@@ -70,7 +70,7 @@ impl Subject {
 }
 
 /// Reads values files and `--set` arguments.
-fn gather(values: &cli::Values) -> Result<Map<String, Value>> {
+pub(crate) fn gather(values: &cli::Values) -> Result<Map<String, Value>> {
     let user = UserValues {
         files: values.files.iter().map(|file| file.to_string_lossy().into_owned()).collect(),
         set: values.set.clone(),

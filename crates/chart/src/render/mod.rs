@@ -41,6 +41,11 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), values: kept, chart, log: log.clone() })
 }
 
+/// The functions that templates of a rendering may call.
+pub(crate) fn template_functions(options: &RenderOptions) -> gotemplate::Functions {
+    functions::table(options).0
+}
+
 /// What every template file renders to, by its path, before anything is split or sorted.
 ///
 /// Errors: as [`render`], manifests excepted.

@@ -3,6 +3,7 @@
 //! The recorded cases are command lines. The little command line in `command` understands the flags that they use, so that the
 //! cases read as they were recorded.
 
+mod beyond;
 mod charts;
 mod command;
 mod functions;
