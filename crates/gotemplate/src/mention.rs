@@ -137,15 +137,16 @@ impl<'t> Walk<'t> {
         let source = self.source;
         crate::stack::grow(|| {
             let pipe = source.pipe(id);
-            let alone = pipe.commands.len() == 1;
+            let alone = pipe.commands.iter().skip(1).all(is_copy)
+                && !pipe.commands.last().is_some_and(|last| calls(last, &["toJson", "toYaml"]));
             // What a variable holds counts where the variable is used.
             let keeps = !pipe.variables.is_empty() && !pipe.assign && access == Access::Whole;
             let access = if keeps { Access::Test } else { access };
-            let mut value = None;
+            let mut values = Vec::new();
             for command in &pipe.commands {
-                value = self.command(command, dot, if alone { access } else { Access::Whole });
+                values.push(self.command(command, dot, if alone { access } else { Access::Whole }));
             }
-            let value = if alone { value } else { None };
+            let value = if alone { values.swap_remove(0) } else { None };
             for name in &pipe.variables {
                 let known = if pipe.assign { None } else { value.clone() };
                 let before = self.variables.insert(name.clone(), known).flatten();
@@ -175,6 +176,13 @@ impl<'t> Walk<'t> {
             let access = if &*callee.name == "hasKey" { Access::Test } else { access };
             self.found.push((self.start(map.pos), Mentioned::Path { fields: fields.clone(), access }));
             return Some(fields);
+        }
+        // What is a copy, or there in most cases, is looked at as the thing itself.
+        if let [others @ .., data] = arguments
+            && matches!((&*callee.name, others.len()), ("default", 1) | ("deepCopy" | "mustDeepCopy", 0))
+        {
+            others.iter().for_each(|other| drop(self.operand(other, dot, Access::Whole)));
+            return self.operand(data, dot, access);
         }
         let logic = matches!(&*callee.name, "and" | "or" | "not" | "empty" | "kindIs");
         let access = match logic && (access == Access::Test || matches!(&*callee.name, "not" | "empty" | "kindIs")) {
@@ -228,6 +236,15 @@ impl<'t> Walk<'t> {
     }
 }
 
+/// Does the command pass its data on as it is, there and back?
+fn is_copy(command: &Command) -> bool {
+    calls(command, &["default", "deepCopy", "fromJson", "fromYaml", "mustDeepCopy", "toJson", "toYaml"])
+}
+
+fn calls(command: &Command, names: &[&str]) -> bool {
+    matches!(command.operands.first(), Some(Operand { expr: Expr::Function(callee), .. }) if names.contains(&&*callee.name))
+}
+
 fn constant(operand: &Operand) -> Option<String> {
     match &operand.expr {
         Expr::Text { value, .. } => Some(value.lossy().into_owned()),
@@ -265,6 +282,24 @@ mod tests {
             ("Values.i.j", Whole),
         ];
         assert_eq!(paths(text), wanted.map(|(path, access)| (path.to_owned(), access)));
+    }
+
+    #[test]
+    fn a_copy_is_the_thing_itself() {
+        let mut functions = Functions::new();
+        for name in ["default", "toJson", "fromJson", "dict"] {
+            functions.variadic(name, &[], crate::Type::Any, |_, _| Ok(crate::Value::Nil));
+        }
+        let text = "{{ (.a | default dict).b }}{{ $c := .c | toJson | fromJson }}{{ $c.d }}{{ (default dict .e).f }}{{ .g | toJson }}";
+        let found = mentions("t", text, &functions).expect("parsed");
+        let whole: Vec<String> = found
+            .into_iter()
+            .filter_map(|mention| match mention.what {
+                Mentioned::Path { fields, access: Whole } => Some(fields.join(".")),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(whole, ["a.b", "c.d", "e.f", "g"]);
     }
 
     #[test]

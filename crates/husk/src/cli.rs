@@ -29,6 +29,11 @@ pub(crate) enum Command {
     },
     /// Look for mistakes in a chart, and for what does not suit GitOps.
     Lint(Lint),
+    /// Print a strict JSON schema for a chart's values, inferred from its defaults and what its templates read.
+    Schema {
+        /// `confidential-containers`, `kata-deploy`, or the directory or archive of a chart.
+        chart: String,
+    },
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),

@@ -17,6 +17,7 @@ mod records;
 mod rollout;
 mod rollout_watch;
 mod sandbox_verbs;
+mod schema;
 mod screen;
 mod status;
 mod subject;
@@ -74,6 +75,7 @@ fn run(call: Command) -> Result<()> {
             return Ok(());
         }
         Command::Lint(call) => return lint::lint(&call),
+        Command::Schema { chart } => return schema::print(&chart),
         Command::Sandbox(verb) => return sandbox_verbs::run(verb),
         other => other,
     };
@@ -84,7 +86,11 @@ fn run(call: Command) -> Result<()> {
             Command::Plan(call) => plan::plan(call).await,
             Command::Status(call) => status::status(call).await,
             Command::Down(call) => down::down(call).await,
-            Command::Explain { .. } | Command::Lint(_) | Command::Sandbox(_) | Command::Helm { .. } => unreachable!("handled above"),
+            Command::Explain { .. }
+            | Command::Lint(_)
+            | Command::Schema { .. }
+            | Command::Sandbox(_)
+            | Command::Helm { .. } => unreachable!("handled above"),
         }
     })
 }

@@ -1,8 +1,9 @@
-//! What Helm has no command for: the scan for GitOps, on small charts.
+//! What Helm has no command for, on small charts: the scan for GitOps, inferred schemas.
 
 use crate::command::options;
 use chart::gitops::{self, Risk};
-use chart::{Chart, Values};
+use chart::{Chart, Values, infer};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,4 +63,65 @@ fn two_renderings_show_what_really_differs() {
     );
     let none = gitops::differences(&chart(UNSTABLE), &Values::new(), [&first, &first]).expect("rendered");
     assert!(none.is_empty());
+}
+
+const CONFIGURED: &[(&str, &str)] = &[
+    (
+        "values.yaml",
+        "replicas: 1\nname: x\nnothing: null\nports: [80]\nimage: {tag: v1}\nresources: {limits: {}}\nsub: {active: true}\n",
+    ),
+    (
+        "templates/a.yaml",
+        "{{ with .Values.image }}t: {{ .tag }}{{ .digest }}{{ end }}\nr: {{ .Values.replicas }}\nq: {{ .Values.extra.deep }}\n\
+         {{ if .Values.flag }}{{ end }}{{ toYaml .Values.resources }}\n{{ range $k, $v := .Values.env }}{{ $v.from }}{{ end }}\n",
+    ),
+    ("charts/sub/Chart.yaml", "apiVersion: v2\nname: sub\nversion: 0.1.0\n"),
+    ("charts/sub/values.yaml", "own: text\n"),
+];
+
+#[test]
+fn a_schema_is_inferred_from_defaults_and_use() {
+    let schema = infer::schema(&chart(CONFIGURED), &options("rel", "space")).expect("inferred");
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    assert_eq!(schema["additionalProperties"], false);
+    let wanted = json!({
+        "env": {},
+        "extra": {"type": ["object", "null"], "properties": {"deep": {}}, "additionalProperties": false},
+        "flag": {},
+        "global": {"type": "object"},
+        "image": {"type": "object", "properties": {"digest": {}, "tag": {"type": "string"}}, "additionalProperties": false},
+        "name": {"type": "string"},
+        "nothing": {},
+        "ports": {"type": "array", "items": {"type": "integer"}},
+        "replicas": {"type": "integer"},
+        "resources": {"type": "object", "properties": {"limits": {"type": "object"}}},
+        "sub": {
+            "type": "object",
+            "properties": {"active": {"type": "boolean"}, "global": {"type": "object"}, "own": {"type": "string"}},
+            "additionalProperties": false
+        },
+    });
+    assert_eq!(schema["properties"], wanted);
+}
+
+#[test]
+fn an_inferred_schema_takes_the_defaults_and_refuses_what_has_no_effect() {
+    let mut chart = chart(CONFIGURED);
+    let schema = infer::schema(&chart, &options("rel", "space")).expect("inferred");
+    chart.schema = Some(schema.to_string().into_bytes());
+    let render = |text: &str| {
+        let user: Values = serde_json::from_str(text).expect("values");
+        chart::render::render_files(&chart, &user, &options("rel", "space"), &mut chart::Log::default())
+    };
+    for good in [
+        r#"{"extra": {"deep": 1}}"#,
+        r#"{"extra": {}, "resources": {"requests": {"cpu": 1}}, "env": {"A": {"from": "b"}}, "global": {"x": 1}}"#,
+    ] {
+        render(good).expect(good);
+    }
+    for bad in
+        [r#"{"extra": {}, "unknown": 1}"#, r#"{"image": {"tga": "v2"}}"#, r#"{"name": 3}"#, r#"{"sub": {"onw": ""}}"#]
+    {
+        assert!(matches!(render(bad), Err(chart::Error::Schema(_))), "{bad}");
+    }
 }
