@@ -1,49 +1,74 @@
-//! Which chart: a directory or an archive.
+//! Which chart: a directory, an archive, or what a repository or registry has.
 
 use super::flags::{Flag, Kind, Parsed};
+use super::remote::{self, Fill, to_err, to_out};
 use chart::{Chart, Log};
 use std::path::{Path, PathBuf};
 
-/// Where charts come from. What concerns downloads only is not there.
+/// Where charts come from, besides the flags of [`remote::REMOTE`].
 pub(super) const CHART_PATH: &[Flag] = &[
-    Flag::new("ca-file", Kind::Text).absent(),
-    Flag::new("cert-file", Kind::Text).absent(),
-    Flag::new("dependency-update", Kind::Switch).absent(),
     Flag::new("devel", Kind::Switch),
-    Flag::new("insecure-skip-tls-verify", Kind::Switch).absent(),
-    Flag::new("key-file", Kind::Text).absent(),
     Flag::new("keyring", Kind::Text).absent(),
-    Flag::new("pass-credentials", Kind::Switch).absent(),
-    Flag::new("password", Kind::Text).absent(),
-    Flag::new("plain-http", Kind::Switch).absent(),
-    Flag::new("repo", Kind::Text).absent(),
-    Flag::new("username", Kind::Text).absent(),
+    Flag::new("pass-credentials", Kind::Switch),
+    Flag::new("repo", Kind::Text),
     Flag::new("verify", Kind::Switch).absent(),
     Flag::new("version", Kind::Text),
 ];
 
-/// Finds a chart.
-pub(super) fn locate(name: &str) -> Result<PathBuf, String> {
+/// Whether missing dependencies are fetched.
+pub(super) const DEPENDENCY_UPDATE: &[Flag] = &[Flag::new("dependency-update", Kind::Switch)];
+
+/// A chart that was found.
+pub(super) enum Located {
+    /// On this machine.
+    Here(PathBuf),
+    /// An archive that was fetched.
+    Fetched(Vec<u8>),
+}
+
+/// Finds a chart; one that is not on this machine is fetched.
+pub(super) fn locate(name: &str, parsed: &Parsed) -> Result<Located, String> {
     let name = name.trim();
     let path = Path::new(name);
-    if path.exists() {
-        return std::path::absolute(path).map_err(|error| error.to_string());
+    let (version, options, paths) = (remote::version(parsed), remote::options(parsed), remote::paths(parsed));
+    // With `--repo`, a name is that of a chart there.
+    if options.access.url.is_empty() {
+        if path.exists() {
+            return std::path::absolute(path).map(Located::Here).map_err(|error| error.to_string());
+        }
+        if path.is_absolute() || name.starts_with('.') {
+            return Err(format!("path {name:?} not found"));
+        }
     }
-    if path.is_absolute() || name.starts_with('.') {
-        return Err(format!("path {name:?} not found"));
-    }
-    if name.contains("://") {
-        return Err(format!("{name}: husk helm takes charts from directories and archives only"));
-    }
-    match name.split_once('/') {
-        Some((repository, chart)) if !chart.is_empty() => Err(format!("repo {repository} not found")),
-        _ => Err(format!("non-absolute URLs should be in form of repo_name/path_to_chart, got: {name}")),
+    let fetch = async || registry::download::fetch(name, &version, &options, &paths, &mut to_err).await;
+    remote::wait(fetch).map(|fetched| Located::Fetched(fetched.chart.into()))
+}
+
+/// Loads a chart.
+pub(super) fn load(located: &Located, log: &mut Log) -> Result<Chart, chart::Error> {
+    match located {
+        Located::Here(path) => chart::load::path(path, log),
+        Located::Fetched(archive) => chart::load::archive(archive, log),
     }
 }
 
-/// Loads a chart that is to be rendered.
-pub(super) fn load(path: &Path, log: &mut Log) -> Result<Chart, chart::Error> {
-    chart::load::path(path, log)
+/// Finds and loads a chart with all that it needs, which is fetched when the flags ask for it.
+pub(super) fn complete(located: &Located, parsed: &Parsed, debug: bool) -> Result<Chart, String> {
+    let load = || {
+        let mut log = Log::default();
+        let chart = load(located, &mut log);
+        super::say(&mut log);
+        chart.map_err(|error| error.to_string())
+    };
+    let chart = load()?;
+    if chart.missing_dependencies().is_empty() || !parsed.on("dependency-update") {
+        return Ok(chart);
+    }
+    match located {
+        Located::Here(path) => remote::fill(path, parsed, Fill::Update, debug, to_out)?,
+        Located::Fetched(_) => return Err("only unpacked charts can be updated".to_owned()),
+    }
+    load()
 }
 
 /// The name of a release and its chart, from one or two arguments.

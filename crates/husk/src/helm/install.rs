@@ -1,16 +1,16 @@
 //! `helm install`.
 
-use super::chart_ref::{self, CHART_PATH};
+use super::chart_ref::{self, CHART_PATH, DEPENDENCY_UPDATE};
 use super::flags::{Flag, Kind, Parsed};
 use super::operation::{self, APPLY, RENDER, WAIT, on_cluster};
 use super::output::{Format, OUTPUT};
+use super::remote::REMOTE;
 use super::settings::Settings;
 use super::status::{self, Shown};
 use super::values::{self, VALUES};
 use super::verb::{Arity, Outcome, Verb};
 use chart::{Chart, Log, LogLevel, Values};
 use release::{ChartSource, Engine, Error, Options, Release};
-use std::path::Path;
 use std::sync::Arc;
 
 pub(super) const INSTALL: Verb = Verb {
@@ -19,7 +19,7 @@ pub(super) const INSTALL: Verb = Verb {
     arguments: "[NAME] [CHART]",
     about: "Install a chart as a release.",
     arity: Arity::AtLeast(1),
-    flags: &[VALUES, CHART_PATH, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
+    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
     run,
 };
 
@@ -34,7 +34,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     let options = Options { dry_run: operation::dry_run(parsed, false)?, ..operation::options(parsed)? };
     let failed = |text: String| format!("INSTALLATION FAILED: {text}");
     let (name, chart) = chart_ref::name_and_chart(parsed, None).map_err(failed)?;
-    let subject = Subject::load(&chart, parsed).map_err(failed)?;
+    let subject = Subject::load(&chart, parsed, settings).map_err(failed)?;
     on_cluster(settings, async |engine| {
         let release = subject.install(&engine, &name, &options).await.map_err(failed)?;
         status::emit(&release, format, shown(parsed, settings), "")
@@ -55,10 +55,10 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn load(chart: &str, parsed: &Parsed) -> Result<Subject, String> {
-        let path = chart_ref::locate(chart)?;
+    pub(super) fn load(chart: &str, parsed: &Parsed, settings: &Settings) -> Result<Subject, String> {
+        let located = chart_ref::locate(chart, parsed)?;
         let values = values::gather(parsed)?;
-        let chart = load(&path)?;
+        let chart = installable(chart_ref::complete(&located, parsed, settings.debug)?)?;
         let mut source = ChartSource::new(chart, crate::charts::entropy());
         source.subchart_notes = parsed.on("render-subchart-notes");
         source.skip_schema_validation = parsed.on("skip-schema-validation");
@@ -98,11 +98,8 @@ pub(super) fn name_refused(error: &Error) -> String {
     format!("release name check failed: {cause}")
 }
 
-fn load(path: &Path) -> Result<Chart, String> {
-    let mut log = Log::default();
-    let chart = chart_ref::load(path, &mut log);
-    super::say(&mut log);
-    let chart = chart.map_err(|error| error.to_string())?;
+/// Refuses charts that cannot be installed.
+fn installable(chart: Chart) -> Result<Chart, String> {
     if chart.is_library() {
         return Err("library charts are not installable".to_owned());
     }

@@ -4,6 +4,7 @@
 //! name. Errors are texts here, because Helm's have no codes.
 
 mod chart_ref;
+mod dependency;
 mod environment;
 mod flags;
 mod get;
@@ -15,8 +16,12 @@ mod name_template;
 mod operation;
 mod output;
 mod package;
+mod registries;
+mod remote;
+mod repo;
 mod resources;
 mod rollback;
+mod search;
 mod settings;
 mod show;
 mod status;
@@ -35,6 +40,9 @@ use verb::{Outcome, Verb};
 
 const VERBS: &[Verb] = &[
     package::CREATE,
+    dependency::BUILD,
+    dependency::LIST,
+    dependency::UPDATE,
     environment::ENV,
     get::ALL,
     get::HOOKS,
@@ -47,7 +55,17 @@ const VERBS: &[Verb] = &[
     lint::LINT,
     list::LIST,
     package::PACKAGE,
+    registries::PULL,
+    registries::PUSH,
+    registries::LOGIN,
+    registries::LOGOUT,
+    repo::ADD,
+    repo::INDEX,
+    repo::LIST,
+    repo::REMOVE,
+    repo::UPDATE,
     rollback::ROLLBACK,
+    search::REPO,
     show::ALL,
     show::CHART,
     show::CRDS,
@@ -62,21 +80,7 @@ const VERBS: &[Verb] = &[
 ];
 
 /// Commands of Helm that are not here.
-const ABSENT: &[&str] = &[
-    "completion",
-    "dependency",
-    "dep",
-    "dependencies",
-    "plugin",
-    "pull",
-    "fetch",
-    "push",
-    "registry",
-    "repo",
-    "search",
-    "verify",
-    "docs",
-];
+const ABSENT: &[&str] = &["completion", "plugin", "search hub", "verify", "docs"];
 
 /// Runs a command line: everything behind the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
@@ -105,11 +109,14 @@ fn call(words: &[String]) -> Outcome {
     if first == "help" {
         return done(&overview(""));
     }
+    let called = path.join(" ");
+    if let Some(absent) = ABSENT.iter().find(|absent| **absent == called) {
+        return Err(format!("husk helm has no command {absent:?}"));
+    }
     let group = VERBS.iter().any(|verb| verb.group() == Some(first));
     match group {
         // Whatever the second word is: Helm prints its help and is content.
         true => done(&overview(first)),
-        false if ABSENT.contains(&first.as_str()) => Err(format!("husk helm has no command {first:?}")),
         false => Err(format!("unknown command {first:?} for \"helm\"\nRun 'helm --help' for usage.")),
     }
 }
@@ -133,7 +140,11 @@ fn split(words: &[String]) -> (Vec<String>, Vec<String>) {
             }
             continue;
         }
-        let word = if path.is_empty() && word == "inspect" { "show" } else { word };
+        let word = match word.as_str() {
+            "inspect" if path.is_empty() => "show",
+            "dep" | "dependencies" if path.is_empty() => "dependency",
+            word => word,
+        };
         path.push(word.to_owned());
         let is_group = path.len() == 1 && VERBS.iter().any(|verb| verb.group() == Some(word));
         if !is_group {

@@ -82,6 +82,16 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Rows whose longer cells end in dots at a width; 0 is none.
+pub(super) fn clipped(rows: Vec<Vec<String>>, width: i64) -> Vec<Vec<String>> {
+    let width = usize::try_from(width).unwrap_or(0);
+    let clip = |cell: String| match width != 0 && cell.chars().count() > width {
+        true => cell.chars().take(width.saturating_sub(3).max(1)).chain("...".chars()).collect(),
+        false => cell,
+    };
+    rows.into_iter().map(|row| row.into_iter().map(clip).collect()).collect()
+}
+
 /// A time as ANSI C has it.
 pub(super) fn ansi_c(time: Option<Time>) -> String {
     match time {
@@ -122,6 +132,14 @@ mod tests {
     fn cells_are_padded() {
         let rows = [vec!["NAME".to_owned(), "X".to_owned()], vec!["a".to_owned(), "long".to_owned()]];
         assert_eq!(table(&rows), "NAME\tX   \na   \tlong\n");
+    }
+
+    #[test]
+    fn long_cells_end_in_dots() {
+        let row = || vec![vec!["abcdefg".to_owned(), "äöüß".to_owned()]];
+        assert_eq!(clipped(row(), 6), [["abc...", "äöüß"]]);
+        assert_eq!(clipped(row(), 2), [["a...", "ä..."]]);
+        assert_eq!(clipped(row(), 0), row());
     }
 
     #[test]

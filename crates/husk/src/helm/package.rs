@@ -1,7 +1,8 @@
 //! `helm package` and `helm create`: charts as files.
 
-use super::chart_ref;
+use super::chart_ref::{self, Located};
 use super::flags::{Flag, Kind, Parsed};
+use super::remote::{self, Fill, REMOTE};
 use super::settings::{Settings, variable};
 use super::verb::{Arity, Outcome, Verb};
 use chart::Log;
@@ -15,13 +16,13 @@ pub(super) const PACKAGE: Verb = Verb {
     arguments: "[CHART_PATH] [...]",
     about: "Pack charts into archives.",
     arity: Arity::Any,
-    flags: &[PACKAGE_FLAGS],
+    flags: &[REMOTE, PACKAGE_FLAGS],
     run: package,
 };
 
 const PACKAGE_FLAGS: &[Flag] = &[
     Flag::new("app-version", Kind::Text),
-    Flag::new("dependency-update", Kind::Switch).short('u').absent(),
+    Flag::new("dependency-update", Kind::Switch).short('u'),
     Flag::new("destination", Kind::Text).short('d'),
     Flag::new("key", Kind::Text).absent(),
     Flag::new("keyring", Kind::Text).absent(),
@@ -43,7 +44,7 @@ pub(super) const CREATE: Verb = Verb {
     run: create,
 };
 
-fn package(parsed: &Parsed, _: &Settings) -> Outcome {
+fn package(parsed: &Parsed, settings: &Settings) -> Outcome {
     if parsed.arguments.is_empty() {
         return Err("need at least one argument, the path to the chart".to_owned());
     }
@@ -53,8 +54,12 @@ fn package(parsed: &Parsed, _: &Settings) -> Outcome {
         if let Err(error) = std::fs::metadata(path) {
             return Err(format!("stat {argument}: {}", super::os_error(&error)));
         }
+        let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+        if parsed.on("dependency-update") {
+            remote::fill(&path, parsed, Fill::Update, settings.debug, |_| {})?;
+        }
         let mut log = Log::default();
-        let chart = chart_ref::load(&std::path::absolute(path).map_err(|error| error.to_string())?, &mut log);
+        let chart = chart_ref::load(&Located::Here(path), &mut log);
         super::say(&mut log);
         let mut chart = chart.map_err(|error| error.to_string())?;
         if let Some(version) = parsed.text("version").filter(|text| !text.is_empty()) {

@@ -2,6 +2,7 @@
 
 use super::chart_ref::{self, CHART_PATH};
 use super::flags::{Flag, Kind, Parsed};
+use super::remote::REMOTE;
 use super::settings::Settings;
 use super::verb::{Arity, Outcome, Verb};
 use chart::Log;
@@ -18,27 +19,29 @@ const fn verb(
 }
 
 pub(super) const ALL: Verb =
-    verb(&["all"], "show all", "Show all of the following.", &[CHART_PATH], |parsed, _| show(parsed, Part::All));
+    verb(&["all"], "show all", "Show all of the following.", &[CHART_PATH, REMOTE], |parsed, _| {
+        show(parsed, Part::All)
+    });
 pub(super) const CHART: Verb =
-    verb(&["chart"], "show chart", "Show Chart.yaml.", &[CHART_PATH], |parsed, _| show(parsed, Part::Chart));
+    verb(&["chart"], "show chart", "Show Chart.yaml.", &[CHART_PATH, REMOTE], |parsed, _| show(parsed, Part::Chart));
 pub(super) const CRDS: Verb =
-    verb(&["crds"], "show crds", "Show custom resource definitions.", &[CHART_PATH], |parsed, _| {
+    verb(&["crds"], "show crds", "Show custom resource definitions.", &[CHART_PATH, REMOTE], |parsed, _| {
         show(parsed, Part::Crds)
     });
 pub(super) const README: Verb =
-    verb(&["readme"], "show readme", "Show the readme.", &[CHART_PATH], |parsed, _| show(parsed, Part::Readme));
+    verb(&["readme"], "show readme", "Show the readme.", &[CHART_PATH, REMOTE], |parsed, _| show(parsed, Part::Readme));
 pub(super) const VALUES: Verb = verb(
     &["values"],
     "show values",
     "Show values.yaml.",
-    &[CHART_PATH, &[Flag::new("jsonpath", Kind::Text).absent()]],
+    &[CHART_PATH, REMOTE, &[Flag::new("jsonpath", Kind::Text).absent()]],
     |parsed, _| show(parsed, Part::Values),
 );
 
 fn show(parsed: &Parsed, part: Part) -> Outcome {
-    let path = chart_ref::locate(&parsed.arguments[0])?;
+    let located = chart_ref::locate(&parsed.arguments[0], parsed)?;
     let mut log = Log::default();
-    let chart = chart_ref::load(&path, &mut log);
+    let chart = chart_ref::load(&located, &mut log);
     super::say(&mut log);
     let text = chart.and_then(|chart| chart::show::show(&chart, part)).map_err(|error| error.to_string())?;
     super::out(&text);

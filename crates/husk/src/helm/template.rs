@@ -1,7 +1,8 @@
 //! `helm template`: what a chart renders to.
 
-use super::chart_ref::{self, CHART_PATH};
+use super::chart_ref::{self, CHART_PATH, DEPENDENCY_UPDATE};
 use super::flags::{Flag, Kind, Parsed};
+use super::remote::REMOTE;
 use super::settings::Settings;
 use super::values::{self, VALUES};
 use super::verb::{Arity, Outcome, Verb};
@@ -19,7 +20,7 @@ pub(super) const TEMPLATE: Verb = Verb {
     arguments: "[NAME] [CHART]",
     about: "Render a chart without a cluster and print what it becomes.",
     arity: Arity::AtLeast(1),
-    flags: &[VALUES, CHART_PATH, FLAGS, OF_INSTALL],
+    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, FLAGS, OF_INSTALL],
     run,
 };
 
@@ -72,12 +73,10 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         return Err("husk helm template has no --dry-run=server".to_owned());
     }
     let (name, chart) = chart_ref::name_and_chart(parsed, Some("release-name"))?;
-    let path = chart_ref::locate(&chart)?;
+    let located = chart_ref::locate(&chart, parsed)?;
     let user = values::gather(parsed)?;
     let mut log = Log::default();
-    let loaded = chart_ref::load(&path, &mut log);
-    super::say(&mut log);
-    let chart = loaded.map_err(|error| error.to_string())?;
+    let chart = chart_ref::complete(&located, parsed, settings.debug)?;
     if let Err(error) = release::operation::check_name(&name) {
         return Err(install::name_refused(&error));
     }

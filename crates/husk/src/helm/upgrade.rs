@@ -1,10 +1,11 @@
 //! `helm upgrade`, with `--install`.
 
-use super::chart_ref::CHART_PATH;
+use super::chart_ref::{CHART_PATH, DEPENDENCY_UPDATE};
 use super::flags::{Flag, Kind, Parsed};
 use super::install::{Subject, shown};
 use super::operation::{self, APPLY, RENDER, WAIT, on_cluster};
 use super::output::{Format, OUTPUT};
+use super::remote::REMOTE;
 use super::settings::Settings;
 use super::status;
 use super::values::VALUES;
@@ -17,7 +18,7 @@ pub(super) const UPGRADE: Verb = Verb {
     arguments: "[RELEASE] [CHART]",
     about: "Upgrade a release.",
     arity: Arity::Exactly(2),
-    flags: &[VALUES, CHART_PATH, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
+    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
     run,
 };
 
@@ -49,10 +50,10 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
                 super::out(&format!("Release {name:?} does not exist. Installing it now.\n"));
             }
             options.replace = gone;
-            let release = Subject::load(chart, parsed)?.install(&engine, name, &options).await?;
+            let release = Subject::load(chart, parsed, settings)?.install(&engine, name, &options).await?;
             return status::emit(&release, format, shown(parsed, settings), "");
         }
-        let subject = Subject::load(chart, parsed)?;
+        let subject = Subject::load(chart, parsed, settings)?;
         // The namespace is made for installations only.
         options.create_namespace = false;
         let release =

@@ -7,5 +7,6 @@ mod harness;
 mod helm_transcript;
 mod host_roots;
 mod kubectl;
+mod servers;
 mod up_and_down;
 mod values_files;
