@@ -220,6 +220,9 @@ async fn find(chart: &str, version: &str, options: &Options<'_>, paths: &Paths, 
     }
     let file = RepositoryFile::load_or_empty(&paths.repository_config)?;
     if url.is_absolute() && !url.host.is_empty() && !url.path.is_empty() {
+        if !matches!(url.scheme.as_str(), "http" | "https") {
+            return Err(Error::Invalid(format!("scheme {} not supported", crate::url::quoted(&url.scheme))));
+        }
         let access = match owner(chart, &file, paths, notify)? {
             Some(entry) => with_options(entry, &options.access),
             None => Access { url: chart.into(), ..options.access.clone() },

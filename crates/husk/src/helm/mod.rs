@@ -169,7 +169,7 @@ fn overview(group: &str) -> String {
         "Charts and their releases on Kubernetes, as Helm 4.3 has them.\n\nUsage:\n  helm{shown} [command]\n\nAvailable Commands:\n"
     );
     for verb in VERBS.iter().filter(|verb| group.is_empty() || verb.group() == Some(group)) {
-        let _ = writeln!(text, "  {:<14}{}", verb.path, verb.about);
+        let _ = writeln!(text, "  {:<19}{}", verb.path, verb.about);
     }
     text
 }

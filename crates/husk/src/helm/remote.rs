@@ -129,7 +129,6 @@ pub(super) fn ask(prompt: &str, secret: bool) -> Result<String, String> {
         return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
     }
     if !stdin.is_terminal() {
-        super::out("\n");
         return Err("inappropriate ioctl for device".to_owned());
     }
     let before = tcgetattr(&stdin).map_err(|error| error.to_string())?;

@@ -85,18 +85,11 @@ fn timeout(parsed: &Parsed) -> Option<Duration> {
 
 fn add(parsed: &Parsed, _: &Settings) -> Outcome {
     let text = |name: &str| parsed.text(name).unwrap_or_default().to_owned();
-    // The file is read from anywhere.
-    let file = |name: &str| match text(name) {
-        name if name.is_empty() => Ok(name),
-        name => {
-            std::path::absolute(name).map(|path| path.to_string_lossy().into_owned()).map_err(|error| error.to_string())
-        }
-    };
     let mut password = text("password");
     if !text("username").is_empty() && password.is_empty() {
         password = match parsed.on("password-stdin") {
             true => remote::password_from_stdin()?,
-            false => remote::ask("Password: ", true)?,
+            false => remote::ask("Password: ", true).inspect_err(|_| super::out("\n"))?,
         };
     }
     let entry = Entry {
@@ -104,9 +97,9 @@ fn add(parsed: &Parsed, _: &Settings) -> Outcome {
         url: parsed.arguments[1].clone(),
         username: text("username"),
         password,
-        cert_file: file("cert-file")?,
-        key_file: file("key-file")?,
-        ca_file: file("ca-file")?,
+        cert_file: text("cert-file"),
+        key_file: text("key-file"),
+        ca_file: text("ca-file"),
         insecure_skip_tls_verify: parsed.on("insecure-skip-tls-verify"),
         pass_credentials_all: parsed.on("pass-credentials"),
     };

@@ -112,6 +112,32 @@ fn values_from_a_web_server() {
 }
 
 #[test]
+fn releases_from_a_web_server() {
+    let place = Place::new();
+    let directory = place.file("x", "").parent().unwrap().to_owned();
+    copy(data(), &directory);
+    place.ok(&["sandbox", "up", "--hosts", "k8s:1"]);
+    let kubeconfig = place.ok(&["sandbox", "kubeconfig"]);
+    let helm = |line: &str| {
+        let output = place.command().env("KUBECONFIG", kubeconfig.trim()).arg("helm").args(line.split(' ')).output();
+        let ended = Ended::from(output.unwrap());
+        assert_eq!(ended.code, Some(0), "{line}: {ended}");
+        ended.out
+    };
+    helm("package web -d site --version 3.0.0");
+    helm("package web -d site --version 3.1.0");
+    helm("repo index site");
+    helm(&format!("repo add site http://{}/site", serve(Serve::Files(directory))));
+    helm("install one site/web --version ~3.0 --no-hooks");
+    helm("upgrade two site/web --install --no-hooks");
+    helm("upgrade one site/web --no-hooks");
+    let listed = helm("list -o json");
+    assert_eq!(listed.matches("\"chart\":\"web-3.1.0\"").count(), 2, "{listed}");
+    let before = helm("get metadata one --revision 1 -o json");
+    assert!(before.contains("\"version\":\"3.0.0\""), "{before}");
+}
+
+#[test]
 fn what_is_pulled_replaces_nothing() {
     let place = Place::new();
     let directory = place.file("x", "").parent().unwrap().to_owned();

@@ -152,6 +152,9 @@ impl Manager<'_> {
 }
 
 fn load_chart(path: &Path, notify: Notify<'_>) -> Result<Chart> {
+    if path.is_dir() && !path.join("Chart.yaml").exists() {
+        return Err(Error::Invalid("Chart.yaml file is missing".into()));
+    }
     let mut log = chart::Log::default();
     let loaded = chart::load::path(path, &mut log);
     pass_on(log, notify);

@@ -92,7 +92,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore> {
-    let data = read(path).map_err(|e| e.during("can't read CA file"))?;
+    let data = read(path)
+        .map_err(|e| e.during(format!("can't read CA file: {}", crate::url::quoted(&path.to_string_lossy()))))?;
     let mut store = RootCertStore::empty();
     let certificates = CertificateDer::pem_slice_iter(&data).flatten();
     if store.add_parsable_certificates(certificates).0 == 0 {
