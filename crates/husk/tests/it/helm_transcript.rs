@@ -92,11 +92,20 @@ fn verbs_on_a_cluster() {
 
 #[test]
 fn repositories_and_registries() {
+    replay_with_servers("remote.txt");
+}
+
+#[test]
+fn what_goes_wrong_with_repositories_and_registries() {
+    replay_with_servers("remote-edges.txt");
+}
+
+fn replay_with_servers(transcript: &str) {
     let place = Place::new();
     let directory = place.file("x", "").parent().unwrap().to_owned();
     let [site, hub, guarded] = [Serve::Files(directory), Serve::Charts, Serve::GuardedCharts].map(serve);
     let addresses = [("GUARDED", guarded), ("HUB", hub), ("SITE", format!("http://{site}"))];
-    replay_in(&place, "remote.txt", &addresses, |_| {});
+    replay_in(&place, transcript, &addresses, |_| {});
 }
 
 #[test]
