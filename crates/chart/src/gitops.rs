@@ -87,7 +87,8 @@ impl Risk {
     }
 
     fn of_path(fields: &[String]) -> Option<Risk> {
-        let parts: Vec<&str> = fields.iter().map(String::as_str).collect();
+        // A helper has the root in a variable.
+        let parts: Vec<&str> = fields.iter().map(String::as_str).skip_while(|part| part.starts_with('$')).collect();
         match parts.as_slice() {
             ["Capabilities", "APIVersions" | "KubeVersion", ..] => Some(Risk::Capabilities),
             ["Release", "IsInstall" | "IsUpgrade" | "Revision"] => Some(Risk::Release),
@@ -156,7 +157,7 @@ fn scan_file(file: &File, prefix: &str, functions: &Functions, found: &mut BTree
                 found.extend(Risk::of_function(&name).map(|risk| place(risk, name.to_string())))
             }
             Mentioned::Path { fields, .. } => {
-                found.extend(Risk::of_path(&fields).map(|risk| place(risk, format!(".{}", fields.join(".")))));
+                found.extend(Risk::of_path(&fields).map(|risk| place(risk, shown(&fields))));
             }
             Mentioned::Text(text) => found.extend(hooks(&text).into_iter().map(|(lines, at, what)| Place {
                 line: line + lines,
@@ -166,6 +167,11 @@ fn scan_file(file: &File, prefix: &str, functions: &Functions, found: &mut BTree
         }
     }
     Ok(())
+}
+
+fn shown(fields: &[String]) -> String {
+    let joined = fields.join(".");
+    if joined.starts_with('$') { joined } else { format!(".{joined}") }
 }
 
 const HOOK: &str = "helm.sh/hook";

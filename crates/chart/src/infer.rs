@@ -19,7 +19,7 @@ pub fn schema(chart: &Chart, options: &RenderOptions) -> Result<Value, Error> {
     let mut schema = Map::new();
     schema.insert("$schema".into(), json!("http://json-schema.org/draft-07/schema#"));
     schema.insert("title".into(), json!(chart.name()));
-    schema.extend(root.schema());
+    schema.extend(root.schema(false));
     Ok(Value::Object(schema))
 }
 
@@ -34,6 +34,8 @@ struct Known {
     keys: BTreeMap<String, Known>,
     /// Further keys have an effect.
     open: bool,
+    /// And further keys of everything below.
+    whole: bool,
 }
 
 fn of_chart(chart: &Chart, functions: &Functions) -> Result<Known, Error> {
@@ -104,18 +106,26 @@ impl Known {
         if fields[0] == "Subcharts" {
             return;
         }
-        let mut known = self;
-        for field in &fields[at + 1..] {
-            if field == ELEMENT {
-                return;
-            }
-            known = known.keys.entry(field.clone()).or_default();
-        }
-        known.open |= access != Access::Test && fields.len() > at + 1;
+        self.follow(&fields[at + 1..], access, true);
     }
 
-    fn schema(&self) -> Map<String, Value> {
+    fn follow(&mut self, fields: &[String], access: Access, top: bool) {
+        match fields {
+            [] => {
+                self.open |= access != Access::Test && !top;
+                self.whole |= access == Access::Whole && !top;
+            }
+            [element, rest @ ..] if element == ELEMENT => {
+                self.keys.values_mut().for_each(|known| known.follow(rest, access, false));
+            }
+            [field, rest @ ..] => self.keys.entry(field.clone()).or_default().follow(rest, access, false),
+        }
+    }
+
+    /// Writes it down; `within` something that is taken as a whole.
+    fn schema(&self, within: bool) -> Map<String, Value> {
         let mut schema = Map::new();
+        let whole = within || self.whole;
         if let Some(scalar) = &self.scalar {
             // What is read as a map in some place, though its default is none, may be either.
             if self.keys.is_empty() {
@@ -133,10 +143,10 @@ impl Known {
         schema.insert("type".into(), if self.is_map { json!("object") } else { json!(["object", "null"]) });
         if !self.keys.is_empty() {
             let properties: Map<String, Value> =
-                self.keys.iter().map(|(key, known)| (key.clone(), Value::Object(known.schema()))).collect();
+                self.keys.iter().map(|(key, known)| (key.clone(), Value::Object(known.schema(whole)))).collect();
             schema.insert("properties".into(), Value::Object(properties));
         }
-        if !self.open && !self.keys.is_empty() {
+        if !self.open && !whole && !self.keys.is_empty() {
             schema.insert("additionalProperties".into(), Value::Bool(false));
         }
         schema

@@ -30,7 +30,7 @@ pub struct Mention {
 pub enum Mentioned {
     /// A function that is called.
     Function(Arc<str>),
-    /// Data, by the fields that lead to it from the data of the template.
+    /// Data, by the fields that lead to it from the data of the template, or from a variable, which is the first then.
     Path {
         /// The fields; [`ELEMENT`] is any element.
         fields: Vec<String>,
@@ -227,7 +227,11 @@ impl<'t> Walk<'t> {
         let (base, names) = match &operand.expr {
             Expr::Dot => (dot.clone(), [].as_slice()),
             Expr::Field(names) => (dot.clone(), names.as_slice()),
-            Expr::Variable(name, names) => (self.variables.get(name).cloned().flatten(), names.as_slice()),
+            // A variable that the text does not tell about stands for itself.
+            Expr::Variable(name, names) => {
+                let known = self.variables.get(name).cloned().flatten();
+                (known.or_else(|| (!names.is_empty()).then(|| vec![name.to_string()])), names.as_slice())
+            }
             _ => return None,
         };
         let mut fields = base?;
@@ -269,7 +273,7 @@ mod tests {
     #[test]
     fn fields_are_followed_through_with_range_and_variables() {
         let text = "{{ with .Values.a }}{{ .b }}{{ $.Values.c }}{{ end }}{{ $x := .Values.d }}{{ if not $x.e }}{{ end }}\
-                    {{ range $k, $v := .Values.f }}{{ $v.g }}{{ $k }}{{ .h }}{{ end }}{{ index .Values \"i\" \"j\" }}";
+                    {{ range $k, $v := .Values.f }}{{ $v.g }}{{ $k }}{{ $k.l }}{{ .h }}{{ end }}{{ index .Values \"i\" \"j\" }}";
         let wanted = [
             ("Values.a", Test),
             ("Values.a.b", Whole),
@@ -278,6 +282,7 @@ mod tests {
             ("Values.d.e", Test),
             ("Values.f", Elements),
             ("Values.f.*.g", Whole),
+            ("$k.l", Whole),
             ("Values.f.*.h", Whole),
             ("Values.i.j", Whole),
         ];

@@ -7,6 +7,7 @@ mod cluster;
 mod down;
 mod error;
 mod explain;
+mod explain_render;
 mod fit;
 mod furnish;
 mod helm;

@@ -1,8 +1,8 @@
-//! What Helm has no command for, on small charts: the scan for GitOps, inferred schemas.
+//! What Helm has no command for, on small charts: the scan for GitOps, inferred schemas, explanations.
 
 use crate::command::options;
 use chart::gitops::{self, Risk};
-use chart::{Chart, Values, infer};
+use chart::{Chart, Values, explain, infer};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,4 +124,32 @@ fn an_inferred_schema_takes_the_defaults_and_refuses_what_has_no_effect() {
     {
         assert!(matches!(render(bad), Err(chart::Error::Schema(_))), "{bad}");
     }
+}
+
+#[test]
+fn a_failure_is_explained_with_line_caret_value_and_nearest_name() {
+    let explained = |template: &str| {
+        let values = ("values.yaml", "image:\n  repository: x\n");
+        let chart = chart(&[values, ("templates/a.yaml", template)]);
+        let options = options("rel", "space");
+        let error = chart::render(&chart, &Values::new(), &options).expect_err(template);
+        explain::explain(&chart, &Values::new(), &options, &error.to_string())
+    };
+    assert_eq!(
+        explained("a: 1\n\tb: {{ .Values.imgae.repository }}\n"),
+        "top/templates/a.yaml:2\n  2 | \tb: {{ .Values.imgae.repository }}\n    | \t      ^^^^^^^^^^^^^^^^^^^^^^^^\n\
+         value `imgae` is not set; did you mean `image`?\n"
+    );
+    assert_eq!(
+        explained("a: {{ .Values.image.repository | qoute }}\n"),
+        "top/templates/a.yaml:1\n  1 | a: {{ .Values.image.repository | qoute }}\n    |                                  ^^^^^\n\
+         `qoute`: did you mean `quote`?\n"
+    );
+    assert_eq!(
+        explained("a: {{ required \"give one\" .Values.image.tag }}\n"),
+        "top/templates/a.yaml:1\n  1 | a: {{ required \"give one\" .Values.image.tag }}\n    |       ^\n\
+         value `image.tag` is not set\n"
+    );
+    let none = explain::explain(&chart(&[]), &Values::new(), &options("rel", "space"), "no place at all");
+    assert!(none.is_empty());
 }

@@ -4,6 +4,9 @@ use super::flags::{Flag, Kind, Parsed};
 use super::settings::{GLOBAL, Settings};
 use std::fmt::Write as _;
 
+/// What the commands that render have besides Helm's flags: more words about a failure.
+const EXPLAIN: &[Flag] = &[Flag::new("explain", Kind::Switch)];
+
 /// How a command fails: a text behind `Error: `, which may be empty when everything is said already.
 pub(super) type Outcome = Result<(), String>;
 
@@ -36,7 +39,7 @@ pub(super) enum Arity {
 impl Verb {
     /// Parses what stands behind the command's words and runs it.
     pub(super) fn call(&self, arguments: &[String]) -> Outcome {
-        let groups: Vec<&[Flag]> = self.flags.iter().copied().chain([GLOBAL]).collect();
+        let groups: Vec<&[Flag]> = self.flags.iter().copied().chain([self.own_flags(), GLOBAL]).collect();
         let parsed = Parsed::read(arguments, &groups)?;
         parsed.notices.iter().for_each(|notice| super::err(notice));
         if parsed.help {
@@ -45,7 +48,31 @@ impl Verb {
         }
         self.count(parsed.arguments.len())?;
         let settings = Settings::new(&parsed)?;
-        (self.run)(&parsed, &settings)
+        let explained = |text| if parsed.on("explain") { self.explained(&parsed, text) } else { text };
+        (self.run)(&parsed, &settings).map_err(explained)
+    }
+
+    fn own_flags(&self) -> &'static [Flag] {
+        if matches!(self.path, "install" | "lint" | "template" | "upgrade") { EXPLAIN } else { &[] }
+    }
+
+    /// Adds to the text of a failure what is known of each chart.
+    fn explained(&self, parsed: &Parsed, mut text: String) -> String {
+        let charts = match self.path {
+            "lint" => parsed.arguments.as_slice(),
+            _ => parsed.arguments.last().map_or(&[][..], std::slice::from_ref),
+        };
+        let Ok(user) = super::values::gather(parsed) else { return text };
+        // Helm's lint has its findings on the other stream; its failure only counts them.
+        let failure = (self.path != "lint").then(|| text.clone());
+        for chart in charts {
+            let more = crate::explain_render::explain(chart, &user, failure.as_deref());
+            if !more.is_empty() {
+                text.push_str("\n\n");
+                text.push_str(more.trim_end());
+            }
+        }
+        text
     }
 
     /// The first word of a command with two.
@@ -78,6 +105,7 @@ impl Verb {
         if !self.flags.is_empty() {
             text.push_str("\nFlags:\n");
             self.flags.iter().for_each(|group| list(group, &mut text));
+            list(self.own_flags(), &mut text);
         }
         text.push_str("\nGlobal Flags:\n");
         list(GLOBAL, &mut text);
