@@ -91,6 +91,8 @@ pub struct Kubelets {
     spawner: Spawner,
     addresses: Mutex<Addresses>,
     workers: Mutex<HashMap<String, watch::Sender<Option<Arc<Pod>>>>>,
+    /// Pods that were brought to their end here. News of them that was under way meanwhile is older than that end.
+    over: Mutex<HashSet<String>>,
     /// How many containers run.
     running: Arc<watch::Sender<usize>>,
 }
@@ -134,6 +136,7 @@ impl Kubelets {
             logs: Logs::default(),
             spawner: Spawner::start()?,
             workers: Mutex::default(),
+            over: Mutex::default(),
             running: Arc::new(watch::Sender::new(0)),
         }))
     }
@@ -157,7 +160,9 @@ impl Kubelets {
             if let Some(old) = &change.old
                 && change.new.as_ref().is_none_or(|new| new.metadata.uid != old.metadata.uid)
             {
-                let worked_on = self.tell(&old.uid().unwrap_or_default(), None);
+                let uid = old.uid().unwrap_or_default();
+                self.lock_over().remove(&uid);
+                let worked_on = self.tell(&uid, None);
                 if !worked_on {
                     self.clear(&machine, old);
                 }
@@ -175,6 +180,10 @@ impl Kubelets {
         let _ = running.wait_for(|count| *count == 0).await;
     }
 
+    fn lock_over(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell(&self, uid: &str, pod: Option<Arc<Pod>>) -> bool {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.get(uid).is_some_and(|worker| worker.send(pod).is_ok())
@@ -186,7 +195,8 @@ impl Kubelets {
             return;
         }
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-        if matches!(phase, "Succeeded" | "Failed") && pod.metadata.deletion_timestamp.is_none() {
+        let over = matches!(phase, "Succeeded" | "Failed") || self.lock_over().contains(&uid);
+        if over && pod.metadata.deletion_timestamp.is_none() {
             return; // it is over and kept for its status
         }
         if pod.metadata.deletion_timestamp.is_some() && pod.metadata.deletion_grace_period_seconds == Some(0) {
@@ -199,6 +209,9 @@ impl Kubelets {
             let key = Key::of(&pod.metadata);
             pod::Worker::new(kubelets.clone(), machine.clone(), pod.clone(), receiver.clone()).run().await;
             tracing::debug!(%key, "pod left to itself");
+            if receiver.borrow().is_some() {
+                kubelets.lock_over().insert(uid.clone());
+            }
             // Kept until the end of this look: a closed channel no longer tells what it holds unseen.
             let _channel = kubelets.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
             // A change that came between the worker's last look and its removal must not be lost.
