@@ -103,6 +103,6 @@ async fn a_server_without_tls_and_files_without_certificates() {
     let error = index(&server, missing).await.unwrap_err();
     assert_eq!(
         error,
-        "can't create TLS config for client: can't read CA file: open /none.pem: no such file or directory"
+        "can't create TLS config for client: can't read CA file: \"/none.pem\": open /none.pem: no such file or directory"
     );
 }
