@@ -102,6 +102,17 @@ impl Cluster {
         result.expect("the run did not end")
     }
 
+    /// Waits until the controller has seen something.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Seen) -> bool) {
+        for _ in 0..250 {
+            if holds(&self.seen.lock().unwrap()) {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        panic!("it never came so far that {what}");
+    }
+
     /// The records of the cluster, by node.
     pub(crate) async fn records(&self) -> BTreeMap<String, NodeRecord> {
         let maps = self.requests().list(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps")).await.unwrap();
