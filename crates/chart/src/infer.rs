@@ -102,7 +102,16 @@ impl Known {
 
     fn read(&mut self, fields: &[String], access: Access) {
         // A helper is often given the root as a part of its data: `.context.Values.a`.
-        let Some(at) = fields.iter().position(|field| field == "Values") else { return };
+        let Some(at) = fields.iter().position(|field| field == "Values") else {
+            // Or in a variable that a helper filled: what has the name of a known key is taken for it.
+            if let [variable, rest @ ..] = fields
+                && variable.starts_with('$')
+                && rest.first().is_some_and(|key| self.keys.contains_key(key))
+            {
+                self.follow(rest, access, false);
+            }
+            return;
+        };
         if fields[0] == "Subcharts" {
             return;
         }
