@@ -91,15 +91,14 @@ impl Cluster {
 
     /// Carries a run out; a run that does not end is a failed test.
     pub(crate) async fn perform(&self, run: &Run) -> Result<contract::FleetReport, fleet::Error> {
-        let result = tokio::time::timeout(
-            Duration::from_secs(20),
-            fleet::run::perform(&self.client, run, &mut |line| println!("{line}")),
-        )
-        .await;
+        let mut lines = Vec::new();
+        let mut say = |line| lines.push(line);
+        let performed = fleet::run::perform(&self.client, run, &mut say);
+        let result = tokio::time::timeout(Duration::from_secs(20), performed).await;
         let seen = self.seen.lock().unwrap();
         assert_eq!(seen.broken, None, "the controller of the test is broken");
         assert!(seen.most_pods_on_a_node <= 1, "two pods were at work on one node");
-        result.expect("the run did not end")
+        result.unwrap_or_else(|_| panic!("the run did not end; it said:\n{}", lines.join("\n")))
     }
 
     /// Waits until the controller has seen something.

@@ -8,6 +8,7 @@ use cluster::{Cluster, Failure, HANDLER, installation, job_of, jobs_path, names,
 use contract::{Code, Stage, State, label};
 use fleet::selector::Selector;
 use serde_json::json;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -156,10 +157,12 @@ async fn broken_watches_and_refusals_are_survived() {
     faults.add(Fault::on("create", "jobs", 3, Outcome::Fail(unavailable.clone())));
     faults.add(Fault::on("create", "jobs", 2, Outcome::LoseAnswer(unavailable.clone())));
     faults.add(Fault::on("create", "events", 2, Outcome::LoseAnswer(unavailable)));
+    let broken = Cell::new(0);
     let breaking = async {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(150)).await;
             faults.drop_watches(None);
+            broken.set(broken.get() + 1);
         }
         std::future::pending::<()>().await;
     };
@@ -168,6 +171,7 @@ async fn broken_watches_and_refusals_are_survived() {
         report = cluster.perform(&run) => report.unwrap(),
         () = breaking => unreachable!("it never ends"),
     };
+    assert!(broken.get() >= 2, "the run was over before its watches broke");
     assert_eq!((report.selected, report.done, report.code), (8, 8, None));
     assert_eq!(cluster.jobs_a_node(), once(names(8)));
     assert!(cluster.seen.lock().unwrap().most_unfinished <= 4);
