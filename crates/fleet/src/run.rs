@@ -110,7 +110,16 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
             Some(news) = watches.next() => match news {
                 News::Event(event) => Done::Event(event),
                 News::Synced(kind) => { unsynced.remove(kind); Done::Nothing }
-                News::Broken(why) => { tracing::warn!("a watch broke and is begun again: {why}"); Done::Nothing }
+                News::Broken(why) => {
+                    if !unsynced.is_empty() {
+                        if begun.elapsed() > PATIENCE {
+                            return Err(Error::Surroundings(format!("the cluster cannot be watched: {why}")));
+                        }
+                        say(format!("the cluster cannot be watched yet: {why}"));
+                    }
+                    tracing::warn!("a watch broke and is begun again: {why}");
+                    Done::Nothing
+                }
             },
             Some(done) = effects.next() => done,
             () = tokio::time::sleep(Duration::from_millis(250)) => Done::Nothing,
