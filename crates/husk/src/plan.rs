@@ -9,7 +9,7 @@ use crate::subject::Subject;
 use crate::up::print_json;
 use release::diff::FieldChange;
 use release::plan::Action;
-use release::{Engine, Options};
+use release::{Engine, Options, Reuse};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -56,7 +56,7 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
     preflight::check(&rollouts, &nodes)?;
 
     let engine = Engine::new(cluster.client.clone(), &subject.namespace);
-    let options = Options { create_namespace: true, force_conflicts: true, ..Options::default() };
+    let options = Options { create_namespace: true, force_conflicts: true, reuse: Reuse::Never, ..Options::default() };
     let plan = engine
         .plan(&subject.release, subject.source(), subject.values.clone(), &options)
         .await

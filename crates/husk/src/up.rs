@@ -12,7 +12,7 @@ use crate::summary::{self, ClassSummary, NodeSummary};
 use contract::{Code, State};
 use release::event::Change;
 use release::record::HookEvent;
-use release::{Engine, Event, Options, Progress};
+use release::{Engine, Event, Options, Progress, Reuse};
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -59,6 +59,8 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         timeout: Duration::from_secs(call.timeout),
         create_namespace: true,
         force_conflicts: true,
+        // What is said here is what is wanted; nothing is remembered from earlier calls.
+        reuse: Reuse::Never,
         ..Options::default()
     };
     let work = engine.install_or_upgrade(&subject.release, subject.source(), subject.values.clone(), &options);

@@ -55,6 +55,10 @@ fn job_mode_does_the_same() {
     let job = ["--set", "kata-as-coco-runtime.deploymentMode=job"];
     let report = place.json(&[&["up", "--sandbox"][..], &job].concat());
     assert_eq!(assert_converged(&report), 2);
+    // Values are what a call says, not what an earlier one said; and the mode cannot change under a release.
+    let other = place.husk(&["up", "--sandbox"]);
+    assert_eq!(other.code, Some(1), "{other}");
+    assert!(other.err.contains("HUSK-1003") && other.err.contains("deploymentMode is immutable"), "{other}");
     place.ok(&["down", "--sandbox"]);
     for (host, before) in hosts.iter().zip(&before) {
         assert_eq!(differences(before, &snapshot(&place.host(host))), Vec::<String>::new(), "host {host}");
