@@ -3,6 +3,7 @@
 use crate::cli::{Place, Target};
 use crate::error::{Failure, Result};
 use crate::fit;
+use crate::furnish::furnish;
 use crate::rollout::Rollout;
 use crate::screen::Screen;
 use contract::Code;
@@ -10,6 +11,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use sandbox::{HostSpec, daemon, parse_hosts};
 use serde::Serialize;
+use serde_json::Value;
 use simhost::Manifest;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -58,8 +60,14 @@ pub(crate) fn directory(place: &Place) -> Result<PathBuf> {
     Ok(state.join("husk/sandbox"))
 }
 
-/// Reaches the cluster of `up` and `plan`; a sandbox is started, and shaped after the rollouts when it is new.
-pub(crate) async fn reach(target: &Target, rollouts: &[Rollout], screen: &mut Screen) -> Result<Cluster> {
+/// Reaches the cluster of `up` and `plan`; a sandbox is started, shaped after the rollouts when it is new, and given what
+/// the objects take for granted.
+pub(crate) async fn reach(
+    target: &Target,
+    objects: &[Value],
+    rollouts: &[Rollout],
+    screen: &mut Screen,
+) -> Result<Cluster> {
     if !target.sandbox {
         return from_kubeconfig(target).await;
     }
@@ -72,7 +80,9 @@ pub(crate) async fn reach(target: &Target, rollouts: &[Rollout], screen: &mut Sc
     let (place, specs) = start(&directory, hosts).await?;
     let shown: Vec<String> = specs.iter().map(|host| format!("{} ({})", host.name, host.kind)).collect();
     screen.step("sandbox", &shown.join(", "));
-    Ok(Cluster { client: client(&place.kubeconfig, None).await?, sandbox: Some(place) })
+    let client = client(&place.kubeconfig, None).await?;
+    furnish(&client, objects, screen).await?;
+    Ok(Cluster { client, sandbox: Some(place) })
 }
 
 /// Reaches the cluster of `status` and `down`, which find an installation or nothing.

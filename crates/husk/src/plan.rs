@@ -48,10 +48,7 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
     let subject = Subject::load(&call.subject, &call.values)?;
     let objects = subject.objects()?;
     let rollouts = crate::rollout::rollouts(&objects);
-    let cluster = cluster::reach(&call.target, &rollouts, &mut screen).await?;
-    if cluster.sandbox.is_some() {
-        crate::furnish::furnish(&cluster.client, &objects, &mut screen).await?;
-    }
+    let cluster = cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
 

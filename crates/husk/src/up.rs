@@ -43,10 +43,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     let classes = crate::rollout::classes(&objects);
     screen.step("values", &describe(&subject, &rollouts, &classes));
 
-    let cluster = cluster::reach(&call.target, &rollouts, &mut screen).await?;
-    if cluster.sandbox.is_some() {
-        crate::furnish::furnish(&cluster.client, &objects, &mut screen).await?;
-    }
+    let cluster = cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
     let selected = nodes.iter().filter(|node| rollouts.iter().any(|r| r.rules.left_out(node).is_none())).count();

@@ -338,9 +338,7 @@ fn machine(dir: &Path, index: usize, host: &Arc<Host>) -> Machine {
 ///
 /// All sandboxes of a machine share 127.32.0.0/11; each has a block of 1024 there, chosen by its directory.
 fn node_address(dir: &Path, index: usize) -> Ipv4Addr {
-    let hash = dir.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193) // FNV-1a: the same in every run
-    });
+    let hash = crate::fnv::fnv32(dir.as_os_str().as_encoded_bytes());
     let place = (hash % 2048) * 1024 + 1 + u32::try_from(index % 1000).unwrap_or(0);
     Ipv4Addr::from(0x7f20_0000 + place)
 }

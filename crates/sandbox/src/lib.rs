@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod decide;
 pub mod events;
 pub mod faults;
+mod fnv;
 pub mod kubelet;
 pub mod mirror;
 pub mod options;

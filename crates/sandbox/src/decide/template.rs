@@ -9,10 +9,7 @@ use kube::Resource;
 /// Returns a short hash of a pod template; equal templates have equal hashes in every version of the program.
 pub fn template_hash(template: &PodTemplateSpec) -> String {
     let text = serde_json::to_string(template).unwrap_or_default();
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let mut hash = crate::fnv::fnv64(text.as_bytes());
     // The characters that Kubernetes uses for generated names: no vowels, so no words.
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     (0..10)

@@ -284,9 +284,7 @@ impl Addresses {
     /// Returns the pool of one sandbox. Where it begins comes from the sandbox's place: several on one machine share the
     /// loopback network, and two pods must not listen at one address.
     fn of(place: &Path) -> Self {
-        let hash = place.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193) // FNV-1a
-        });
+        let hash = crate::fnv::fnv32(place.as_os_str().as_encoded_bytes());
         Addresses { next: hash % COUNT, used: HashSet::new() }
     }
 
