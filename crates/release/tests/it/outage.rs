@@ -46,12 +46,12 @@ async fn an_installation_outlives_the_connection() {
         let options = Options { wait: WaitFor::Objects, timeout: Duration::from_secs(60), ..quick() };
         tokio::spawn(async move { engine.install("web", source.arc(), no_values(), &options).await })
     };
-    // While the hook is waited for, the connection breaks, and nobody answers for a while.
-    let started = || {
-        let events = cluster.events.lock().unwrap();
-        events.iter().any(|event| matches!(event, Event::HookStarted { .. }))
+    // While the hook is waited for (its Job is there), the connection breaks, and nobody answers for a while.
+    let there = || async {
+        let request = http::Request::get("/apis/batch/v1/namespaces/prod/jobs/seed").body(vec![]).unwrap();
+        cluster.client().request::<Value>(request).await.is_ok()
     };
-    while !started() {
+    while !there().await {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     first.abort();
