@@ -20,10 +20,22 @@
 {{- end -}}
 {{- end -}}
 
-{{/* only.hook "0": for the objects of the removal, which follows the pods' own. */}}
+{{/* present: "true", or nothing when the values ask for the removal. */}}
+{{- define "confidential-containers.present" -}}
+{{- $state := (.Values.global | default dict).state | default "present" -}}
+{{- if eq $state "present" }}true{{ end -}}
+{{- end -}}
+
+{{/* only.keep .: pods switch back after the release is gone and need their rights until then; the removal takes those away.
+     With global.state: absent they have switched back before. */}}
+{{- define "confidential-containers.only.keep" -}}
+{{- if include "confidential-containers.present" . }}helm.sh/resource-policy: keep{{ end -}}
+{{- end -}}
+
+{{/* only.hook (list . "0"): for the objects of the removal, which follows the pods' own. */}}
 {{- define "confidential-containers.only.hook" -}}
-helm.sh/hook: post-delete
-helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook: {{ include "confidential-containers.present" (index . 0) | empty | ternary "post-install,post-upgrade,post-rollback" "post-delete" }}
+helm.sh/hook-weight: {{ index . 1 | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
@@ -36,8 +48,10 @@ metadata:
   {{- if eq .kind "RoleBinding" }}
   namespace: {{ .namespace }}
   {{- end }}
+  {{- with .annotations }}
   annotations:
-    {{- .annotations | nindent 4 }}
+    {{- . | nindent 4 }}
+  {{- end }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ trimSuffix "Binding" .kind }}

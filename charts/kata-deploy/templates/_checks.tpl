@@ -35,14 +35,10 @@
     {{- fail (printf "verification.pod must be a Pod (got kind %s)" $pod.kind) -}}
   {{- end -}}
 {{- end -}}
-{{- if include "kata-deploy.nfd.installed" . -}}
-  {{- $seen := include "kata-deploy.nfd.seen" . | fromJson -}}
-  {{- if and $seen.foreign (not $seen.own) -}}
-    {{- fail (printf "Node Feature Discovery is already installed in namespace %s: set node-feature-discovery.enabled to false, it is found by itself" $seen.foreign) -}}
-  {{- end -}}
+{{- if not (has (include "kata-deploy.state" .) (list "present" "absent")) -}}
+  {{- fail (printf "state must be one of present or absent, got %q" (include "kata-deploy.state" .)) -}}
 {{- end -}}
 {{- include "kata-deploy.checks.shims" . -}}
-{{- include "kata-deploy.identity" . -}}
 {{- end -}}
 
 {{/* A shim that is on but on no architecture: most often a name with a typing error. */}}
@@ -61,32 +57,6 @@
 {{- range $arch, $shim := .Values.defaultShim -}}
   {{- if and $shim (not (hasKey $.Values.shims $shim)) -}}
     {{- fail (printf "defaultShim.%s is %s, which is not a shim. Shims that are known here: %s" $arch $shim (join ", " $known)) -}}
-  {{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{/* The suffix and the mode name what is on the nodes: a release that changed either would leave its old nodes behind. */}}
-{{- define "kata-deploy.identity" -}}
-{{- $mode := include "kata-deploy.mode" . -}}
-{{- $suffix := .Values.env.multiInstallSuffix | default "" | toString -}}
-{{- $state := lookup "v1" "ConfigMap" .Release.Namespace (include "kata-deploy.stateName" .) -}}
-{{- $known := dict -}}
-{{- if $state -}}
-  {{- $known = $state.data | default dict -}}
-{{- else if lookup "apps/v1" "DaemonSet" .Release.Namespace (include "kata-deploy.name" .) -}}
-  {{- $known = dict "deploymentMode" "daemonset" "multiInstallSuffix" $suffix -}}
-{{- else if lookup "v1" "ConfigMap" .Release.Namespace (include "kata-deploy.jobName" (list . "job-templates")) -}}
-  {{- $known = dict "deploymentMode" "job" "multiInstallSuffix" $suffix -}}
-{{- end -}}
-{{- if and (or $state .Release.IsUpgrade) .Values.releaseIdentityCheck -}}
-  {{- if not (or $state $known) -}}
-    {{- fail (printf "cannot tell how release %q was installed before: ConfigMap %q is not there. Changing deploymentMode or env.multiInstallSuffix would leave nodes behind, so this upgrade is refused. Create the ConfigMap with data.deploymentMode and data.multiInstallSuffix of the running release; or, if this renderer cannot see the cluster, set releaseIdentityCheck to false" .Release.Name (include "kata-deploy.stateName" .)) -}}
-  {{- end -}}
-  {{- if ne ($known.multiInstallSuffix | default "") $suffix -}}
-    {{- fail (printf "env.multiInstallSuffix is immutable: release %q was installed with %q, the values say %q. Uninstall it first, or install a second release" .Release.Name ($known.multiInstallSuffix | default "") $suffix) -}}
-  {{- end -}}
-  {{- if ne ($known.deploymentMode | default "") $mode -}}
-    {{- fail (printf "deploymentMode is immutable: release %q was installed in mode %q, the values say %q. Uninstall it first" .Release.Name ($known.deploymentMode | default "") $mode) -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}

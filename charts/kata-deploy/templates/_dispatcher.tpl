@@ -1,8 +1,8 @@
 {{/* The dispatcher: its two Jobs and their command lines. */}}
 
-{{/* dispatcherJob (dict "root" . "direction" "install" "on" … "delete" … "command" …) */}}
+{{/* dispatcherJob (dict "root" . "direction" "install" "name" "install-dispatcher" "on" … "delete" … "command" …) */}}
 {{- define "kata-deploy.dispatcherJob" -}}
-{{- $name := include "kata-deploy.jobName" (list .root (printf "%s-dispatcher" .direction)) -}}
+{{- $name := include "kata-deploy.jobName" (list .root .name) -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
@@ -35,13 +35,13 @@ spec:
             name: {{ include "kata-deploy.jobName" (list .root "job-templates") }}
 {{- end -}}
 
-{{/* dispatcherCommon (list . "install"): the options of both directions. */}}
+{{/* dispatcherCommon (list . "install" "install-dispatcher"): the options of both directions. */}}
 {{- define "kata-deploy.dispatcherCommon" -}}
 {{- $root := index . 0 -}}
 {{- $direction := index . 1 -}}
 - --job-template=/etc/kata-job/{{ $direction }}.yaml
 - --name-prefix={{ include "kata-deploy.name" $root }}-{{ $direction }}
-- --owner-job-name={{ include "kata-deploy.jobName" (list $root (printf "%s-dispatcher" $direction)) }}
+- --owner-job-name={{ include "kata-deploy.jobName" (list $root (index . 2)) }}
 - --namespace={{ $root.Release.Namespace }}
 - --parallelism={{ include "kata-deploy.parallelism" $root }}
 {{- include "kata-deploy.suffixOption" $root }}
@@ -55,7 +55,7 @@ spec:
 {{- define "kata-deploy.installCommand" -}}
 {{- $values := include "kata-deploy.values" . | fromJson -}}
 - dispatch
-{{ include "kata-deploy.dispatcherCommon" (list . "install") }}
+{{ include "kata-deploy.dispatcherCommon" (list . "install" "install-dispatcher") }}
 - --cleanup-job-template=/etc/kata-job/cleanup.yaml
 {{- include "kata-deploy.installNodes" (list . $values) }}
 - --claim-node-pending
@@ -73,7 +73,10 @@ spec:
 
 {{- define "kata-deploy.cleanupCommand" -}}
 - cleanup
-{{ include "kata-deploy.dispatcherCommon" (list . "cleanup") }}
+{{ include "kata-deploy.dispatcherCommon" (list . "cleanup" (include "kata-deploy.present" . | empty | ternary "removal-dispatcher" "cleanup-dispatcher")) }}
 {{- include "kata-deploy.cleanupNodes" (include "kata-deploy.values" . | fromJson) }}
 - --ignore-node-taints
+{{- if include "kata-deploy.present" . }}
+- --only-under-helm={{ include "kata-deploy.jobName" (list . "job-templates") }}
+{{- end }}
 {{- end -}}

@@ -5,29 +5,9 @@
 {{- if eq (toJson (index .Values "node-feature-discovery" | default dict).enabled) "true" }}true{{ end -}}
 {{- end -}}
 
-{{/* nfd.seen: {"own": is this release's NFD running, "foreign": namespace of another one} as JSON. Needs a cluster to look
-     at; NFD is known by its label or, when that was changed, by its usual names. */}}
-{{- define "kata-deploy.nfd.seen" -}}
-{{- $seen := dict "own" false "foreign" "" -}}
-{{- $names := list "node-feature-discovery-worker" "node-feature-discovery-master" "nfd-worker" "nfd-master" -}}
-{{- range $kind := list "DaemonSet" "Deployment" -}}
-  {{- range (lookup "apps/v1" $kind "" "").items -}}
-    {{- $labels := .metadata.labels | default dict -}}
-    {{- if or (has .metadata.name $names) (eq (get $labels "app.kubernetes.io/name") "node-feature-discovery") -}}
-      {{- $owner := get $labels "app.kubernetes.io/instance" | default (get $labels "helm.sh/release") -}}
-      {{- if and (eq .metadata.namespace $.Release.Namespace) (eq $owner $.Release.Name) -}}
-        {{- $_ := set $seen "own" true -}}
-      {{- else -}}
-        {{- $_ := set $seen "foreign" .metadata.namespace -}}
-      {{- end -}}
-    {{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- $seen | toJson -}}
-{{- end -}}
-
-{{- define "kata-deploy.nfd.foreign" -}}
-{{- (include "kata-deploy.nfd.seen" . | fromJson).foreign -}}
+{{/* nfd.there: "true" when NFD runs in the cluster: installed by this release, or its API is served already. */}}
+{{- define "kata-deploy.nfd.there" -}}
+{{- if or (include "kata-deploy.nfd.installed" .) (.Capabilities.APIVersions.Has "nfd.k8s-sigs.io/v1alpha1") }}true{{ end -}}
 {{- end -}}
 
 {{/* nfd.keys: "true" when TEE keys are requested and the rule that provides them is made. */}}
@@ -37,7 +17,7 @@
 {{- if eq $create "true" -}}
 true
 {{- else if eq $create "auto" -}}
-{{- if or (include "kata-deploy.nfd.installed" .) (.Capabilities.APIVersions.Has "nfd.k8s-sigs.io/v1alpha1") (include "kata-deploy.nfd.foreign" .) }}true{{ end -}}
+{{- include "kata-deploy.nfd.there" . -}}
 {{- else if ne $create "false" -}}
 {{- fail (printf "nodeFeatureRules.create must be one of auto, true, false (got %q)" $create) -}}
 {{- end -}}

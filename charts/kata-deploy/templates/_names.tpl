@@ -61,6 +61,9 @@ helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: {{ .delete | quote }}
 {{- end -}}
 
+{{/* Hooks that follow whatever brought the release into force. */}}
+{{- define "kata-deploy.appliedHooks" -}}post-install,post-upgrade,post-rollback{{- end -}}
+
 {{/* strings MAP: labels, annotations, selectors: their values are text, whatever YAML made of them. */}}
 {{- define "kata-deploy.strings" -}}
 {{- range $key, $value := . }}

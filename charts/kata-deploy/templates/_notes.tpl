@@ -7,6 +7,9 @@
 {{- $mode := include "kata-deploy.mode" . -}}
 {{- $mark := printf "kata-deploy.katacontainers.io/%s" (include "kata-deploy.install" .) -}}
 {{- $handlers := include "kata-deploy.requiredHandlers" (list . $values) | fromJsonArray -}}
+{{- if not (include "kata-deploy.present" .) -}}
+{{ include "kata-deploy.notes.absent" . }}
+{{- else -}}
 Kata runtimes {{ .Chart.AppVersion }}, installation {{ include "kata-deploy.install" . | quote }}, {{ $mode }} mode, namespace {{ .Release.Namespace }}.
 {{ range $arch := include "kata-deploy.arches" . | fromJsonArray }}
 {{- $names := list }}
@@ -47,6 +50,15 @@ With the husk command line: husk status.
 A pod asks for a sandbox with `runtimeClassName`, for example {{ . }}.
 {{- end }}
 {{- include "kata-deploy.notices" . }}
+{{- end }}
+{{- end -}}
+
+{{/* The values ask for the removal. */}}
+{{- define "kata-deploy.notes.absent" -}}
+state: absent. Installation {{ include "kata-deploy.install" . | quote }} is taken off its nodes. When no node has this label any more, the
+release can be removed:
+
+  kubectl get nodes -l kata-deploy.katacontainers.io/{{ include "kata-deploy.install" . }}
 {{- end -}}
 
 {{/* Keys that were set and do not mean what they say. */}}

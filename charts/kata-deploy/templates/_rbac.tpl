@@ -28,7 +28,8 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
-{{/* DaemonSet pods clean up after the release is gone and need their rights until then; finish-removal takes them away. */}}
+{{/* DaemonSet pods clean up after the release is gone and need their rights until then; finish-removal takes them away.
+     With state: absent they have cleaned up before it goes. */}}
 {{- define "kata-deploy.keep" -}}
-{{- if eq (include "kata-deploy.mode" .) "daemonset" }}helm.sh/resource-policy: keep{{ end -}}
+{{- if and (eq (include "kata-deploy.mode" .) "daemonset") (include "kata-deploy.present" .) }}helm.sh/resource-policy: keep{{ end -}}
 {{- end -}}

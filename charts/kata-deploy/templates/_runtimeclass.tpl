@@ -41,7 +41,7 @@
 {{- end -}}
 
 {{/* runtimeClass (dict "root" . "values" VALUES "nfd" NFD "shim" SHIM "name" … "handler" …); NFD: {keys, labels}, whether
-     TEE keys are requested and whether nodes carry NFD's labels - asked once, as it may look at the whole cluster. */}}
+     TEE keys are requested and whether nodes carry NFD's labels. */}}
 {{- define "kata-deploy.runtimeClass" -}}
 apiVersion: node.k8s.io/v1
 kind: RuntimeClass

@@ -1,5 +1,15 @@
 {{/* Which shims are on, and what each is. */}}
 
+{{/* state: `present` or `absent`; global.state is for this chart and those beside it. */}}
+{{- define "kata-deploy.state" -}}
+{{- (.Values.global | default dict).state | default .Values.state | default "present" -}}
+{{- end -}}
+
+{{/* present: "true", or nothing when the values ask for the removal. */}}
+{{- define "kata-deploy.present" -}}
+{{- if eq (include "kata-deploy.state" .) "present" }}true{{ end -}}
+{{- end -}}
+
 {{/* mode: `daemonset` or `job`. */}}
 {{- define "kata-deploy.mode" -}}
 {{- .Values.deploymentMode | default "daemonset" -}}

@@ -1,5 +1,10 @@
 {{/* A pod of the user's that must run before the release counts as installed. */}}
 
+{{/* verifies .: "true" when there is a pod to run. */}}
+{{- define "kata-deploy.verifies" -}}
+{{- if and .Values.verification.pod (include "kata-deploy.present" .) }}true{{ end -}}
+{{- end -}}
+
 {{- define "kata-deploy.verificationHook" -}}
 {{- include "kata-deploy.hook" (dict "on" "post-install,post-upgrade" "weight" "-10" "delete" "before-hook-creation,hook-succeeded,hook-failed") -}}
 {{- end -}}

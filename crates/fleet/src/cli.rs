@@ -13,12 +13,16 @@ use clap::{Args, Parser, Subcommand};
 use contract::{FleetReport, label, pod};
 use futures::TryStreamExt;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// The annotation that Helm puts on every object of a release.
+const HELM_RELEASE: &str = "meta.helm.sh/release-name";
 
 /// Rolls Husk's node installer out over the nodes of a cluster: one Job a node, paced.
 #[derive(Parser)]
@@ -33,7 +37,7 @@ enum Command {
     /// Installs on every selected node; cleans nodes that left the selection first.
     Dispatch(Dispatch),
     /// Removes from every selected node.
-    Cleanup(Rollout),
+    Cleanup(Cleanup),
     /// Waits for the rollout and proves that a pod runs.
     Verify(verify::Verify),
     /// Waits for the node pods to have undone their work, then deletes their credentials.
@@ -75,6 +79,15 @@ struct Rollout {
     /// Begin no further node after so many failures; 0: never.
     #[arg(long, default_value_t = 0)]
     halt_after_failures: usize,
+}
+
+#[derive(Args)]
+struct Cleanup {
+    #[command(flatten)]
+    rollout: Rollout,
+    /// A ConfigMap of the release: unless Helm created it, this is not an uninstallation, and nothing is done.
+    #[arg(long, value_name = "CONFIGMAP")]
+    only_under_helm: Option<String>,
 }
 
 #[derive(Args)]
@@ -139,10 +152,7 @@ async fn carry_out(command: Command) -> Result<FleetReport, Error> {
     let client = connect().await?;
     match command {
         Command::Dispatch(dispatch) => install(&client, dispatch).await,
-        Command::Cleanup(rollout) => {
-            let run = rollout.run(&client, true).await?;
-            finish(&client, &run).await
-        }
+        Command::Cleanup(cleanup) => remove(&client, cleanup).await,
         Command::Verify(verify) => verify::perform(&client, verify).await,
         Command::FinishRemoval(finish) => finish_removal::perform(&client, finish).await,
     }
@@ -177,6 +187,22 @@ async fn install(client: &Client, dispatch: Dispatch) -> Result<FleetReport, Err
             }
         }
     }
+    finish(client, &run).await
+}
+
+async fn remove(client: &Client, cleanup: Cleanup) -> Result<FleetReport, Error> {
+    if let Some(name) = &cleanup.only_under_helm {
+        // Whoever applies a rendered chart as it is also creates this Job, which Helm creates before a removal only. Helm
+        // leaves its mark on every object of a release.
+        let namespace = cleanup.rollout.namespace.clone().map_or_else(namespace, Ok)?;
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        let map = maps.get_metadata_opt(name).await.map_err(Error::api(format!("reading ConfigMap {name}")))?;
+        if map.is_some_and(|map| !map.annotations().contains_key(HELM_RELEASE)) {
+            print(&format!("ConfigMap {name} was not created by Helm: this is no removal, nothing is to be done"));
+            return Ok(FleetReport::new());
+        }
+    }
+    let run = cleanup.rollout.run(client, true).await?;
     finish(client, &run).await
 }
 

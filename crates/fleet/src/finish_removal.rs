@@ -6,6 +6,7 @@ use crate::cluster::namespace;
 use crate::error::Error;
 use clap::Args;
 use contract::{Code, FleetReport, NodeFailure, NodeRecord, Stage, State, label};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, ListParams};
@@ -27,6 +28,9 @@ pub(crate) struct FinishRemoval {
     /// Suffix of this installation, when several live side by side.
     #[arg(long, default_value = "")]
     multi_install_suffix: String,
+    /// The DaemonSet of the node pods: while it is there, nothing was removed, and nothing is done.
+    #[arg(long)]
+    unless_daemonset: Option<String>,
     #[arg(long)]
     delete_cluster_role_binding: Vec<String>,
     #[arg(long)]
@@ -44,6 +48,15 @@ pub(crate) async fn perform(client: &Client, options: FinishRemoval) -> Result<F
         Some(namespace) => namespace,
         None => namespace()?,
     };
+    if let Some(name) = &options.unless_daemonset {
+        // Whoever applies a rendered chart as it is also creates this Job, which Helm creates after a removal only.
+        let sets: Api<DaemonSet> = Api::namespaced(client.clone(), &namespace);
+        let set = sets.get_metadata_opt(name).await.map_err(Error::api(format!("reading DaemonSet {name}")))?;
+        if set.is_some_and(|set| set.metadata.deletion_timestamp.is_none()) {
+            print(&format!("DaemonSet {name} is there: this is no removal, nothing is to be done"));
+            return Ok(FleetReport::new());
+        }
+    }
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let selected = ListParams::default().labels(&options.pod_selector);
     let begun = Instant::now();
