@@ -6,6 +6,7 @@
 //! here: they are clients. Nothing here knows what the cluster is used for.
 
 mod admit;
+pub mod audit;
 pub mod auth;
 mod builtin;
 pub mod faults;

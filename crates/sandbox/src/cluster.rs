@@ -100,6 +100,7 @@ impl Cluster {
         let server = ApiServer::open(apiserver::Options {
             data_dir: Some(dir.join("api")),
             version: KUBERNETES_VERSION.to_owned(),
+            audit: Some(dir.join("logs").join("audit.jsonl")),
             ..Default::default()
         })?;
         let (listener, port) = listen(&dir, options.port).await?;

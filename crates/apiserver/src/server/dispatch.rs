@@ -154,7 +154,11 @@ async fn guarded(call: Call, body: Body) -> Result<Response, ApiError> {
         name: call.name().into(),
         path: String::new(),
     };
-    if !allowed(&call.state.store, &call.user, &action) {
+    let may = allowed(&call.state.store, &call.user, &action);
+    if let Some(audit) = &call.state.audit {
+        audit.note(&call.user, &action, may);
+    }
+    if !may {
         return Err(ApiError::forbidden(&call.resource, call.name(), action.denied(&call.user)));
     }
     let fault = call.state.faults.take(call.verb, &action.resource, call.name(), &call.user.name);

@@ -32,6 +32,7 @@ use axum::response::Response;
 use http::Request;
 use jiff::Timestamp;
 
+use crate::audit::Audit;
 use crate::auth::token::TokenKey;
 use crate::auth::{User, bootstrap};
 use crate::faults::Faults;
@@ -52,13 +53,21 @@ pub struct Options {
     pub version: String,
     /// More names and addresses for the server certificate, besides localhost and the service names.
     pub host_names: Vec<String>,
+    /// A file for [`crate::audit`]; `None` notes nothing.
+    pub audit: Option<PathBuf>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { data_dir: None, version: "v1.34.4".into(), host_names: Vec::new(), clock: Arc::new(Timestamp::now) }
+        Options {
+            data_dir: None,
+            version: "v1.34.4".into(),
+            host_names: Vec::new(),
+            audit: None,
+            clock: Arc::new(Timestamp::now),
+        }
     }
 }
 
@@ -82,6 +91,7 @@ pub(crate) struct State {
     pub credentials: Credentials,
     pub tokens: TokenKey,
     pub faults: Faults,
+    pub audit: Option<Audit>,
     pub kubelets: RwLock<Option<Arc<dyn kubelet::Kubelets>>>,
     pub version: String,
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -136,6 +146,7 @@ impl ApiServer {
             credentials,
             tokens,
             faults: Faults::default(),
+            audit: options.audit.as_deref().map(Audit::open).transpose()?,
             kubelets: RwLock::new(None),
             version: options.version,
             clock: options.clock,
