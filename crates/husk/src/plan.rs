@@ -51,6 +51,7 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
     let cluster = cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
+    preflight::objects(&cluster.client, &objects, &subject.namespace).await?;
 
     let engine = Engine::new(cluster.client.clone(), &subject.namespace);
     let options = Options { create_namespace: true, force_conflicts: true, reuse: Reuse::Never, ..Options::default() };

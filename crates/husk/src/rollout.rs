@@ -71,6 +71,10 @@ fn daemon_set(object: &Value, objects: &[Value]) -> Option<Rollout> {
         command(c).first().is_some_and(|c| c.ends_with("husk-node"))
             && command(c).iter().any(|w| w == "install" || w == "containerd")
     })?;
+    // `state: absent`: it has no nodes, and is not meant to have any.
+    if pod["nodeSelector"].get(label::ABSENT).is_some() {
+        return None;
+    }
     let environment = environment(installer, objects);
     let mut tolerations: Vec<Toleration> = serde_json::from_value(pod["tolerations"].clone()).unwrap_or_default();
     tolerations.extend(added_by_the_controller());

@@ -46,6 +46,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     let cluster = cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
+    preflight::objects(&cluster.client, &objects, &subject.namespace).await?;
     let selected = nodes.iter().filter(|node| rollouts.iter().any(|r| r.rules.left_out(node).is_none())).count();
     screen.step("plan", &format!("{} objects, {selected} of {} nodes selected", objects.len(), nodes.len()));
 
@@ -158,7 +159,7 @@ fn describe(subject: &Subject, rollouts: &[Rollout], classes: &[Class]) -> Strin
     let mode = match rollouts.first().map(|rollout| &rollout.mode) {
         Some(crate::rollout::Mode::DaemonSet(_)) => "DaemonSet mode",
         Some(crate::rollout::Mode::Job(_)) => "Job mode",
-        None => "no node installer",
+        None => "nothing to install on nodes",
     };
     format!("{}, payload {}, {mode}, {} RuntimeClasses", subject.chart_title(), subject.payload(), classes.len())
 }
