@@ -18,6 +18,16 @@ pub const JOB_OWNER: &str = "kata-deploy-job-dispatcher/owner";
 pub const JOB_NODE: &str = "kata-deploy-job-dispatcher/node";
 /// Annotation on per-node Jobs and node records: the node's true name.
 pub const NODE_NAME_ANNOTATION: &str = "kata-deploy-job-dispatcher/node-name";
+/// Annotation on per-node Jobs and node records: the identity of the Node, which a successor of its name does not share.
+pub const NODE_UID_ANNOTATION: &str = "husk/node-uid";
+/// Label on node records: the identity of the dispatcher whose run the node is through with.
+pub const RUN: &str = "husk/run";
+/// Annotation on Nodes: cordoned by a rollout, which uncordons them.
+pub const CORDONED: &str = "husk/cordoned";
+/// Annotation on a dispatcher Job: `pause`, `resume` or `abort`.
+pub const ORDER: &str = "husk/rollout";
+/// Node label that no node has: a DaemonSet that asks for it leaves every node.
+pub const ABSENT: &str = "husk/absent";
 /// Label on the ConfigMaps that hold node records; the value is always `true`.
 pub const NODE_RECORD: &str = "husk/node-record";
 /// Label on node records: the installation ([`DEFAULT_INSTALL`] or the suffix).
