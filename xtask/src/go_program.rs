@@ -36,6 +36,15 @@ pub(crate) const CONTAINERD_1_7: GoProgram = GoProgram {
     tags: "no_btrfs",
 };
 
+/// The containerd whose configuration has schema 3, and whose drop-ins are merged into plugins.
+pub(crate) const CONTAINERD_2_1: GoProgram = GoProgram {
+    name: "containerd-2.1",
+    module: "github.com/containerd/containerd/v2",
+    version: "v2.1.9",
+    package: "github.com/containerd/containerd/v2/cmd/containerd",
+    tags: "no_btrfs",
+};
+
 impl GoProgram {
     /// Returns the program, built once below `target/real`.
     pub(crate) fn built(&self) -> Result<PathBuf, String> {

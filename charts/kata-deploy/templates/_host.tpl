@@ -16,21 +16,24 @@
 {{- if has $top (list "/boot" "/dev" "/proc" "/run" "/sys" "/tmp") -}}
   {{- fail (printf "env.installationPrefix %q is not a place that survives a restart of the host" $prefix) -}}
 {{- end -}}
+{{- $distribution := include "kata-deploy.distribution" . -}}
+{{- /* MicroK8s is in /var/snap, which other hosts do not have and must not get: what every host has is /var */ -}}
+{{- $var := $distribution | eq "auto" | ternary "/var" "/var/lib" -}}
 {{- $directories := list
       (dict "path" "/etc" "type" "Directory")
-      (dict "path" "/var/lib" "type" "Directory")
+      (dict "path" $var "type" "Directory")
       (dict "path" "/run" "readOnly" true "type" "Directory")
       (dict "path" "/dev" "readOnly" true "type" "Directory")
       (dict "path" "/usr" "readOnly" (ne $top "/usr") "type" "Directory")
       (dict "path" "/boot" "readOnly" true) -}}
-{{- if not (or (has $top (list "/etc" "/usr")) (hasPrefix "/var/lib/" $prefix)) -}}
+{{- if not (or (has $top (list "/etc" "/usr" $var)) (hasPrefix "/var/lib/" $prefix)) -}}
   {{- $directories = append $directories (dict "path" $top "type" "DirectoryOrCreate") -}}
 {{- end -}}
-{{- if eq (include "kata-deploy.distribution" .) "microk8s" -}}
+{{- if eq $distribution "microk8s" -}}
   {{- $directories = append $directories (dict "path" "/var/snap/microk8s" "type" "Directory") -}}
 {{- end -}}
 {{- with .Values.containerd.configDir | default "" | trim -}}
-  {{- if not (or (hasPrefix "/etc/" .) (hasPrefix "/var/lib/" .) (hasPrefix (printf "%s/" $top) .)) -}}
+  {{- if not (or (hasPrefix "/etc/" .) (hasPrefix (printf "%s/" $var) .) (hasPrefix (printf "%s/" $top) .)) -}}
     {{- $directories = append $directories (dict "path" (clean .) "type" "Directory") -}}
   {{- end -}}
 {{- end -}}

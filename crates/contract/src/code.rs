@@ -197,9 +197,9 @@ catalogue! {
     }
     2204 DROP_IN_NOT_READ {
         "the distribution would not read our configuration"
-        "The runtime's configuration is rendered from a template that neither imports our drop-in nor can take our lines."
+        "k3s and RKE2 render the runtime's configuration from a template that neither imports our drop-in nor can take our lines."
         "The node was left untouched."
-        "Add the lines that the message shows to the template, or remove the template to use the distribution's own."
+        "Do what the message says to the template, or remove a template of your own to use the distribution's."
     }
     2205 SNAPSHOTTER_UNAVAILABLE {
         "snapshotter cannot be set up"
@@ -320,6 +320,24 @@ catalogue! {
         "The rollout did not finish in time, or the pod of `verification.pod` did not run to success."
         "The pod was deleted; the installation stays."
         "The log of the verification Job has the pod's Events and last lines."
+    }
+    3011 SANDBOXES_IN_USE {
+        "Kata sandboxes run on the node"
+        "`job.rollout.sandboxes` says that a node is not touched while Kata sandboxes run on it, and they did not end in time."
+        "Nothing was begun on the node; if it was cordoned for this, it was uncordoned."
+        "Move or end the pods, or raise `job.rollout.sandboxTimeoutSeconds`; then run the command again."
+    }
+    3012 ROLLOUT_ABORTED {
+        "rollout aborted"
+        "The rollout was aborted (`husk rollout abort`) before this node had its turn."
+        "Nodes in flight were finished; nothing was begun on this one."
+        "Run the command again to go on."
+    }
+    3013 NODE_UNREACHABLE {
+        "node unreachable"
+        "The kubelet of the node has been silent for so long that the API server says `Unknown`."
+        "The other nodes were carried on. A Job that had been made for the node goes on when it comes back."
+        "Bring the node back, then run the command again; with `job.watch.enabled` that is not needed."
     }
     4001 CLUSTER_UNREACHABLE {
         "cluster cannot be reached"

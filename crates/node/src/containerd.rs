@@ -54,6 +54,11 @@ pub fn wishes(asked: &Settings, layout: &Layout) -> Result<Wishes> {
     let mut imports = Vec::new();
     match &layout.route {
         Route::MainFile => {}
+        // the template has a default handler of its own, whose name is filled in later
+        Route::Fillable(path) => {
+            let lines = Wanted::Lines { settings: settings.clone(), imports: vec![], created: vec![], missing: vec![] };
+            wishes.insert(path.clone(), lines);
+        }
         Route::DropIn(path) | Route::Merged(path) => {
             wishes.insert(path.clone(), Wanted::DropIn { settings: with_version(&settings) });
         }

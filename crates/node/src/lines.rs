@@ -76,6 +76,72 @@ pub fn parse(text: &str) -> Result<DocumentMut, Unfit> {
     })
 }
 
+/// A document that may be a template whose `${NAME}` a shell fills in, in names of tables too, where TOML has no `$`.
+struct Fillable {
+    document: DocumentMut,
+    encoded: bool,
+}
+
+/// How `${` and `}` are spelled while a template is TOML.
+const OPEN: &str = "husk-placeholder-";
+const CLOSE: &str = "-husk";
+
+impl Fillable {
+    fn parse(text: &str) -> Result<Fillable, Unfit> {
+        match (parse(text), text.contains("${")) {
+            (Ok(document), _) => Ok(Fillable { document, encoded: false }),
+            (Err(error), false) => Err(error),
+            (Err(_), true) => Ok(Fillable { document: parse(&encoded(text))?, encoded: true }),
+        }
+    }
+
+    fn text(&self) -> String {
+        let text = self.document.to_string();
+        if self.encoded { decoded(&text) } else { text }
+    }
+}
+
+/// Parses a template whose `${NAME}` a shell fills in: these are words like others in the document.
+pub fn parse_fillable(text: &str) -> Result<DocumentMut, Unfit> {
+    Fillable::parse(text).map(|fillable| fillable.document)
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        out.push_str(before);
+        let length = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        if length > 0 && after[length..].starts_with('}') {
+            out.extend([OPEN, &after[..length], CLOSE]);
+            rest = &after[length + 1..];
+        } else {
+            out.push_str("${");
+            rest = after;
+        }
+    }
+    out + rest
+}
+
+fn decoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        out.push_str(before);
+        match after.split_once(CLOSE) {
+            Some((name, after)) => {
+                out.extend(["${", name, "}"]);
+                rest = after;
+            }
+            None => {
+                out.push_str(OPEN);
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -86,16 +152,17 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 /// Sets values and adds imports. Returns the new text and what of it is ours. `support` are values on which others' lines may come
 /// to depend.
 pub fn set(text: &str, support: &[Setting], settings: &[Setting], imports: &[String]) -> Result<(String, Ours), Unfit> {
-    let mut document = parse(text)?;
-    let support = set_values(&mut document, support)?;
-    let values = set_values(&mut document, settings)?;
+    let mut fillable = Fillable::parse(text)?;
+    let document = &mut fillable.document;
+    let support = set_values(document, support)?;
+    let values = set_values(document, settings)?;
     let mut added = Vec::new();
     for import in imports {
-        if add_import(&mut document, import)? {
+        if add_import(document, import)? {
             added.push(import.clone());
         }
     }
-    Ok((document.to_string(), Ours::Toml { values, support, imports: added }))
+    Ok((fillable.text(), Ours::Toml { values, support, imports: added }))
 }
 
 fn set_values(document: &mut DocumentMut, settings: &[Setting]) -> Result<Vec<Line>, Unfit> {
@@ -135,7 +202,7 @@ pub fn imports(document: &DocumentMut) -> Vec<String> {
 
 /// Whether a text holds exactly our lines: every setting as wanted, and none that the ledger knows and nobody wants any more.
 pub fn satisfied(text: &str, settings: &[Setting], wanted_imports: &[String], ours: &Ours) -> bool {
-    let Ok(document) = parse(text) else { return false };
+    let Ok(document) = parse_fillable(text) else { return false };
     let right =
         |(path, value): &Setting| get(&document, path).and_then(Item::as_value).map(plain) == Some(plain(value));
     let present = imports(&document);
@@ -162,16 +229,17 @@ pub fn without_ours(now: Option<&Image>, ours: Option<&Ours>, original: Option<&
         Ours::Whole => return Some(now.clone()),
         Ours::Block { text: block, head } => (text.replacen(block.as_str(), "", 1), head.as_str()),
         Ours::Toml { values, support, imports } => {
-            let Ok(mut document) = parse(text) else { return Some(now.clone()) };
-            let first = original.and_then(Image::as_text).and_then(|text| parse(text).ok()).unwrap_or_default();
-            imports.iter().for_each(|import| remove_import(&mut document, import, first.contains_key("imports")));
-            values.iter().for_each(|line| unset(&mut document, line, &first));
+            let Ok(mut fillable) = Fillable::parse(text) else { return Some(now.clone()) };
+            let document = &mut fillable.document;
+            let first = original.and_then(Image::as_text).and_then(|text| parse_fillable(text).ok()).unwrap_or_default();
+            imports.iter().for_each(|import| remove_import(document, import, first.contains_key("imports")));
+            values.iter().for_each(|line| unset(document, line, &first));
             for line in support.iter().rev() {
-                if !is_needed(&document, line) {
-                    unset(&mut document, line, &first);
+                if !is_needed(document, line) {
+                    unset(document, line, &first);
                 }
             }
-            (document.to_string(), "")
+            (fillable.text(), "")
         }
     };
     let said = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
@@ -353,6 +421,27 @@ version = 2   # keep
         let left = without_ours(Some(&more), Some(&ours), None).unwrap();
         let left = parse(left.as_text().unwrap()).unwrap();
         assert_eq!(left.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["debug"]);
+    }
+
+    #[test]
+    fn a_template_that_a_shell_fills_in_takes_values_into_tables_that_it_has() {
+        let template = "version = 2 # kept\n[plugins.cri.containerd]\n  snapshotter = \"${SNAPSHOTTER}\"\n\
+                        [plugins.cri.containerd.runtimes.${RUNTIME}]\n  runtime_type = \"${RUNTIME_TYPE}\"\n[x]\na = \"${\"\n";
+        assert!(parse(template).is_err(), "it is no TOML");
+        let settings = vec![
+            setting(["plugins", "cri", "containerd", "disable_snapshot_annotations"], false),
+            setting(["plugins", "cri", "containerd", "runtimes", "kata-qemu", "runtime_type"], "k"),
+        ];
+        let (text, ours) = set(template, &[], &settings, &[]).unwrap();
+        for line in template.lines() {
+            assert!(text.lines().any(|other| other == line), "lost: {line}\n{text}");
+        }
+        assert_eq!(text.matches("disable_snapshot_annotations = false").count(), 1);
+        assert!(satisfied(&text, &settings, &[], &ours));
+        let changed = Image::text(text.replace("# kept", "# theirs"), 0o644);
+        let left = without_ours(Some(&changed), Some(&ours), Some(&Image::text(template, 0o644))).unwrap();
+        assert_eq!(left.as_text().unwrap(), template.replace("# kept", "# theirs"));
+        assert_eq!(decoded(&encoded("${A}-${}-${B C}-${")), "${A}-${}-${B C}-${");
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub fn check(found: &Found, layout: &Layout, future: &Future, handlers: &[String
     }
     let merged = match &layout.route {
         Route::Template { path, .. } => rendered(layout, path, future)?,
+        Route::Fillable(path) => lines::parse_fillable(&future.text(path)?.unwrap_or_default())
+            .map_err(|error| conflict(format!("{path}: {error}")))?,
         Route::Merged(path) => match future.text(path)? {
             Some(text) => parse(path, &text)?,
             None => DocumentMut::new(),
@@ -152,11 +154,24 @@ fn rendered(layout: &Layout, template: &str, future: &Future) -> Result<Document
         NodeError::new(
             Code::DROP_IN_NOT_READ,
             format!(
-                "what is rendered from {template} and our lines do not fit together ({error}); k3s and RKE2 with containerd 2 read drop-ins instead once the template has `imports = [\"{}/config-v3.toml.d/*.toml\"]`",
-                parent(template)
+                "what is rendered from {template} has a table already that our lines need to open ({error}). {}",
+                remedy(layout, template)
             ),
         )
     })
+}
+
+/// What an administrator can do about a template that cannot take our lines.
+fn remedy(layout: &Layout, template: &str) -> String {
+    if layout.schema >= 3 {
+        format!(
+            "Put `imports = [\"{}/config-v3.toml.d/*.toml\"]` above everything else in it and restart: then we use a drop-in",
+            parent(template)
+        )
+    } else {
+        "Releases of k3s and RKE2 with containerd 1 have no drop-ins: upgrade to one with containerd 2, or leave this node out"
+            .to_owned()
+    }
 }
 
 fn check_crio(future: &Future, handlers: &[String]) -> Result<()> {

@@ -19,7 +19,9 @@ pub enum Route {
     Import(String),
     /// A file of our own beside files that the distribution merges by itself (k0s, CRI-O).
     Merged(String),
-    /// A block at the end of the template from which k3s, RKE2 or MicroK8s render the main file.
+    /// Into the template from which MicroK8s makes the main file by filling in `${…}`. Host path.
+    Fillable(String),
+    /// A block at the end of the template from which k3s or RKE2 render the main file.
     Template {
         /// The template.
         path: String,
@@ -59,7 +61,7 @@ impl Layout {
             Route::DropIn(path) | Route::Import(path) | Route::Merged(path) => {
                 Some(format!("{}/zz-kata-deploy-user.toml", parent(path)))
             }
-            Route::MainFile | Route::Template { .. } => None,
+            Route::MainFile | Route::Fillable(_) | Route::Template { .. } => None,
         }
     }
 }
@@ -143,7 +145,7 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
                 Route::Template { path: format!("{directory}/{template}"), head: "{{ template \"base\" . }}\n" }
             }
         }
-        Distribution::Microk8s if !plain => Route::Template { path: microk8s_template(host, &directory)?, head: "" },
+        Distribution::Microk8s if !plain => Route::Fillable(microk8s_template(host, &directory)?),
         _ if !two => Route::MainFile,
         _ if imported(&format!("{directory}/conf.d")) => Route::DropIn(format!("{directory}/conf.d/{ours}")),
         _ => Route::Import(format!("{directory}/config.d/{ours}")),

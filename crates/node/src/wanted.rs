@@ -137,7 +137,7 @@ fn plan_file(
         }
         Wanted::Lines { settings, imports, created, missing } => {
             let first =
-                text_of(base.as_ref())?.map(|text| lines::parse(&text)).transpose().map_err(unfit)?.unwrap_or_default();
+                text_of(base.as_ref())?.map(|text| lines::parse_fillable(&text)).transpose().map_err(unfit)?.unwrap_or_default();
             let lacks =
                 |(path, _): &&Setting| path.split_last().is_some_and(|(_, table)| lines::get(&first, table).is_none());
             let mut support: Vec<Setting> = missing.iter().filter(lacks).cloned().collect();

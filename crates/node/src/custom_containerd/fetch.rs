@@ -1,16 +1,17 @@
 //! Bringing a containerd to a host, and removing those that no drop-in names any more.
 
 use super::archive::{self, Refusal};
-use super::download::Download;
-use super::wish::{Network, Source, triple};
+use super::wish::{Source, triple};
 use super::{NOTE, Note, Switch, aim, is_tree, own_version, program};
 use crate::disk::Disk;
 use crate::distribution::Found;
+use crate::download::Download;
 use crate::edit::{Edit, partial};
 use crate::error::{NodeError, Result};
 use crate::host::{Host, parent};
 use crate::image::Image;
 use crate::ledger::{Ledger, Part};
+use crate::network::Network;
 use crate::session::Session;
 use crate::shim::Arch;
 use crate::store::{Entry, Journal, Store};
@@ -25,13 +26,8 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Where distributions keep the certificates that the host trusts.
-const CERTIFICATES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+/// Bytes of a tarball; a release has about 50 MiB.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// Sees to it that the containerd that a host shall run is on it. When it was not, the journal of the `cri` stage is open
 /// afterwards, and the stage goes on with it.
@@ -94,22 +90,10 @@ fn fetch(session: &Session, switch: &Switch, network: &Network, own: &str) -> Re
 
 /// The certificates of those whom we believe who a server is.
 fn trusted(host: &Host, network: &Network, source: &Source) -> Result<String> {
-    match &network.certificates {
-        Some((_, Some(text))) => Ok(text.clone()),
-        Some((path, None)) => Err(NodeError::new(Code::BAD_SETTINGS, format!("SSL_CERT_FILE {path} cannot be read"))),
-        None => {
-            let text = CERTIFICATES.iter().find_map(|path| host.text(&host.follow(path)));
-            if text.is_none() && source.url.starts_with("https:") {
-                let message = format!(
-                    "{} cannot be fetched: no certificates to trust servers by; the host has none at {}, and SSL_CERT_FILE is not set",
-                    source.url,
-                    CERTIFICATES.join(", ")
-                );
-                return Err(NodeError::new(Code::CONTAINERD_NOT_FETCHED, message));
-            }
-            Ok(text.unwrap_or_default())
-        }
-    }
+    network.trusted(host, source.url.starts_with("https:")).map_err(|why| {
+        let code = if network.certificates.is_some() { Code::BAD_SETTINGS } else { Code::CONTAINERD_NOT_FETCHED };
+        NodeError::new(code, format!("{} cannot be fetched: {why}", source.url))
+    })
 }
 
 enum Failure {
@@ -138,7 +122,7 @@ fn fetch_once(
     disk.remove_tree(tree)?;
     disk.remove_tree(&partial)?;
     disk.make_directory(&partial, 0o755)?;
-    let download = Download::start(&source.url, network, trusted).map_err(Failure::Transfer)?;
+    let download = Download::start(&source.url, MOST_BYTES, network, trusted).map_err(Failure::Transfer)?;
     let mut hashed = Hashed { inner: download, hash: Sha256::new() };
     let unpacked = archive::unpack(&mut hashed, &partial, disk);
     // what a failed transfer left in the archive's reader is no fault of the archive

@@ -8,7 +8,6 @@
 //! drop-in, and [`fetch::collect`] removes what no drop-in names any more.
 
 mod archive;
-mod download;
 pub mod fetch;
 mod program;
 pub mod unit;

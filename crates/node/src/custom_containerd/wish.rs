@@ -1,13 +1,11 @@
 //! What the values ask for: which tarball, on which nodes, by which way through the network.
 
 use crate::error::{NodeError, Result};
+use crate::network::Network;
 use crate::settings::FileText;
 use crate::shim::Arch;
 use contract::Code;
 use std::collections::BTreeMap;
-
-/// The name of the variable with a file of certificates that servers are trusted by.
-const CERTIFICATES: &str = "SSL_CERT_FILE";
 
 /// A tarball of containerd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,19 +23,6 @@ impl Source {
         let name = path.rsplit('/').next().unwrap_or_default();
         name.split('-').find(|word| triple(word).is_some()).map(|word| word.trim_start_matches('v').to_owned())
     }
-}
-
-/// How the outside world is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Network {
-    /// `HTTPS_PROXY`: the proxy for https addresses.
-    pub https_proxy: String,
-    /// `HTTP_PROXY`: the proxy for http addresses.
-    pub http_proxy: String,
-    /// `NO_PROXY`: what is reached without one.
-    pub no_proxy: String,
-    /// `SSL_CERT_FILE` and its text, which is `None` when it cannot be read. Without it the host's own certificates count.
-    pub certificates: Option<(String, Option<String>)>,
 }
 
 /// Everything that `customContainerd` says.
@@ -69,13 +54,7 @@ impl Wish {
             (None, None) => None,
         };
         let source = source.map(|(url, sha256)| checked(url, sha256)).transpose()?;
-        let either = |name: &str| get(name).or_else(|| get(&name.to_ascii_lowercase())).unwrap_or_default();
-        let network = Network {
-            https_proxy: either("HTTPS_PROXY"),
-            http_proxy: either("HTTP_PROXY"),
-            no_proxy: either("NO_PROXY"),
-            certificates: get(CERTIFICATES).map(|path| (path.clone(), file(&path))),
-        };
+        let network = Network::read(get, file);
         let selector = labels("CUSTOM_CONTAINERD_NODE_SELECTOR", &any("NODE_SELECTOR").unwrap_or_default())?;
         Ok(Some(Wish { source, selector, network }))
     }

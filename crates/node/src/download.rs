@@ -1,10 +1,10 @@
-//! Fetching over HTTP: one GET that follows redirects, goes through a proxy where one is set, and is bounded in size and time.
+//! Fetching over HTTP: a GET that follows redirects, goes through a proxy where one is set, and is bounded in size and time.
 //!
 //! Everything around it is synchronous, so the transfer runs on a thread of its own and hands over the body piece by piece.
 
-use super::wish::Network;
+use crate::network::Network;
 use bytes::Bytes;
-use http::{Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -20,53 +20,111 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 const REDIRECTS: usize = 5;
-/// Bytes of a tarball; a release has about 50 MiB.
-const MOST_BYTES: u64 = 512 << 20;
 /// How long a connection may take, TLS and proxy included.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
-/// A server that says nothing for so long is given up.
-const IDLE_TIME: Duration = Duration::from_secs(60);
 /// How long everything may take.
-const WHOLE_TIME: Duration = Duration::from_secs(900);
+const WHOLE_TIME: Duration = Duration::from_secs(3600);
 /// Bytes of a proxy's answer to CONNECT.
 const PROXY_ANSWER: usize = 8 << 10;
 
 /// Why nothing came: one sentence.
 type Why = String;
 
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask<'a> {
+    /// Where.
+    pub(crate) url: &'a str,
+    /// Headers beside those that every request has. They are sent to the first host only, wherever redirects lead.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// The most bytes that the body may have.
+    pub(crate) limit: u64,
+}
+
+/// The beginning of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+enum Piece {
+    Head(Head),
+    /// An empty one is the end.
+    Body(Bytes),
+}
+
 /// The body of an answer as it arrives.
-pub(super) struct Download {
-    pieces: Receiver<Result<Bytes, Why>>,
+pub(crate) struct Download {
+    pieces: Receiver<Result<Piece, Why>>,
     piece: Bytes,
     /// Why the transfer broke, once it has.
-    pub(super) broken: Option<Why>,
+    pub(crate) broken: Option<Why>,
     done: bool,
+    patience: Duration,
 }
 
 impl Download {
-    /// Starts a transfer. Errors come from reading. `trusted` holds the certificates of authorities, PEM.
-    pub(super) fn start(url: &str, network: &Network, trusted: &str) -> Result<Self, Why> {
-        let uri: Uri = url.parse().map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    /// Fetches what a URL names; an answer that is no success is an error. Errors come from reading. `trusted` holds the
+    /// certificates of authorities, PEM.
+    pub(crate) fn start(url: &str, limit: u64, network: &Network, trusted: &str) -> Result<Self, Why> {
+        let mut download = Download::send(&Ask { url, headers: Vec::new(), limit }, network, trusted)?;
+        let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+        match download.next() {
+            Some(Piece::Head(head)) if !head.status.is_success() => {
+                download.broken = Some(format!("{host} answers {}", head.status));
+            }
+            _ => {}
+        }
+        Ok(download)
+    }
+
+    /// Sends a request and waits for the beginning of its answer, whatever its status.
+    pub(crate) fn ask(ask: &Ask, network: &Network, trusted: &str) -> Result<(Head, Download), Why> {
+        let mut download = Download::send(ask, network, trusted)?;
+        match download.next() {
+            Some(Piece::Head(head)) => Ok((head, download)),
+            _ => Err(download.broken.unwrap_or_else(|| "the transfer ended unexpectedly".to_owned())),
+        }
+    }
+
+    fn send(ask: &Ask, network: &Network, trusted: &str) -> Result<Self, Why> {
+        let uri: Uri = ask.url.parse().map_err(|error| format!("`{}` is not a URL: {error}", ask.url))?;
         let tls = tls(trusted)?;
         let proxies = Matcher::builder()
             .http(network.http_proxy.clone())
             .https(network.https_proxy.clone())
             .no(network.no_proxy.clone())
             .build();
+        let patience = network.patience;
+        let (headers, limit) = (ask.headers.clone(), ask.limit);
         let (sender, pieces) = sync_channel(16);
         std::thread::Builder::new()
             .name("download".to_owned())
             .spawn(move || {
                 let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let ended = match tokio {
-                    Ok(tokio) => tokio.block_on(transfer(uri, &proxies, tls, &sender)),
+                    Ok(tokio) => tokio.block_on(transfer(uri, &headers, limit, patience, &proxies, tls, &sender)),
                     Err(error) => Err(error.to_string()),
                 };
-                // An empty piece is the end. Nobody listens any more when the archive was refused.
-                let _ = sender.send(ended.map(|()| Bytes::new()));
+                // Nobody listens any more when the archive was refused.
+                let _ = sender.send(ended.map(|()| Piece::Body(Bytes::new())));
             })
             .map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Download { pieces, piece: Bytes::new(), broken: None, done: false })
+        Ok(Download { pieces, piece: Bytes::new(), broken: None, done: false, patience })
+    }
+
+    /// Waits for the next piece; `None` when the transfer broke.
+    fn next(&mut self) -> Option<Piece> {
+        let patience = (CONNECT_TIME + self.patience * 2) * (REDIRECTS as u32 + 1);
+        let why = match self.pieces.recv_timeout(patience) {
+            Ok(Ok(piece)) => return Some(piece),
+            Ok(Err(why)) => why,
+            Err(RecvTimeoutError::Timeout) => "nothing arrives".to_owned(),
+            Err(RecvTimeoutError::Disconnected) => "the transfer ended unexpectedly".to_owned(),
+        };
+        self.broken = Some(why);
+        None
     }
 }
 
@@ -76,15 +134,9 @@ impl Read for Download {
             return Err(io::Error::other(why.clone()));
         }
         if self.piece.is_empty() && !self.done {
-            let patience = CONNECT_TIME + IDLE_TIME * 2;
-            match self.pieces.recv_timeout(patience * (REDIRECTS as u32 + 1)) {
-                Ok(Ok(piece)) => {
-                    self.done = piece.is_empty();
-                    self.piece = piece;
-                }
-                Ok(Err(why)) => self.broken = Some(why),
-                Err(RecvTimeoutError::Timeout) => self.broken = Some("nothing arrives".to_owned()),
-                Err(RecvTimeoutError::Disconnected) => self.broken = Some("the transfer ended unexpectedly".to_owned()),
+            if let Some(Piece::Body(piece)) = self.next() {
+                self.done = piece.is_empty();
+                self.piece = piece;
             }
             if let Some(why) = &self.broken {
                 return Err(io::Error::other(why.clone()));
@@ -108,25 +160,36 @@ fn tls(trusted: &str) -> Result<Arc<rustls::ClientConfig>, Why> {
 
 async fn transfer(
     uri: Uri,
+    headers: &[(HeaderName, HeaderValue)],
+    limit: u64,
+    patience: Duration,
     proxies: &Matcher,
     tls: Arc<rustls::ClientConfig>,
-    sender: &SyncSender<Result<Bytes, Why>>,
+    sender: &SyncSender<Result<Piece, Why>>,
 ) -> Result<(), Why> {
     let deadline = Instant::now() + WHOLE_TIME;
-    let mut body = timeout_at(deadline, open(uri, proxies, tls)).await.unwrap_or_else(|_| Err(too_slow()))?;
+    let answer = timeout_at(deadline, open(uri, headers, patience, proxies, tls)).await;
+    let (head, mut body) = answer.unwrap_or_else(|_| Err(too_slow()))?;
+    let told = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if head.status.is_success() && told.and_then(|text| text.parse().ok()).is_some_and(|length: u64| length > limit) {
+        return Err(too_large(limit));
+    }
+    if sender.send(Ok(Piece::Head(head))).is_err() {
+        return Ok(());
+    }
     let mut length = 0;
     loop {
-        let frame = timeout(IDLE_TIME, body.frame());
+        let frame = timeout(patience, body.frame());
         let frame = timeout_at(deadline, frame).await.map_err(|_| too_slow())?;
         let frame = frame.map_err(|_| format!("the server fell silent after {length} bytes"))?;
         let Some(frame) = frame else { return Ok(()) };
         let frame = frame.map_err(|error| format!("the connection broke after {length} bytes: {error}"))?;
         let Ok(piece) = frame.into_data() else { continue };
         length += piece.len() as u64;
-        if length > MOST_BYTES {
-            return Err(too_large());
+        if length > limit {
+            return Err(too_large(limit));
         }
-        if !piece.is_empty() && sender.send(Ok(piece)).is_err() {
+        if !piece.is_empty() && sender.send(Ok(Piece::Body(piece))).is_err() {
             return Ok(()); // the archive was refused
         }
     }
@@ -136,27 +199,31 @@ fn too_slow() -> Why {
     format!("not complete after {} minutes", WHOLE_TIME.as_secs() / 60)
 }
 
-fn too_large() -> Why {
-    format!("larger than {} MiB", MOST_BYTES >> 20)
+fn too_large(limit: u64) -> Why {
+    format!("larger than {} MiB", limit >> 20)
 }
 
 /// Sends the request, and follows where the answers lead.
-async fn open(mut uri: Uri, proxies: &Matcher, tls: Arc<rustls::ClientConfig>) -> Result<Incoming, Why> {
+async fn open(
+    mut uri: Uri,
+    headers: &[(HeaderName, HeaderValue)],
+    patience: Duration,
+    proxies: &Matcher,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<(Head, Incoming), Why> {
+    let first = (uri.scheme().cloned(), uri.authority().cloned());
     for _ in 0..=REDIRECTS {
-        let answer = timeout(CONNECT_TIME + IDLE_TIME, ask(&uri, proxies, &tls)).await;
+        let same = first == (uri.scheme().cloned(), uri.authority().cloned());
+        let answer = timeout(CONNECT_TIME + patience, ask(&uri, if same { headers } else { &[] }, proxies, &tls)).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("{} does not answer", uri.host().unwrap_or_default())))?;
         let status = answer.status();
-        if status.is_success() {
-            let length = answer.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-            if length.and_then(|text| text.parse().ok()).is_some_and(|length: u64| length > MOST_BYTES) {
-                return Err(too_large());
-            }
-            return Ok(answer.into_body());
-        }
         let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         match location.filter(|_| status.is_redirection()) {
             Some(location) => uri = redirected(&uri, location)?,
-            None => return Err(format!("{} answers {status}", uri.host().unwrap_or_default())),
+            None => {
+                let (parts, body) = answer.into_parts();
+                return Ok((Head { status: parts.status, headers: parts.headers }, body));
+            }
         }
     }
     Err(format!("more than {REDIRECTS} redirects"))
@@ -184,7 +251,12 @@ fn redirected(from: &Uri, location: &str) -> Result<Uri, Why> {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-async fn ask(uri: &Uri, proxies: &Matcher, tls: &Arc<rustls::ClientConfig>) -> Result<http::Response<Incoming>, Why> {
+async fn ask(
+    uri: &Uri,
+    headers: &[(HeaderName, HeaderValue)],
+    proxies: &Matcher,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Result<http::Response<Incoming>, Why> {
     let host = uri.host().ok_or("a URL without a host")?;
     let https = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
@@ -225,11 +297,16 @@ async fn ask(uri: &Uri, proxies: &Matcher, tls: &Arc<rustls::ClientConfig>) -> R
     if let (Some(value), false) = (proxy.as_ref().and_then(|proxy| proxy.basic_auth()), https) {
         request = request.header(header::PROXY_AUTHORIZATION, value);
     }
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    if !headers.iter().any(|(name, _)| name == header::ACCEPT) {
+        request = request.header(header::ACCEPT, "*/*");
+    }
     let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let request = request
         .header(header::HOST, authority)
         .header(header::USER_AGENT, concat!("husk/", env!("CARGO_PKG_VERSION")))
-        .header(header::ACCEPT, "*/*")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     client.send_request(request).await.map_err(failed)
@@ -312,7 +389,7 @@ mod tests {
     }
 
     fn get(url: &str, network: &Network) -> Result<String, Why> {
-        let mut download = Download::start(url, network, "")?;
+        let mut download = Download::start(url, 512 << 20, network, "")?;
         let mut text = String::new();
         match download.read_to_string(&mut text) {
             Ok(_) => Ok(text),
