@@ -1,10 +1,12 @@
-//! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm.
+//! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm, real
+//! Kubernetes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod bench;
 mod containerd;
 mod go_program;
 mod helm;
+mod kubernetes;
 mod programs;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +45,9 @@ enum Real {
         #[arg(long)]
         husk: Option<PathBuf>,
     },
+    /// A real Kubernetes on this machine.
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Verb),
     /// Real Helm renders our charts to the same bytes as husk.
     Helm {
         /// The husk binary; default: built in release mode.
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Helm { husk, helm }) => helm::check(husk, helm),
+        Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),
         Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
     };
     match result {
