@@ -5,8 +5,8 @@
 //! and its dependencies. [`render`] decides which dependencies take part, checks the values against the schemas, runs
 //! the templates and sorts what comes out into [`Rendered`]: manifests in install order, hooks, notes. [`output`] prints
 //! that as `helm template` does. [`schema`] and [`version`] answer the two questions asked on the way. Beside that path,
-//! [`lint`], [`show`] and [`package`] do what Helm's commands of these names do, [`gitops`], [`infer`] and [`explain`]
-//! what Helm has no command for.
+//! [`lint`], [`show`], [`package`] and [`provenance`] do what Helm's commands of these names do, [`gitops`], [`infer`] and
+//! [`explain`] what Helm has no command for.
 //!
 //! Everything is pure and synchronous. Time, randomness and a cluster's answers to `lookup` are handed in with
 //! [`RenderOptions`]. Clusters are the business of the release room, repositories and registries that of the registry room.
@@ -27,6 +27,7 @@ mod metadata;
 mod options;
 pub mod output;
 pub mod package;
+pub mod provenance;
 pub mod render;
 mod rendered;
 pub mod schema;

@@ -8,4 +8,5 @@ mod charts;
 mod command;
 mod functions;
 mod library;
+mod own;
 mod strvals;
