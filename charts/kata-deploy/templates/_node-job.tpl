@@ -5,10 +5,11 @@
 {{- if .job.nodes }}
 - operator: Exists
 {{- else }}
-{{- range $condition, $effect := dict "not-ready" "NoExecute" "unreachable" "NoExecute" "disk-pressure" "NoSchedule" "memory-pressure" "NoSchedule" "pid-pressure" "NoSchedule" "unschedulable" "NoSchedule" }}
-- key: node.kubernetes.io/{{ $condition }}
-  operator: Exists
-  effect: {{ $effect }}
+{{- range list "not-ready" "unreachable" }}
+- {key: node.kubernetes.io/{{ . }}, operator: Exists, effect: NoExecute}
+{{- end }}
+{{- range list "disk-pressure" "memory-pressure" "pid-pressure" "unschedulable" }}
+- {key: node.kubernetes.io/{{ . }}, operator: Exists, effect: NoSchedule}
 {{- end }}
 {{- end }}
 {{- with .tolerations }}

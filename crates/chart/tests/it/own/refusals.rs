@@ -16,6 +16,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("kata-deploy-47-job-cleanup-matchfields", &["job.cleanup.nodeAffinity", "matchFields", "job.cleanup.nodes"]),
     ("kata-deploy-63-shim-enabled-as-string", &["/shims/qemu/enabled", "boolean"]),
     ("umbrella-error-01-customcontainerd-null", &["customContainerd"]),
+    ("umbrella-error-02-installer-image-null", &["/customContainerd", "image"]),
     ("umbrella-error-03-tarballurls-string", &["/customContainerd/tarballUrls", "object"]),
     ("umbrella-error-04-bad-deployment-mode", &["deploymentMode", "daemonset"]),
     ("umbrella-error-05-bad-nfr-create", &["nodeFeatureRules/create"]),
@@ -32,7 +33,6 @@ const WORKS: &[(&str, &str)] = &[
     ("kata-deploy-40-job-cleanup-expressions-renamed", "the older key is translated"),
     ("kata-deploy-52-upgrade-unverifiable", "the cluster itself refuses another identity"),
     ("kata-deploy-65-job-nodeselector-null-still-fails", "a key without a value says nothing"),
-    ("umbrella-error-02-installer-image-null", "no pod runs that image"),
     ("umbrella-error-06-removed-job-selector", "the older key is translated"),
 ];
 
