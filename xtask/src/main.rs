@@ -1,5 +1,5 @@
-//! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm, real
-//! Kubernetes.
+//! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm,
+//! real Kubernetes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod bench;
@@ -7,6 +7,7 @@ mod containerd;
 mod go_program;
 mod helm;
 mod kubernetes;
+mod lifecycle;
 mod programs;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +49,18 @@ enum Real {
     /// A real Kubernetes on this machine.
     #[command(subcommand)]
     Kubernetes(kubernetes::Verb),
+    /// The life of releases on a cluster, told by real Helm, by husk, and by both in turns.
+    Lifecycle {
+        /// The cluster's kubeconfig.
+        #[arg(long, env = "KUBECONFIG")]
+        kubeconfig: PathBuf,
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+    },
     /// Real Helm renders our charts to the same bytes as husk.
     Helm {
         /// The husk binary; default: built in release mode.
@@ -62,6 +75,7 @@ enum Real {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
+        Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Helm { husk, helm }) => helm::check(husk, helm),
         Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),
         Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
