@@ -8,7 +8,7 @@ imagePullSecrets:
 {{- end }}
 serviceAccountName: {{ .serviceAccount }}
 automountServiceAccountToken: true
-restartPolicy: Never
+restartPolicy: {{ .restartPolicy | default "Never" }}
 securityContext:
   {{- include "kata-deploy.restricted.pod" . | nindent 2 }}
 {{- with .root.Values.job.dispatcherNodeSelector }}

@@ -14,7 +14,14 @@ metadata:
   annotations:
     {{- include "kata-deploy.hook" (dict "on" .on "weight" "5" "delete" .delete) | nindent 4 }}
 spec:
-  backoffLimit: 0
+  # One that was killed or evicted goes on where it was; one that has seen nodes fail is through.
+  backoffLimit: 6
+  podFailurePolicy:
+    rules:
+      - action: FailJob
+        onExitCodes:
+          operator: In
+          values: [1, 2]
   ttlSecondsAfterFinished: {{ .root.Values.job.ttlSecondsAfterFinished | int64 }}
   template:
     metadata:
@@ -57,18 +64,69 @@ spec:
 - dispatch
 {{ include "kata-deploy.dispatcherCommon" (list . "install" "install-dispatcher") }}
 - --cleanup-job-template=/etc/kata-job/cleanup.yaml
+{{ include "kata-deploy.otherOwners" (list . "cleanup-dispatcher" "removal-dispatcher" "watch") }}
 {{- include "kata-deploy.installNodes" (list . $values) }}
 - --claim-node-pending
 - --wait-node-ready-secs={{ include "kata-deploy.number" (list $values.job "waitNodeReadySeconds" 300) }}
 {{- with include "kata-deploy.requiredHandlers" (list . $values) | fromJsonArray }}
 - --require-node-handlers={{ join "," . }}
 {{- end }}
-{{- with $values.job.canary | int64 }}
-- --canary={{ . }}
+{{- include "kata-deploy.rollout" $values }}
+{{- end -}}
+
+{{/* rollout VALUES: how carefully nodes are begun; nothing by default. */}}
+{{- define "kata-deploy.rollout" -}}
+{{- $rollout := .job.rollout | default dict -}}
+{{- range $option, $key := dict "canary" "canary" "wave-size" "waveSize" "max-unavailable" "maxUnavailable" "max-failures" "maxFailures" }}
+{{- $amount := get $rollout $key | default 0 | toString }}
+{{- if not (has $amount (list "0" "0%")) }}
+- --{{ $option }}={{ kindIs "string" (get $rollout $key) | ternary $amount (get $rollout $key | int64 | toString) }}
 {{- end }}
-{{- with $values.job.haltAfterFailures | int64 }}
-- --halt-after-failures={{ . }}
 {{- end }}
+{{- if $rollout.controlPlaneLast }}
+- --control-plane-last
+{{- end }}
+{{- if $rollout.paused }}
+- --paused
+{{- end }}
+{{- with $rollout.sandboxes | default "allow" }}
+{{- if ne . "allow" }}
+- --sandboxes={{ . }}
+{{- with $rollout.sandboxTimeoutSeconds | int64 }}
+- --sandbox-timeout-secs={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* otherOwners (list . "install-dispatcher" …): the names of these, of which Jobs may be at work too. */}}
+{{- define "kata-deploy.otherOwners" -}}
+{{- $root := index . 0 -}}
+{{- $names := list -}}
+{{- range rest . -}}
+  {{- $names = append $names (include "kata-deploy.jobName" (list $root .)) -}}
+{{- end -}}
+- --other-owners={{ join "," $names }}
+{{- end -}}
+
+{{- define "kata-deploy.watchCommand" -}}
+{{- $values := include "kata-deploy.values" . | fromJson -}}
+- watch
+- --job-template=/etc/kata-job/install.yaml
+- --name-prefix={{ include "kata-deploy.name" . }}-late
+- --owner-job-name={{ include "kata-deploy.jobName" (list . "watch") }}
+{{ include "kata-deploy.otherOwners" (list . "install-dispatcher" "cleanup-dispatcher" "removal-dispatcher") }}
+- --namespace={{ .Release.Namespace }}
+- --parallelism={{ include "kata-deploy.parallelism" . }}
+{{- include "kata-deploy.suffixOption" . }}
+{{- include "kata-deploy.nodeOptions" (list . $values) }}
+- --node-settle-secs={{ include "kata-deploy.number" (list $values.job.watch "settleSeconds" 30) }}
+- --claim-node-pending
+- --wait-node-ready-secs={{ include "kata-deploy.number" (list $values.job "waitNodeReadySeconds" 300) }}
+{{- with include "kata-deploy.requiredHandlers" (list . $values) | fromJsonArray }}
+- --require-node-handlers={{ join "," . }}
+{{- end }}
+{{- include "kata-deploy.rollout" $values }}
 {{- end -}}
 
 {{- define "kata-deploy.cleanupCommand" -}}
@@ -76,6 +134,10 @@ spec:
 {{ include "kata-deploy.dispatcherCommon" (list . "cleanup" (include "kata-deploy.present" . | empty | ternary "removal-dispatcher" "cleanup-dispatcher")) }}
 {{- include "kata-deploy.cleanupNodes" (include "kata-deploy.values" . | fromJson) }}
 - --ignore-node-taints
+{{ include "kata-deploy.otherOwners" (list . "install-dispatcher" "watch") }}
+{{- if (.Values.job.watch | default dict).enabled }}
+- --stop-watch={{ include "kata-deploy.jobName" (list . "watch") }}
+{{- end }}
 {{- if include "kata-deploy.present" . }}
 - --only-under-helm={{ include "kata-deploy.jobName" (list . "job-templates") }}
 {{- end }}

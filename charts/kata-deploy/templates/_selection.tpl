@@ -70,8 +70,8 @@
 {{- $affinity | toJson -}}
 {{- end -}}
 
-{{/* installNodes (list . VALUES): the dispatcher's options that say where to install, one a line. */}}
-{{- define "kata-deploy.installNodes" -}}
+{{/* nodeOptions (list . VALUES): the dispatcher's options that say where to install, one a line. */}}
+{{- define "kata-deploy.nodeOptions" -}}
 {{- $values := index . 1 -}}
 {{- $affinity := include "kata-deploy.installAffinity" . | fromJson -}}
 {{- $selectors := include "kata-deploy.selectors" (dict "nodeSelector" $values.nodeSelector "nodeAffinity" $affinity.nodeAffinity "key" "affinity.nodeAffinity" "instead" "job.nodes") | fromJsonArray -}}
@@ -81,6 +81,14 @@
 {{- range $selectors }}
 - {{ printf "--node-selector=%s" . | quote }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* installNodes (list . VALUES): the same, and how long they are waited for. */}}
+{{- define "kata-deploy.installNodes" -}}
+{{- $values := index . 1 -}}
+{{- include "kata-deploy.nodeOptions" . }}
+{{- if not $values.job.nodes }}
 - --wait-for-nodes-secs={{ $values.job.waitForNodesSeconds | int64 }}
 - --node-settle-secs={{ include "kata-deploy.number" (list $values.job "nodeSettleSeconds" 15) }}
 {{- end }}

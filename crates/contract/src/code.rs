@@ -177,6 +177,18 @@ catalogue! {
         "The node was left untouched."
         "Remove the other installation with its own tool, or install beside it with `multiInstallSuffix`."
     }
+    2106 PAYLOAD_NOT_FETCHED {
+        "payload not downloaded"
+        "The payload could not be transferred: its registry or server refused, was not reached, was not trusted, fell silent or broke off."
+        "What had arrived was removed; an earlier version stays in use."
+        "Check the name from the node. Give a pull secret, mirrors, or behind a proxy HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE."
+    }
+    2107 PAYLOAD_IN_USE {
+        "payload in use"
+        "The payload's files cannot be removed while sandboxes run from them."
+        "The files stay, and so does the record of them; everything else of this installation is gone from the node."
+        "Stop the pods that use its handlers (`kubectl get pods -A --field-selector spec.nodeName=NODE`), then remove again."
+    }
     2201 RUNTIME_CONFIG_UNREADABLE {
         "container runtime configuration unreadable"
         "The runtime's configuration file on the host is not valid TOML or has a schema version that Husk does not know."
@@ -230,6 +242,12 @@ catalogue! {
         "The tarball of `customContainerd` has another checksum than the values say, is no release of containerd, or is for another architecture."
         "What had been unpacked was removed; the host's own containerd runs on."
         "Correct `customContainerd.tarballUrl(s)` and `sha256(s)`; a tarball has bin/containerd and bin/containerd-shim-runc-v2."
+    }
+    2210 RUNTIME_SILENT {
+        "container runtime did not come back in time"
+        "After the restart the runtime neither came up nor failed, or came up and did not answer on its CRI socket, for as long as it was given."
+        "The old configuration was put back, byte for byte, and the runtime was restarted with it."
+        "Look at the unit's journal on the node and at its load; HUSK_RESTART_TIMEOUT (seconds) gives it more time. It is tried again."
     }
     2301 LABEL_FAILED {
         "Node object not updated"

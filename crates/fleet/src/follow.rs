@@ -1,8 +1,8 @@
 //! One watch for each kind, as news for the plan.
 
 use crate::node::{ApiNode, Node, NodeSpec, NodeStatus};
-use crate::observe::{self, ApiJob, ApiPod};
-use crate::plan::Event;
+use crate::observe::{self, ApiJob, ApiPod, Outcome};
+use crate::plan::{Event, Order, Pod};
 use contract::label;
 use futures::{Stream, StreamExt};
 use kube::api::ApiResource;
@@ -10,8 +10,11 @@ use kube::core::DynamicResourceScope;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Debug;
+
+/// Objects asked for in one request: a page is held as a whole while it is read, so this bounds memory.
+const PAGE: u32 = 200;
 
 /// Something heard on a watch.
 pub(crate) enum News {
@@ -23,6 +26,12 @@ pub(crate) enum News {
     Broken(String),
 }
 
+/// What has to be remembered of an object to tell that it is gone: its identity and its node.
+struct Trace {
+    uid: Box<str>,
+    node: Box<str>,
+}
+
 /// Follows every Node.
 pub(crate) fn nodes(client: &Client) -> impl Stream<Item = News> + use<> {
     let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
@@ -31,48 +40,101 @@ pub(crate) fn nodes(client: &Client) -> impl Stream<Item = News> + use<> {
         "nodes",
         api,
         watcher::Config::default(),
+        |_| String::new(),
         |node: ApiNode| Some(Event::Node(Node::from(node))),
-        |name| Some(Event::NodeGone(name)),
+        |name, trace| Some(Event::NodeGone { name, uid: trace.uid.into() }),
     )
 }
 
-/// Follows the Jobs of an owner.
-pub(crate) fn jobs(client: &Client, namespace: &str, owner: &str) -> impl Stream<Item = News> + use<> {
-    let resource = ApiResource::erase::<k8s_openapi::api::batch::v1::Job>(&());
-    let api: Api<ApiJob> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let config = watcher::Config::default().labels(&format!("{}={owner}", label::JOB_OWNER));
-    follow("jobs", api, config, |job: ApiJob| Some(Event::Job(observe::job(job))), |name| Some(Event::JobGone(name)))
+/// Follows the per-node Jobs of owners.
+pub(crate) fn jobs(client: &Client, namespace: &str, owners: &[&str]) -> impl Stream<Item = News> + use<> {
+    follow(
+        "jobs",
+        job_api(client, namespace),
+        watcher::Config::default().labels(&owned(owners)),
+        |job: &ApiJob| observe::job(job.clone()).node,
+        |job| Some(Event::Job(observe::job(job))),
+        |name, trace| Some(Event::JobGone { name, uid: trace.uid.into(), node: trace.node.into() }),
+    )
 }
 
-/// Follows the pods of an owner's Jobs.
-pub(crate) fn pods(client: &Client, namespace: &str, owner: &str) -> impl Stream<Item = News> + use<> {
+/// Follows the pods of owners' Jobs.
+pub(crate) fn pods(client: &Client, namespace: &str, owners: &[&str]) -> impl Stream<Item = News> + use<> {
     let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
     let api: Api<ApiPod> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let config = watcher::Config::default().labels(&format!("{}={owner}", label::JOB_OWNER));
     let event = |pod: ApiPod| {
-        Some(Event::Pod {
+        let owner = pod.metadata.owner_references.as_ref().and_then(|owners| owners.iter().find(|o| o.kind == "Job"));
+        Some(Event::Pod(Pod {
             name: pod.name_any(),
+            job: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
             created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
             node: pod.spec.node_name,
             status: pod.status?,
+        }))
+    };
+    let config = watcher::Config::default().labels(&owned(owners));
+    let gone = |name, trace: Trace| Some(Event::PodGone { name, node: trace.node.into() });
+    follow("pods", api, config, |pod| pod.spec.node_name.clone(), event, gone)
+}
+
+/// Follows what the administrator writes on the dispatcher's own Job.
+pub(crate) fn orders(client: &Client, namespace: &str, job: &str) -> impl Stream<Item = News> + use<> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={job}"));
+    let event = |job: ApiJob| {
+        let word = job.metadata.annotations.unwrap_or_default().remove(label::ORDER);
+        Some(Event::Order(match word.as_deref() {
+            Some("pause") => Order::Pause,
+            Some("abort") => Order::Abort,
+            Some(_) => Order::Go,
+            None => return None, // as the values say
+        }))
+    };
+    follow("orders", job_api(client, namespace), config, |_| String::new(), event, |_, _| None)
+}
+
+/// Follows the dispatcher Jobs of these names, for which a watcher makes way.
+pub(crate) fn dispatchers(client: &Client, namespace: &str, names: &[String]) -> impl Stream<Item = News> + use<> {
+    let names = names.to_vec();
+    let config = watcher::Config::default().labels(label::DISPATCHER);
+    let event = move |job: ApiJob| {
+        let job = observe::job(job);
+        names.contains(&job.name).then(|| {
+            let active = job.outcome == Outcome::Running;
+            Event::Dispatcher { name: job.name, active }
         })
     };
-    follow("pods", api, config, event, |_| None)
+    let gone = |name, _| Some(Event::Dispatcher { name, active: false });
+    follow("dispatchers", job_api(client, namespace), config, |_| String::new(), event, gone)
+}
+
+fn job_api(client: &Client, namespace: &str) -> Api<ApiJob> {
+    let resource = ApiResource::erase::<k8s_openapi::api::batch::v1::Job>(&());
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+fn owned(owners: &[&str]) -> String {
+    match owners {
+        [owner] => format!("{}={owner}", label::JOB_OWNER),
+        several => format!("{} in ({})", label::JOB_OWNER, several.join(",")),
+    }
 }
 
 fn follow<K>(
     kind: &'static str,
     api: Api<K>,
     config: watcher::Config,
+    node: impl Fn(&K) -> String + Send + 'static,
     event: impl Fn(K) -> Option<Event> + Send + 'static,
-    gone: impl Fn(String) -> Option<Event> + Send + 'static,
+    gone: impl Fn(String, Trace) -> Option<Event> + Send + 'static,
 ) -> impl Stream<Item = News>
 where
     K: Resource<Scope = DynamicResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut known = HashSet::new();
-    let mut listed = HashSet::new();
-    watcher(api, config)
+    let mut known: HashMap<String, Trace> = HashMap::new();
+    let mut listed: HashMap<String, Trace> = HashMap::new();
+    let trace =
+        move |object: &K| Trace { uid: object.uid().unwrap_or_default().into(), node: node(object).into_boxed_str() };
+    watcher(api, config.page_size(PAGE))
         .default_backoff()
         .map(move |heard| {
             let news: Vec<Option<News>> = match heard {
@@ -81,22 +143,25 @@ where
                     Vec::new()
                 }
                 Ok(watcher::Event::InitApply(object)) => {
-                    listed.insert(object.name_any());
+                    listed.insert(object.name_any(), trace(&object));
                     vec![event(object).map(News::Event)]
                 }
                 Ok(watcher::Event::InitDone) => {
-                    // What was known and is not in the new list went away while the watch was broken.
-                    let lost: Vec<String> = known.difference(&listed).cloned().collect();
-                    known = std::mem::take(&mut listed);
-                    lost.into_iter().map(|name| gone(name).map(News::Event)).chain([Some(News::Synced(kind))]).collect()
+                    // What was known and is not in the new list, or not as itself, went away while the watch was broken.
+                    let before = std::mem::replace(&mut known, std::mem::take(&mut listed));
+                    let lost = before.into_iter().filter(|(name, t)| known.get(name).is_none_or(|now| now.uid != t.uid));
+                    let lost = lost.filter_map(|(name, trace)| gone(name, trace)).map(News::Event).map(Some);
+                    let whole = (kind == "jobs").then_some(News::Event(Event::JobsListed));
+                    lost.chain([whole, Some(News::Synced(kind))]).collect()
                 }
                 Ok(watcher::Event::Apply(object)) => {
-                    known.insert(object.name_any());
+                    known.insert(object.name_any(), trace(&object));
                     vec![event(object).map(News::Event)]
                 }
                 Ok(watcher::Event::Delete(object)) => {
                     known.remove(&object.name_any());
-                    vec![gone(object.name_any()).map(News::Event)]
+                    let trace = trace(&object);
+                    vec![gone(object.name_any(), trace).map(News::Event)]
                 }
                 Err(error) => vec![Some(News::Broken(error.to_string()))],
             };

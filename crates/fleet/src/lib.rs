@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod cluster;
+mod effects;
 pub mod error;
 mod finish_removal;
 mod follow;
@@ -15,12 +16,15 @@ mod marks;
 pub mod node;
 pub mod observe;
 pub mod pace;
+mod patience;
 pub mod plan;
 mod records;
 pub mod run;
+mod sandboxes;
 pub mod selection;
 pub mod selector;
 pub mod template;
+mod verbs;
 mod verify;
 
 pub use error::Error;

@@ -89,31 +89,55 @@ pub struct Node {
     pub taints: Vec<Taint>,
     /// Whether its `Ready` condition is `True`.
     pub ready: bool,
+    /// Whether its kubelet has fallen silent: `Ready` is `Unknown`.
+    pub unreachable: bool,
     /// Its container runtime, such as `containerd://1.7.24`.
     pub runtime_version: String,
     /// Its machine id.
     pub machine_id: String,
+    /// Whether a rollout cordoned it and has not uncordoned it yet.
+    pub cordoned_by_us: bool,
     /// The handlers that it serves; `None` when its kubelet does not tell.
     pub handlers: Option<Vec<String>>,
     /// When it was made or somebody last wrote its labels or spec, in seconds since 1970.
     pub changed: i64,
+    /// When it was made, in seconds since 1970: of two of one name the younger counts.
+    pub created: i64,
+}
+
+impl Node {
+    /// Tells whether it is a server of a control plane, by the labels that kubeadm, k3s and RKE2 set.
+    pub fn is_control_plane(&self) -> bool {
+        let roles = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master", "node-role.kubernetes.io/etcd"];
+        roles.iter().any(|role| self.labels.get(*role).is_some_and(|value| value != "false"))
+    }
+
+    /// Returns its zone; empty when it has none.
+    pub fn zone(&self) -> &str {
+        self.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)
+    }
 }
 
 impl From<ApiNode> for Node {
     fn from(node: ApiNode) -> Self {
         let status = node.status.unwrap_or_default();
         let changed = last_change(&node.metadata);
+        let created = node.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         let handlers: Vec<String> = status.runtime_handlers.into_iter().map(|handler| handler.name).collect();
+        let annotations = node.metadata.annotations.unwrap_or_default();
         Node {
             name: node.metadata.name.unwrap_or_default(),
             uid: node.metadata.uid.unwrap_or_default(),
             labels: node.metadata.labels.unwrap_or_default(),
             taints: node.spec.taints,
             ready: status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"),
+            unreachable: status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "Unknown"),
             runtime_version: status.node_info.container_runtime_version,
             machine_id: status.node_info.machine_id,
+            cordoned_by_us: annotations.contains_key(contract::label::CORDONED),
             handlers: (!handlers.is_empty()).then_some(handlers),
             changed,
+            created,
         }
     }
 }
@@ -123,6 +147,13 @@ fn last_change(metadata: &ObjectMeta) -> i64 {
     let writes = metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
     let times = writes.filter_map(|entry| entry.time.as_ref()).chain(&metadata.creation_timestamp);
     times.map(|time| time.0.as_second()).max().unwrap_or(0)
+}
+
+/// Reads one Node; `None` when there is none of this name.
+pub(crate) async fn get(client: &Client, name: &str) -> kube::Result<Option<Node>> {
+    let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
+    let api: Api<ApiNode> = Api::all_with(client.clone(), &resource);
+    Ok(api.get_opt(name).await?.map(Node::from))
 }
 
 /// Lists the Nodes that match a label selector, page by page.

@@ -51,6 +51,8 @@ pub struct Job {
     pub uid: String,
     /// The true name of the node that it works on.
     pub node: String,
+    /// The identity of that Node when the Job was made; empty when it does not say.
+    pub node_uid: String,
     /// The value of the owner label.
     pub owner: String,
     /// The identities of its owner references.
@@ -227,6 +229,7 @@ pub fn job(job: ApiJob) -> Job {
             .or_else(|| labels.get(contract::label::JOB_NODE))
             .cloned()
             .unwrap_or_default(),
+        node_uid: annotations.get(contract::label::NODE_UID_ANNOTATION).cloned().unwrap_or_default(),
         owner: labels.get(contract::label::JOB_OWNER).cloned().unwrap_or_default(),
         owner_uids: job.metadata.owner_references.unwrap_or_default().into_iter().map(|owner| owner.uid).collect(),
         deleting: job.metadata.deletion_timestamp.is_some(),

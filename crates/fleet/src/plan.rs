@@ -1,23 +1,32 @@
 //! The run as plain data: what is known of every node, and what to do next.
 //!
 //! Nothing here waits, reads a clock or talks to a cluster. Events come in through [`Fleet::on`], what should be done
-//! comes out of [`Fleet::next`]; time is passed in as milliseconds since the run began.
+//! comes out of [`Fleet::next`]; time is passed in as milliseconds since the run began. News may come twice, late or in
+//! any order between kinds: identities tell what is old.
 
-use crate::job_name::job_name;
+mod begin;
+mod event;
+mod jobs;
+mod late;
+mod progress;
+mod queue;
+mod work;
+
+pub use event::{Action, Event, Order, Pod};
+pub use late::Late;
+
 use crate::node::Node;
-use crate::observe::{self, Job, Outcome, PodStatus};
-use crate::pace::{Pace, Standing};
+use crate::observe::{self, Job, Outcome};
+use crate::pace::{Pace, Sandboxes, Standing};
 use crate::selection::Rules;
 use crate::template::Owner;
 use contract::{Code, NodeFailure, NodeRecord, Stage, State};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use queue::{Place, Queue};
+use std::collections::{BTreeMap, BTreeSet};
+use work::{Phase, Work};
 
-/// Stale Jobs that are deleted at the same time.
-const DELETIONS: usize = 16;
-/// Milliseconds to wait for a pod's last words after its Job has ended: the two come over different watches.
-const LAST_WORDS: u64 = 3_000;
-/// Milliseconds that a kubelet gets to hear of new handlers.
-const HANDLERS_WAIT: u64 = 120_000;
+/// Milliseconds between two looks at all nodes in flight; in between only those are looked at of which there is news.
+const SWEEP: u64 = 200;
 
 /// What a run is to reach.
 #[derive(Clone, Debug)]
@@ -26,9 +35,9 @@ pub struct Settings {
     pub rules: Rules,
     /// Prefix of the per-node Jobs' names.
     pub prefix: String,
-    /// The dispatcher Job that owns them.
+    /// Who owns them: the dispatcher Job, or the Deployment of a watcher.
     pub owner: Owner,
-    /// How many at once.
+    /// How many at once, and which first.
     pub pace: Pace,
     /// Installation or removal.
     pub removal: bool,
@@ -38,116 +47,44 @@ pub struct Settings {
     pub handlers: Vec<String>,
     /// Milliseconds that a node gets to be Ready after its Job; 0 when not waited for.
     pub ready_wait: u64,
-}
-
-/// News from the cluster.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A Node is there, or has changed.
-    Node(Node),
-    /// A Node is gone.
-    NodeGone(String),
-    /// A Job of the owner label is there, or has changed.
-    Job(Job),
-    /// A Job of the owner label is gone.
-    JobGone(String),
-    /// A pod of a per-node Job is there, or has changed.
-    Pod {
-        /// Its node.
-        node: String,
-        /// Its name.
-        name: String,
-        /// Its creation, RFC 3339: the newest pod of a Job counts.
-        created: String,
-        /// What its containers do.
-        status: PodStatus,
-    },
-    /// A Job of an earlier run could not be deleted, for good.
-    Undeletable {
-        /// Its name.
-        name: String,
-        /// Why.
-        message: String,
-    },
-    /// A Job could not be created, for good.
-    Refused {
-        /// The node.
-        node: String,
-        /// Why.
-        message: String,
-        /// The catalogue's entry.
-        code: Code,
-    },
-    /// The last lines of a failed container.
-    Lines {
-        /// The node.
-        node: String,
-        /// The lines.
-        lines: Vec<String>,
-    },
-}
-
-/// What to do in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Create the Job of this node.
-    Create(String),
-    /// Delete a Job of an earlier run.
-    Delete {
-        /// Its name.
-        name: String,
-        /// Its identity, a precondition.
-        uid: String,
-    },
-    /// Read the last lines of a failed container, answered by [`Event::Lines`].
-    ReadLines {
-        /// The node.
-        node: String,
-        /// The pod.
-        pod: String,
-        /// The container.
-        container: String,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Waiting,
-    /// A Job of an earlier run must go first, or creation is under way.
-    Starting,
-    Running,
-    Ended {
-        since: u64,
-        outcome: Outcome,
-        reading: bool,
-    },
-    Verifying {
-        since: u64,
-    },
-    Over,
-}
-
-struct Work {
-    phase: Phase,
-    uid: String,
-    pod: Option<(String, String, PodStatus)>,
-    record: NodeRecord,
+    /// Milliseconds that nodes whose kubelets are silent are waited for once all others are through.
+    pub absent_wait: u64,
+    /// Set for a watcher: it takes in nodes that need work, for ever.
+    pub late: Option<Late>,
 }
 
 /// The run.
 pub struct Fleet {
     settings: Settings,
     nodes: BTreeMap<String, Node>,
-    jobs: BTreeMap<String, Job>,
-    stale: BTreeMap<String, String>,
-    deleting: BTreeSet<String>,
     works: BTreeMap<String, Work>,
+    /// Jobs of this run, by node, until their node is through.
+    jobs: BTreeMap<String, Job>,
+    /// Jobs that must be gone before their node is begun: by node, then name; the identity.
+    others: BTreeMap<String, BTreeMap<String, String>>,
+    /// Jobs to delete: by name; identity and node.
+    stale: BTreeMap<String, (String, String)>,
+    /// Jobs whose deletion is under way: by name; identity.
+    deleting: BTreeMap<String, String>,
+    /// How many complete lists of Jobs were told.
+    lists: u64,
     /// News of pods whose Node has not been heard of yet: three watches have no common order.
-    early: BTreeMap<String, (String, String, PodStatus)>,
-    youngest: i64,
-    waiting: VecDeque<String>,
+    early: BTreeMap<String, Pod>,
+    /// How nodes ended in an earlier life of this run.
+    recorded: BTreeMap<String, (NodeRecord, String)>,
+    queue: Queue,
     flying: BTreeSet<String>,
+    held: BTreeSet<String>,
+    absent: BTreeMap<String, bool>,
+    /// Since when nothing is in flight and nothing can be begun.
+    stalled: Option<u64>,
+    touched: BTreeSet<String>,
+    swept: Option<u64>,
+    pending: Vec<Action>,
+    late: late::Candidates,
+    order: Order,
     accepting: bool,
+    youngest: i64,
     changed: BTreeSet<String>,
     done: usize,
     failed: usize,
@@ -159,15 +96,26 @@ impl Fleet {
         Fleet {
             settings,
             nodes: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-            stale: BTreeMap::new(),
-            deleting: BTreeSet::new(),
             works: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            others: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            deleting: BTreeMap::new(),
+            lists: 0,
             early: BTreeMap::new(),
-            youngest: 0,
-            waiting: VecDeque::new(),
+            recorded: BTreeMap::new(),
+            queue: Queue::default(),
             flying: BTreeSet::new(),
+            held: BTreeSet::new(),
+            absent: BTreeMap::new(),
+            stalled: None,
+            touched: BTreeSet::new(),
+            swept: None,
+            pending: Vec::new(),
+            late: late::Candidates::default(),
+            order: Order::Go,
             accepting: true,
+            youngest: 0,
             changed: BTreeSet::new(),
             done: 0,
             failed: 0,
@@ -178,103 +126,75 @@ impl Fleet {
     pub fn stop_accepting(&mut self) {
         self.accepting = false;
         self.early.clear();
+        self.recorded.clear();
+        // Jobs of this run, made before this dispatcher was started again, for nodes that went away meanwhile.
+        let gone: Vec<String> = self.jobs.keys().filter(|node| !self.nodes.contains_key(*node)).cloned().collect();
+        for job in gone.iter().filter_map(|node| self.jobs.remove(node)).collect::<Vec<_>>() {
+            self.push_aside(job);
+        }
     }
 
     /// Takes in news at the time `now`.
     pub fn on(&mut self, event: Event, now: u64) {
         match event {
             Event::Node(node) => self.on_node(node, now),
-            Event::NodeGone(name) => {
-                self.nodes.remove(&name);
-                self.lost(&name, "the node was removed from the cluster");
-            }
-            Event::Job(job) => {
-                let node = job.node.clone();
-                let ours = job.owner_uids.contains(&self.settings.owner.uid);
-                if ours
-                    && !job.deleting
-                    && let Some(work) = self.works.get_mut(&node)
+            Event::NodeGone { name, uid } => self.on_node_gone(&name, &uid),
+            Event::Job(job) => self.on_job(job, now),
+            Event::JobGone { name, uid, node } => self.on_job_gone(&name, &uid, &node, now),
+            Event::JobsListed => self.on_jobs_listed(),
+            Event::Pod(pod) => self.on_pod(pod),
+            Event::PodGone { name, node } => {
+                if let Some(work) = self.works.get_mut(&node).filter(|w| w.pod.as_ref().is_some_and(|p| p.name == name))
                 {
-                    if matches!(work.phase, Phase::Waiting | Phase::Starting) {
-                        work.phase = Phase::Running; // created by us just now, or adopted
-                        self.flying.insert(node.clone());
-                    }
-                    if work.phase == Phase::Running && job.outcome != Outcome::Running {
-                        work.phase = Phase::Ended { since: now, outcome: job.outcome.clone(), reading: false };
-                    }
-                }
-                if !ours {
-                    if !job.deleting && !self.deleting.contains(&job.name) {
-                        self.stale.insert(job.name.clone(), job.uid.clone());
-                    }
-                    // Its name is taken by an earlier run's Job, which was not known when this one was created.
-                    if let Some(work) = self.works.get_mut(&node).filter(|work| work.phase == Phase::Running) {
-                        work.phase = Phase::Starting;
-                    }
-                }
-                self.jobs.insert(job.name.clone(), job);
-            }
-            Event::JobGone(name) => {
-                self.deleting.remove(&name);
-                self.stale.remove(&name);
-                if let Some(job) = self.jobs.remove(&name) {
-                    let node = job.node.clone();
-                    let running = self.works.get(&node).is_some_and(|work| work.phase == Phase::Running);
-                    if running && job.owner_uids.contains(&self.settings.owner.uid) {
-                        self.fail(&node, Code::NODE_JOB_LOST, format!("its Job {name} was deleted by somebody else"));
-                    }
+                    work.pod = None;
+                    self.touched.insert(node);
                 }
             }
-            Event::Pod { node, name, created, status } => self.on_pod(&node, name, created, status),
-            Event::Undeletable { name, message } => {
-                self.deleting.remove(&name);
-                self.stale.remove(&name);
-                if let Some(job) = self.jobs.get(&name) {
-                    let node = job.node.clone();
-                    self.fail(&node, Code::DISPATCHER_FAILED, message);
+            Event::Created { node, node_uid, uid } => self.on_created(&node, &node_uid, uid, now),
+            Event::Undeletable { name, node, message } => self.on_undeletable(&name, &node, message),
+            Event::Refused { node, message, code } => {
+                if self.works.get(&node).is_some_and(|work| work.phase.flies()) {
+                    self.fail(&node, code, message);
                 }
             }
-            Event::Refused { node, message, code } => self.fail(&node, code, message),
-            Event::Lines { node, lines } => {
-                if let Some(work) = self.works.get_mut(&node) {
-                    work.record.last_lines = lines;
-                    if let Phase::Ended { outcome: Outcome::Failed(reason), .. } = &work.phase {
-                        let reason = reason.clone();
-                        self.give_up(&node, &reason);
-                    }
-                }
+            Event::Lines { node, lines } => self.on_lines(&node, lines),
+            Event::Sandboxes { node, left } => self.on_sandboxes(&node, left, now),
+            Event::Recorded { record, uid } => {
+                self.recorded.insert(record.node.clone(), (record, uid));
             }
+            Event::Dispatcher { name, active } => self.late.dispatcher(name, active),
+            Event::Order(order) => self.order = order,
         }
     }
 
     /// Returns what to do at the time `now`. Every action is returned once.
     pub fn next(&mut self, now: u64) -> Vec<Action> {
         let mut actions = self.deletions();
-        let flying: Vec<String> = self.flying.iter().cloned().collect();
-        for node in flying {
+        let sweep = self.swept.is_none_or(|swept| now >= swept + SWEEP);
+        let mut look = std::mem::take(&mut self.touched);
+        if sweep {
+            self.swept = Some(now);
+            look.extend(self.flying.iter().cloned());
+            self.call_back(now);
+            self.take_in_late(now);
+        }
+        for node in look {
             self.advance(&node, now, &mut actions);
         }
-        if self.settings.pace.halted(self.count()) {
-            self.hold_back();
-        }
-        while self.settings.pace.room(self.count()) > 0
-            && let Some(node) = self.waiting.pop_front()
-        {
-            let Some(work) = self.works.get_mut(&node) else { continue };
-            if work.phase != Phase::Waiting {
-                continue;
-            }
-            work.phase = Phase::Starting;
-            self.flying.insert(node.clone());
-            self.changed.insert(node.clone());
-            self.start(&node, &mut actions);
-        }
+        self.begin(now, &mut actions);
+        actions.append(&mut self.pending);
         actions
     }
 
     /// Tells whether every node of the run is through and no Job of an earlier run is left.
     pub fn over(&self) -> bool {
-        self.flying.is_empty() && self.waiting.is_empty() && self.deleting.is_empty() && self.stale.is_empty()
+        self.flying.is_empty()
+            && self.queue.is_empty()
+            && self.held.is_empty()
+            && self.absent.is_empty()
+            && self.deleting.is_empty()
+            && self.stale.is_empty()
+            && self.pending.is_empty()
     }
 
     /// Returns the nodes whose record changed since the last call.
@@ -304,7 +224,14 @@ impl Fleet {
 
     /// Counts the nodes of the run.
     pub fn count(&self) -> Standing {
-        Standing { selected: self.works.len(), flying: self.flying.len(), done: self.done, failed: self.failed }
+        let unbegun = self.queue.len() + self.held.len() + self.absent.values().filter(|begun| !**begun).count();
+        Standing {
+            selected: self.works.len(),
+            begun: self.works.len() - unbegun,
+            flying: self.flying.len(),
+            done: self.done,
+            failed: self.failed,
+        }
     }
 
     /// Returns the nodes that did not converge.
@@ -320,220 +247,211 @@ impl Fleet {
 
     fn on_node(&mut self, node: Node, now: u64) {
         let name = node.name.clone();
+        if self.nodes.get(&name).is_some_and(|known| known.uid != node.uid && known.created > node.created) {
+            return; // old news of a predecessor
+        }
         self.youngest = self.youngest.max(node.changed);
         let selected = self.settings.rules.left_out(&node).is_none();
-        match self.works.get(&name) {
-            Some(work) if work.uid != node.uid => self.lost(&name, "the node was replaced by another of its name"),
-            Some(work) if work.phase == Phase::Waiting && !selected => {
-                self.works.remove(&name); // it left the selection before its turn came
+        let mut mine = self.accepting;
+        match self.works.get_mut(&name) {
+            Some(work) if work.uid != node.uid => {
+                self.retire(&name); // its successor is a node like any other, and was meant
+                mine = true;
             }
-            _ => {}
+            Some(work) if work.phase == Phase::Waiting && !selected => {
+                self.retire(&name); // it left the selection before its turn came
+                mine = true;
+            }
+            Some(work) => {
+                work.down = if node.ready { None } else { work.down.or(Some(now)) };
+                match work.phase {
+                    Phase::Absent { begun: false } if !node.unreachable => self.enter(&name, Phase::Waiting),
+                    Phase::Absent { begun: true } if !node.unreachable => self.enter(&name, Phase::Running),
+                    _ => {}
+                }
+                self.touched.insert(name.clone());
+            }
+            None => {}
         }
-        let uid = node.uid.clone();
+        let fresh = self.settings.late.is_some();
+        if fresh {
+            self.late.weigh(&self.settings, &node, now);
+        }
         self.nodes.insert(name.clone(), node);
-        if self.works.contains_key(&name) || !selected || !self.accepting {
-            return;
-        }
-        let first = if self.settings.removal { Stage::REMOVE[0] } else { Stage::INSTALL[0] };
-        let record = NodeRecord::new(&name, &self.settings.install, first, State::Pending);
-        self.works.insert(name.clone(), Work { phase: Phase::Waiting, uid, pod: None, record });
-        self.waiting.push_back(name.clone());
-        if let Some((pod, created, status)) = self.early.remove(&name) {
-            self.on_pod(&name, pod, created, status);
-        }
-        if let Some(job) = self.jobs.get(&job_name(&self.settings.prefix, &name)).cloned() {
-            self.on(Event::Job(job), now);
+        if mine && selected && !fresh && !self.works.contains_key(&name) {
+            self.take_in(&name, now);
         }
     }
 
-    fn on_pod(&mut self, node: &str, name: String, created: String, status: PodStatus) {
-        let Some(work) = self.works.get_mut(node) else {
-            let known = self.early.get(node).is_some_and(|(_, newest, _)| *newest > created);
+    fn on_node_gone(&mut self, name: &str, uid: &str) {
+        if self.nodes.get(name).is_none_or(|node| node.uid != uid) {
+            return;
+        }
+        self.nodes.remove(name);
+        self.late.forget(name);
+        if self.works.get(name).is_some_and(|work| work.phase != Phase::Over) {
+            self.retire(name);
+            self.pending.push(Action::Forget(name.to_owned()));
+        }
+    }
+
+    /// Makes a selected node one of the run.
+    fn take_in(&mut self, name: &str, now: u64) {
+        let Some(node) = self.nodes.get(name) else { return };
+        let (uid, ready, cordoned) = (node.uid.clone(), node.ready, node.cordoned_by_us);
+        let first = if self.settings.removal { Stage::REMOVE[0] } else { Stage::INSTALL[0] };
+        let record = NodeRecord::new(name, &self.settings.install, first, State::Pending);
+        let ticket = self.queue.ticket(self.place(node));
+        let work = Work {
+            phase: Phase::Over, // until it enters its first
+            uid,
+            ticket,
+            job: None,
+            buried: Vec::new(),
+            asked_at_list: 0,
+            pod: None,
+            down: (!ready).then_some(now),
+            sandboxes_since: None,
+            record,
+        };
+        let through = self.recorded.remove(name).filter(|(_, uid)| *uid == work.uid).map(|(record, _)| record);
+        self.works.insert(name.to_owned(), work);
+        if let Some(record) = through {
+            self.take_over(name, record, cordoned);
+            return;
+        }
+        self.enter(name, Phase::Waiting);
+        if let Some(pod) = self.early.remove(name) {
+            self.on_pod(pod);
+        }
+        if let Some(job) = self.jobs.get(name).cloned() {
+            self.on_job(job, now);
+        }
+    }
+
+    /// Takes over how a node ended before this dispatcher was started again.
+    fn take_over(&mut self, name: &str, record: NodeRecord, cordoned: bool) {
+        match record.state {
+            State::Done => self.done += 1,
+            _ => self.failed += 1,
+        }
+        if let Some(work) = self.works.get_mut(name) {
+            work.record = record;
+        }
+        if cordoned {
+            self.pending.push(Action::Uncordon(name.to_owned()));
+        }
+    }
+
+    /// Takes a node out of the run, and its Job out of the cluster.
+    fn retire(&mut self, name: &str) {
+        let Some(work) = self.works.get(name) else { return };
+        match (&work.phase, work.record.state) {
+            (Phase::Over, State::Done) => self.done = self.done.saturating_sub(1),
+            (Phase::Over, State::Failed) => self.failed = self.failed.saturating_sub(1),
+            _ => {}
+        }
+        self.enter(name, Phase::Over);
+        self.works.remove(name);
+        self.changed.remove(name);
+        if let Some(job) = self.jobs.remove(name) {
+            self.push_aside(job);
+        }
+    }
+
+    fn place(&self, node: &Node) -> Place {
+        let pace = &self.settings.pace;
+        Place {
+            control_plane: pace.control_plane_last && node.is_control_plane(),
+            zone: if pace.unavailable.is_some() { node.zone().to_owned() } else { String::new() },
+        }
+    }
+
+    /// Moves a node from one phase to another.
+    fn enter(&mut self, name: &str, phase: Phase) {
+        let Some(work) = self.works.get_mut(name) else { return };
+        match work.phase {
+            Phase::Waiting => self.queue.remove(&work.ticket),
+            Phase::Held { .. } => drop(self.held.remove(name)),
+            Phase::Absent { .. } => drop(self.absent.remove(name)),
+            _ if work.phase.flies() && !phase.flies() => drop(self.flying.remove(name)),
+            _ => {}
+        }
+        match phase {
+            Phase::Waiting => self.queue.insert(work.ticket.clone(), name.to_owned()),
+            Phase::Held { .. } => drop(self.held.insert(name.to_owned())),
+            Phase::Absent { begun } => drop(self.absent.insert(name.to_owned(), begun)),
+            _ if phase.flies() => drop(self.flying.insert(name.to_owned())),
+            _ => {}
+        }
+        work.phase = phase;
+        self.stalled = None;
+        self.touched.insert(name.to_owned());
+    }
+
+    fn on_pod(&mut self, pod: Pod) {
+        let Some(work) = self.works.get_mut(&pod.node) else {
+            let known = self.early.get(&pod.node).is_some_and(|newest| newest.created > pod.created);
             if !known && self.accepting {
-                self.early.insert(node.to_owned(), (name, created, status));
+                self.early.insert(pod.node.clone(), pod);
             }
             return;
         };
         if work.phase == Phase::Over {
             return;
         }
-        if work.pod.as_ref().is_some_and(|(newest, known, _)| *known != name && *newest > created) {
+        if work.pod.as_ref().is_some_and(|newest| newest.name != pod.name && newest.created > pod.created) {
             return;
         }
+        let node = pod.node.clone();
+        work.pod = Some(pod);
+        self.hear(&node);
+    }
+
+    /// Brings a node's record up to date with the pod of its own Job.
+    fn hear(&mut self, node: &str) {
+        let Some(work) = self.works.get_mut(node) else { return };
+        let Some(pod) = work.pod.as_ref().filter(|pod| work.job.as_ref() == Some(&pod.job)) else { return };
         let before = work.record.clone();
-        observe::absorb(&mut work.record, &status);
-        work.pod = Some((created, name, status));
+        observe::absorb(&mut work.record, &pod.status);
         if work.record.state == State::Done {
             work.record.state = State::Running; // a stage is done; whether the node is, its Job tells
         }
         if before != work.record {
             self.changed.insert(node.to_owned());
         }
-    }
-
-    fn lost(&mut self, node: &str, why: &str) {
-        match self.works.get(node).map(|work| &work.phase) {
-            Some(Phase::Waiting) => {
-                self.works.remove(node);
-            }
-            Some(Phase::Over) | None => {}
-            Some(_) => self.fail(node, Code::NODE_JOB_LOST, why.to_owned()),
-        }
-    }
-
-    fn deletions(&mut self) -> Vec<Action> {
-        let room = DELETIONS.saturating_sub(self.deleting.len());
-        let mut next = Vec::new();
-        while next.len() < room
-            && let Some((name, uid)) = self.stale.pop_first()
-        {
-            self.deleting.insert(name.clone());
-            next.push(Action::Delete { name, uid });
-        }
-        next
-    }
-
-    fn start(&mut self, node: &str, actions: &mut Vec<Action>) {
-        // A Job of an earlier run has the same name: its deletion is under way and `advance` creates the new one.
-        if !self.jobs.contains_key(&job_name(&self.settings.prefix, node)) {
-            if let Some(work) = self.works.get_mut(node) {
-                work.phase = Phase::Running;
-                work.record.state = State::Running;
-            }
-            actions.push(Action::Create(node.to_owned()));
-        }
-    }
-
-    fn advance(&mut self, node: &str, now: u64, actions: &mut Vec<Action>) {
-        let Some(work) = self.works.get_mut(node) else {
-            self.flying.remove(node);
-            return;
-        };
-        match work.phase.clone() {
-            Phase::Starting => self.start(node, actions),
-            Phase::Ended { since, outcome, reading } => {
-                let last_words = work.pod.as_ref().is_some_and(|(_, _, status)| ended(status));
-                if !last_words && now < since + LAST_WORDS {
-                    return;
-                }
-                match outcome {
-                    Outcome::Failed(reason) if !reading => {
-                        let failed = work.pod.as_ref().and_then(|(_, pod, status)| {
-                            observe::failed_container(status).map(|c| (pod.clone(), c.name.clone()))
-                        });
-                        match failed {
-                            Some((pod, container)) => {
-                                work.phase = Phase::Ended { since, outcome: Outcome::Failed(reason), reading: true };
-                                actions.push(Action::ReadLines { node: node.to_owned(), pod, container });
-                            }
-                            None => self.give_up(node, &reason),
-                        }
-                    }
-                    Outcome::Failed(_) | Outcome::Running => {}
-                    Outcome::Complete if self.settings.removal => self.converged(node),
-                    Outcome::Complete => {
-                        work.phase = Phase::Verifying { since: now };
-                        self.verify(node, now, now);
-                    }
-                }
-            }
-            Phase::Verifying { since } => self.verify(node, since, now),
-            Phase::Waiting | Phase::Running | Phase::Over => {}
-        }
-    }
-
-    fn verify(&mut self, name: &str, since: u64, now: u64) {
-        let (Some(work), Some(node)) = (self.works.get(name), self.nodes.get(name)) else { return };
-        if !node.ready && self.settings.ready_wait > 0 {
-            if now > since + self.settings.ready_wait {
-                self.fail(name, Code::NODE_NOT_READY, "the node did not become Ready after its installation".into());
-            }
-            return;
-        }
-        if let (Some(served), false) = (&node.handlers, self.settings.handlers.is_empty()) {
-            let missing: Vec<&String> = match work.record.handlers.as_slice() {
-                [] if self.settings.handlers.iter().any(|handler| served.contains(handler)) => Vec::new(),
-                [] => self.settings.handlers.iter().collect(),
-                proven => proven.iter().filter(|handler| !served.contains(handler)).collect(),
-            };
-            if !missing.is_empty() {
-                if now > since + HANDLERS_WAIT {
-                    let list = missing.into_iter().cloned().collect::<Vec<_>>().join(", ");
-                    self.fail(
-                        name,
-                        Code::HANDLERS_NOT_SEEN,
-                        format!("the kubelet does not report the handlers {list}"),
-                    );
-                }
-                return;
-            }
-        }
-        self.converged(name);
-    }
-
-    fn converged(&mut self, node: &str) {
-        let last = if self.settings.removal { Stage::RemoveArtifacts } else { Stage::Label };
-        self.end(node, State::Done, None, String::new());
-        if let Some(work) = self.works.get_mut(node) {
-            work.record.stage = last;
-        }
-    }
-
-    /// Ends a node whose Job failed: in the installer's words when it left any, otherwise in the Job's.
-    fn give_up(&mut self, node: &str, reason: &str) {
-        let Some(work) = self.works.get(node) else { return };
-        match (work.record.state, work.record.code) {
-            (State::Failed, Some(code)) => self.fail(node, code, work.record.message.clone()),
-            (State::Failed, None) => {
-                let message = format!("{} ({reason})", work.record.message);
-                self.fail(node, Code::NODE_JOB_FAILED, message);
-            }
-            (_, code) => {
-                let waiting =
-                    if work.record.message.is_empty() { String::new() } else { format!(" ({})", work.record.message) };
-                let message = format!("its Job failed: {reason}{waiting}");
-                self.fail(node, code.unwrap_or(Code::NODE_JOB_FAILED), message);
-            }
-        }
+        self.touched.insert(node.to_owned());
     }
 
     fn fail(&mut self, node: &str, code: Code, message: String) {
         self.end(node, State::Failed, Some(code), message);
     }
 
-    /// Gives up the nodes that were not begun: the pace says that no more should be.
-    fn hold_back(&mut self) {
-        while let Some(node) = self.waiting.pop_front() {
-            if self.works.get(&node).is_some_and(|work| work.phase == Phase::Waiting) {
-                let why = "not begun: the rollout halted after the failures of other nodes";
-                self.end(&node, State::Pending, None, why.to_owned());
-            }
-        }
-    }
-
     fn end(&mut self, node: &str, state: State, code: Option<Code>, message: String) {
-        self.flying.remove(node);
-        let Some(work) = self.works.get_mut(node) else { return };
-        if work.phase == Phase::Over {
+        if self.works.get(node).is_none_or(|work| work.phase == Phase::Over) {
             return;
         }
+        self.enter(node, Phase::Over);
+        let Some(work) = self.works.get_mut(node) else { return };
         match state {
             State::Done => self.done += 1,
             State::Failed => self.failed += 1,
             State::Pending | State::Running => {}
         }
-        work.phase = Phase::Over;
         work.pod = None;
         work.record.state = state;
         work.record.code = code;
         work.record.message = message;
+        self.jobs.remove(node);
         self.changed.insert(node.to_owned());
+        let drained = self.settings.pace.sandboxes == Sandboxes::Drain && work.sandboxes_since.is_some();
+        if drained || self.nodes.get(node).is_some_and(|node| node.cordoned_by_us) {
+            self.pending.push(Action::Uncordon(node.to_owned()));
+        }
     }
 }
 
-fn ended(status: &PodStatus) -> bool {
-    matches!(status.phase.as_str(), "Succeeded" | "Failed")
-}
-
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

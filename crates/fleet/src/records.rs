@@ -1,20 +1,30 @@
 //! Node records and Events: what outlives the Jobs and their pods.
 
+use crate::patience::patiently;
 use contract::{NodeRecord, State, label};
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
 /// The field manager of everything that the dispatcher applies.
 pub(crate) const FIELD_MANAGER: &str = "husk-dispatcher";
 
-/// Writes a node's record into its ConfigMap.
-pub(crate) async fn write(client: &Client, namespace: &str, mut record: NodeRecord) -> kube::Result<()> {
+/// Records asked for in one request.
+const PAGE: u32 = 200;
+
+/// Writes a node's record into its ConfigMap. `through` are the identities of the run and the Node when the run is through
+/// with the node: a dispatcher that is started again takes that over even when the Job is gone.
+pub(crate) async fn write(
+    client: &Client,
+    namespace: &str,
+    mut record: NodeRecord,
+    through: Option<&(String, String)>,
+) -> kube::Result<()> {
     record.updated_at = Some(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let name = label::node_record_name(&record.install, &record.node);
     let text = serde_json::to_string(&record).map_err(kube::Error::SerdeError)?;
-    let map = json!({
+    let mut map = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {
             "name": name, "namespace": namespace,
@@ -24,8 +34,31 @@ pub(crate) async fn write(client: &Client, namespace: &str, mut record: NodeReco
         },
         "data": {label::NODE_RECORD_KEY: text},
     });
+    if let Some((run, node)) = through {
+        map["metadata"]["labels"][label::RUN] = run.as_str().into();
+        map["metadata"]["annotations"][label::NODE_UID_ANNOTATION] = node.as_str().into();
+    }
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(map)).await.map(drop)
+}
+
+/// Reads the records that match a label selector, each with the Node's identity, which is empty where it is not noted.
+pub(crate) async fn matching(client: &Client, namespace: &str, of: &str) -> kube::Result<Vec<(NodeRecord, String)>> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let mut parameters = ListParams::default().labels(of).limit(PAGE);
+    let mut found = Vec::new();
+    loop {
+        let page = patiently(|| api.list(&parameters)).await?;
+        found.extend(page.items.into_iter().filter_map(|map| {
+            let record = serde_json::from_str(map.data.as_ref()?.get(label::NODE_RECORD_KEY)?).ok()?;
+            let uid = map.metadata.annotations.and_then(|mut all| all.remove(label::NODE_UID_ANNOTATION));
+            Some((record, uid.unwrap_or_default()))
+        }));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
 }
 
 /// Deletes a node's record; one that is not there is fine.

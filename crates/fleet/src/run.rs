@@ -1,30 +1,26 @@
-//! Carries a run out: three watches in, Jobs and records out.
+//! Carries a run out: watches in, Jobs and records out.
 
+use crate::effects::{self, Done};
 use crate::error::Error;
 use crate::follow::{self, News};
-use crate::observe::{self, Outcome};
-use crate::plan::{Action, Event, Fleet, Settings};
+use crate::patience::PATIENCE;
+use crate::plan::{Event, Fleet, Order, Settings};
 use crate::records;
 use crate::selection::explain_nothing;
-use crate::template::{JobTemplate, Owner};
-use crate::{marks, node::Node};
-use contract::{Code, FleetReport, NodeRecord, State};
+use crate::template::JobTemplate;
+use contract::{Code, FleetReport, NodeRecord, State, label};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, SelectAll, StreamExt};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, LogParams, PostParams, Preconditions};
-use kube::{Api, Client};
+use kube::Client;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Up to so many nodes every change of stage is written to the node's record; above it only how the node ended, so that
-/// a large fleet costs the API server a fixed number of requests a node.
+/// Up to so many nodes every change of stage is written to the node's record, and an Event is left for success too; above
+/// it only how the node ended, and Events for failures, so that a large fleet costs the API server three requests a node.
 const DETAILED: usize = 200;
-/// How long the API server may keep refusing to create a Job before its node is given up.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Lines kept of a failed container's log.
-const LINES: i64 = 20;
+/// News taken in before the plan is asked again.
+const BATCH: usize = 256;
 
 /// One run over the fleet.
 pub struct Run {
@@ -40,27 +36,53 @@ pub struct Run {
     pub settle: Duration,
     /// Whether a node is labelled as being worked on before its Job is made.
     pub claim: bool,
+    /// Whether no node is begun until the administrator says `resume`.
+    pub paused: bool,
+    /// Owners of per-node Jobs, besides this run's: what they have at work on a node is ended first.
+    pub other_owners: Vec<String>,
+    /// Dispatcher Jobs for which a watcher makes way.
+    pub makes_way_for: Vec<String>,
 }
 
-enum Done {
-    Event(Event),
-    Written(String),
-    Nothing,
+impl Run {
+    /// Returns a run that takes the nodes as they are and does nothing beside them.
+    pub fn new(settings: Settings, template: JobTemplate, namespace: String) -> Self {
+        Run {
+            settings,
+            template,
+            namespace,
+            wait_for_nodes: Duration::ZERO,
+            settle: Duration::ZERO,
+            claim: false,
+            paused: false,
+            other_owners: Vec::new(),
+            makes_way_for: Vec::new(),
+        }
+    }
 }
 
-/// Carries a run out and says every change of a node in a line.
+/// Carries a run out and says every change of a node in a line. A watcher's run never ends.
 ///
 /// # Errors
 /// When nothing is selected in time. Failures of single nodes are in the report.
 pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) -> Result<FleetReport, Error> {
     let begun = Instant::now();
+    let late = run.settings.late.is_some();
     let mut fleet = Fleet::new(run.settings.clone());
-    let owner = &run.settings.owner.name;
-    let mut watches = SelectAll::new();
-    watches.push(follow::nodes(client).boxed());
-    watches.push(follow::jobs(client, &run.namespace, owner).boxed());
-    watches.push(follow::pods(client, &run.namespace, owner).boxed());
+    if run.paused {
+        fleet.on(Event::Order(Order::Pause), 0);
+        say("paused: `husk rollout resume`, or the annotation husk/rollout=resume on the dispatcher's Job, lets it go on".into());
+    }
+    if !late && !run.settings.removal {
+        let of = format!("{}={}", label::RUN, run.settings.owner.uid);
+        let earlier = records::matching(client, &run.namespace, &of).await;
+        for (record, uid) in earlier.map_err(Error::api("reading the records of this run"))? {
+            fleet.on(Event::Recorded { record, uid }, 0);
+        }
+    }
+    let mut watches = watches(client, run);
     let mut unsynced = BTreeSet::from(["nodes", "jobs", "pods"]);
+    unsynced.extend(if late { Some("dispatchers") } else { None });
     let mut effects: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut writing = BTreeSet::new();
     let mut unwritten = BTreeSet::new();
@@ -74,43 +96,74 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
             if count.selected != selected_at.0 {
                 selected_at = (count.selected, Instant::now());
             }
-            if accepting && closed(run, &fleet, now, selected_at.1.elapsed()) {
+            if accepting && !late && closed(run, &fleet, now, selected_at.1.elapsed()) {
                 accepting = false;
                 fleet.stop_accepting();
-                if count.selected == 0 && !run.wait_for_nodes.is_zero() {
-                    return Err(Error::NothingSelected(explain_nothing(&run.settings.rules, fleet.nodes())));
+                if count.selected == 0 && !run.settings.removal {
+                    let why = explain_nothing(&run.settings.rules, fleet.nodes());
+                    if !run.wait_for_nodes.is_zero() {
+                        return Err(Error::NothingSelected(why));
+                    }
+                    say(why); // nobody wants to wait for a node, so there may be none
                 }
             }
             for action in fleet.next(millis(now)) {
-                effects.push(effect(client.clone(), run, &fleet, action));
+                effects.push(effects::carry_out(client.clone(), run, &fleet, action));
             }
             for name in fleet.changed() {
                 let Some((record, last)) = fleet.record(&name) else { continue };
                 say(line(record));
-                if last || count.selected <= DETAILED {
+                let detailed = count.selected <= DETAILED;
+                if last || detailed {
                     unwritten.insert(name.clone());
                 }
-                if last && let Some(node) = fleet.node(&name) {
-                    effects.push(announced(client.clone(), record.clone(), node.uid.clone(), run.settings.removal));
+                let tell = last && record.state != State::Pending && (detailed || record.state == State::Failed);
+                if tell && let Some(node) = fleet.node(&name) {
+                    let uid = node.uid.clone();
+                    effects.push(effects::announced(client.clone(), record.clone(), uid, run.settings.removal));
                 }
             }
             let ready: Vec<String> = unwritten.difference(&writing).cloned().collect();
             for name in ready {
                 unwritten.remove(&name);
-                if let Some((record, _)) = fleet.record(&name) {
+                if let Some((record, last)) = fleet.record(&name) {
+                    let node = fleet.node(&name).filter(|_| last && !late && record.state != State::Pending);
+                    effects.push(effects::written(client.clone(), run, record.clone(), node));
+                    if last {
+                        fleet.settle(&name, millis(now));
+                    }
                     writing.insert(name);
-                    effects.push(written(client.clone(), run.namespace.clone(), record.clone(), run.settings.removal));
                 }
             }
             if !accepting && fleet.over() && effects.is_empty() {
                 return Ok(report(&fleet));
             }
         }
-        let done = tokio::select! {
-            Some(news) = watches.next() => match news {
-                News::Event(event) => Done::Event(event),
-                News::Synced(kind) => { unsynced.remove(kind); Done::Nothing }
-                News::Broken(why) => {
+        let mut heard = vec![tokio::select! {
+            Some(news) = watches.next() => Heard::News(news),
+            Some(done) = effects.next() => Heard::Done(done),
+            () = tokio::time::sleep(Duration::from_millis(250)) => Heard::Done(Done::Nothing),
+        }];
+        while heard.len() < BATCH
+            && let Some(Some(news)) = watches.next().now_or_never()
+        {
+            heard.push(Heard::News(news));
+        }
+        while heard.len() < BATCH
+            && let Some(Some(done)) = effects.next().now_or_never()
+        {
+            heard.push(Heard::Done(done));
+        }
+        for heard in heard {
+            match heard {
+                Heard::News(News::Event(event)) | Heard::Done(Done::Event(event)) => {
+                    if let Event::Order(order) = &event {
+                        say(format!("told: {order:?}").to_lowercase());
+                    }
+                    fleet.on(event, millis(begun.elapsed()));
+                }
+                Heard::News(News::Synced(kind)) => drop(unsynced.remove(kind)),
+                Heard::News(News::Broken(why)) => {
                     if !unsynced.is_empty() {
                         if begun.elapsed() > PATIENCE {
                             return Err(Error::Surroundings(format!("the cluster cannot be watched: {why}")));
@@ -118,18 +171,31 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
                         say(format!("the cluster cannot be watched yet: {why}"));
                     }
                     tracing::warn!("a watch broke and is begun again: {why}");
-                    Done::Nothing
                 }
-            },
-            Some(done) = effects.next() => done,
-            () = tokio::time::sleep(Duration::from_millis(250)) => Done::Nothing,
-        };
-        match done {
-            Done::Event(event) => fleet.on(event, millis(begun.elapsed())),
-            Done::Written(node) => drop(writing.remove(&node)),
-            Done::Nothing => {}
+                Heard::Done(Done::Written(node)) => drop(writing.remove(&node)),
+                Heard::Done(Done::Nothing) => {}
+            }
         }
     }
+}
+
+enum Heard {
+    News(News),
+    Done(Done),
+}
+
+fn watches(client: &Client, run: &Run) -> SelectAll<futures::stream::BoxStream<'static, News>> {
+    let owner = run.settings.owner.name.as_str();
+    let owners: Vec<&str> = std::iter::once(owner).chain(run.other_owners.iter().map(String::as_str)).collect();
+    let mut watches = SelectAll::new();
+    watches.push(follow::nodes(client).boxed());
+    watches.push(follow::jobs(client, &run.namespace, &owners).boxed());
+    watches.push(follow::pods(client, &run.namespace, &owners).boxed());
+    watches.push(match run.settings.late {
+        Some(_) => follow::dispatchers(client, &run.namespace, &run.makes_way_for).boxed(),
+        None => follow::orders(client, &run.namespace, owner).boxed(),
+    });
+    watches
 }
 
 /// Tells whether late nodes are left to another run from now on.
@@ -177,140 +243,4 @@ fn report(fleet: &Fleet) -> FleetReport {
     }
     report.failed = failed;
     report
-}
-
-fn effect(client: Client, run: &Run, fleet: &Fleet, action: Action) -> BoxFuture<'static, Done> {
-    let namespace = run.namespace.clone();
-    match action {
-        Action::Create(name) => {
-            let Some(node) = fleet.node(&name).cloned() else { return Box::pin(async { Done::Nothing }) };
-            let job = run.template.pinned(&node, &run.settings.prefix, &namespace, &run.settings.owner);
-            let labels = run.claim.then(|| marks::claim(&node.labels, &run.settings.install)).flatten();
-            let owner = run.settings.owner.clone();
-            Box::pin(async move {
-                if let Some(labels) = labels
-                    && let Err(error) = patiently(|| marks::set(&client, &node.name, &node.uid, &labels)).await
-                {
-                    return refused(node, format!("the node cannot be labelled: {error}"), Code::DISPATCHER_FAILED);
-                }
-                created(&client, &namespace, node, &owner, job).await
-            })
-        }
-        Action::Delete { name, uid } => Box::pin(async move {
-            let api: Api<Job> = Api::namespaced(client, &namespace);
-            // Foreground: the Job stays until its pods are gone, so two installers never meet on a node.
-            let parameters =
-                DeleteParams::foreground().preconditions(Preconditions { uid: Some(uid), resource_version: None });
-            match patiently(|| api.delete(&name, &parameters)).await {
-                // 409: another Job has the name by now; the watch brings it.
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Done::Event(Event::JobGone(name)),
-                Err(error) => {
-                    let message = format!("the Job {name} of an earlier run cannot be deleted: {error}");
-                    Done::Event(Event::Undeletable { name, message })
-                }
-                Ok(_) => Done::Nothing,
-            }
-        }),
-        Action::ReadLines { node, pod, container } => Box::pin(async move {
-            let api: Api<Pod> = Api::namespaced(client, &namespace);
-            let parameters = LogParams { container: Some(container), tail_lines: Some(LINES), ..LogParams::default() };
-            let lines = match api.logs(&pod, &parameters).await {
-                Ok(text) => text.lines().map(|line| line.chars().take(500).collect()).collect(),
-                Err(error) => vec![format!("(the log cannot be read: {error})")],
-            };
-            Done::Event(Event::Lines { node, lines })
-        }),
-    }
-}
-
-fn refused(node: Node, message: String, code: Code) -> Done {
-    Done::Event(Event::Refused { node: node.name, message, code })
-}
-
-async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, job: serde_json::Value) -> Done {
-    let api: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let job: Job = match serde_json::from_value(job) {
-        Ok(job) => job,
-        Err(error) => return refused(node, format!("the Job template is refused: {error}"), Code::DISPATCHER_FAILED),
-    };
-    let name = job.metadata.name.clone().unwrap_or_default();
-    let parameters = PostParams::default();
-    match patiently(|| api.create(&parameters, &job)).await {
-        Ok(_) => Done::Nothing, // the watch brings it
-        Err(kube::Error::Api(status)) if status.code == 409 => match api.get_metadata(&name).await {
-            Ok(existing) => {
-                let uid = existing.metadata.uid.unwrap_or_default();
-                let owners = existing.metadata.owner_references.unwrap_or_default();
-                match existing.metadata.labels.unwrap_or_default().remove(contract::label::JOB_OWNER) {
-                    // Ours, or an earlier run's, which then has to go first: the plan tells by the identity.
-                    Some(label) if label == owner.name => Done::Event(Event::Job(observe::Job {
-                        name,
-                        uid,
-                        node: node.name,
-                        owner: label,
-                        owner_uids: owners.into_iter().map(|owner| owner.uid).collect(),
-                        deleting: existing.metadata.deletion_timestamp.is_some(),
-                        outcome: Outcome::Running,
-                    })),
-                    other => {
-                        let whose = other.unwrap_or_else(|| "nobody".to_owned());
-                        let message = format!("a Job {name} exists and belongs to {whose}");
-                        refused(node, message, Code::JOB_NAME_TAKEN)
-                    }
-                }
-            }
-            Err(error) => {
-                refused(node, format!("the Job {name} exists and cannot be read: {error}"), Code::DISPATCHER_FAILED)
-            }
-        },
-        Err(error) => refused(node, format!("the Job cannot be created: {error}"), Code::DISPATCHER_FAILED),
-    }
-}
-
-fn written(client: Client, namespace: String, record: NodeRecord, removal: bool) -> BoxFuture<'static, Done> {
-    Box::pin(async move {
-        let name = record.node.clone();
-        let result = if removal && record.state == State::Done {
-            patiently(|| records::forget(&client, &namespace, &record.install, &record.node)).await
-        } else {
-            patiently(|| records::write(&client, &namespace, record.clone())).await
-        };
-        if let Err(error) = result {
-            tracing::warn!("the record of node {name} cannot be written: {error}");
-        }
-        Done::Written(name)
-    })
-}
-
-fn announced(client: Client, record: NodeRecord, uid: String, removal: bool) -> BoxFuture<'static, Done> {
-    Box::pin(async move {
-        let event = records::event(&record, &uid, removal);
-        if let Err(error) = patiently(|| records::announce(&client, &event)).await {
-            tracing::warn!("no Event can be left on node {}: {error}", record.node);
-        }
-        Done::Nothing
-    })
-}
-
-/// Tries again what failed for the API server's sake (unreachable, overloaded, restarting), with growing pauses.
-async fn patiently<T, F: Future<Output = kube::Result<T>>>(mut attempt: impl FnMut() -> F) -> kube::Result<T> {
-    let begun = Instant::now();
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match attempt().await {
-            Err(error) if begun.elapsed() < PATIENCE && passing(&error) => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
-            }
-            result => return result,
-        }
-    }
-}
-
-fn passing(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
-        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
-        _ => false,
-    }
 }

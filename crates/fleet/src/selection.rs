@@ -12,6 +12,8 @@ pub struct Rules {
     pub nodes: BTreeSet<String>,
     /// A node that matches any of them is selected; none at all selects every node.
     pub selectors: Vec<Selector>,
+    /// Nodes that are selected besides.
+    pub also: BTreeSet<String>,
     /// The tolerations of the per-node pods; `None` when taints are not looked at.
     pub tolerations: Option<Vec<Toleration>>,
 }
@@ -87,7 +89,7 @@ impl Rules {
         if !self.nodes.is_empty() {
             return (!self.nodes.contains(&node.name)).then_some(LeftOut::NotNamed);
         }
-        if self.selectors.is_empty() {
+        if self.selectors.is_empty() || self.also.contains(&node.name) {
             return None;
         }
         let mut unmet = Vec::new();
@@ -151,6 +153,7 @@ mod tests {
             nodes: ["a".to_owned()].into(),
             selectors: vec![Selector::parse("x").unwrap()],
             tolerations: Some(vec![]),
+            ..Rules::default()
         };
         assert_eq!(rules.left_out(&node("a", &[], &[("t", "", "NoSchedule")])), None);
         assert_eq!(rules.left_out(&node("b", &[("x", "")], &[])), Some(LeftOut::NotNamed));

@@ -12,12 +12,24 @@ pub struct JobTemplate {
     job: Value,
 }
 
+/// What owns per-node Jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnerKind {
+    /// A dispatcher Job.
+    #[default]
+    Job,
+    /// The Deployment of a watcher.
+    Deployment,
+}
+
 /// Who a per-node Job belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The dispatcher Job's name; also the value of the owner label.
+    /// What it is.
+    pub kind: OwnerKind,
+    /// Its name; also the value of the owner label.
     pub name: String,
-    /// The dispatcher Job's identity.
+    /// Its identity.
     pub uid: String,
 }
 
@@ -58,13 +70,17 @@ impl JobTemplate {
         let metadata = object(&mut job, "metadata");
         metadata.insert("name".into(), job_name(prefix, &node.name).into());
         metadata.insert("namespace".into(), namespace.into());
+        let (version, kind) = match owner.kind {
+            OwnerKind::Job => ("batch/v1", "Job"),
+            OwnerKind::Deployment => ("apps/v1", "Deployment"),
+        };
         metadata.insert(
             "ownerReferences".into(),
-            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": owner.name, "uid": owner.uid,
+            json!([{"apiVersion": version, "kind": kind, "name": owner.name, "uid": owner.uid,
                     "controller": false, "blockOwnerDeletion": false}]),
         );
         set_all(metadata, "labels", &labels);
-        set_all(metadata, "annotations", &[(label::NODE_NAME_ANNOTATION, &node.name)]);
+        set_all(metadata, "annotations", &[(label::NODE_NAME_ANNOTATION, &node.name), (label::NODE_UID_ANNOTATION, &node.uid)]);
 
         let template = object_value(object(&mut job, "spec"), "template");
         set_all(object(template, "metadata"), "labels", &labels);
@@ -152,7 +168,7 @@ spec:
             machine_id: "m".into(),
             ..Node::default()
         };
-        let owner = Owner { name: "dispatcher".into(), uid: "u".into() };
+        let owner = Owner { kind: OwnerKind::Job, name: "dispatcher".into(), uid: "u".into() };
         let job = template.pinned(&node, "kata-deploy-install", "kube-system", &owner);
         assert_eq!(job["metadata"]["name"], "kata-deploy-install-n1");
         assert_eq!(job["metadata"]["labels"]["app.kubernetes.io/name"], "kata-deploy");

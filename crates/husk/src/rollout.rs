@@ -78,7 +78,7 @@ fn daemon_set(object: &Value, objects: &[Value]) -> Option<Rollout> {
     let environment = environment(installer, objects);
     let mut tolerations: Vec<Toleration> = serde_json::from_value(pod["tolerations"].clone()).unwrap_or_default();
     tolerations.extend(added_by_the_controller());
-    let rules = Rules { nodes: BTreeSet::new(), selectors: selectors(pod), tolerations: Some(tolerations) };
+    let rules = Rules { selectors: selectors(pod), tolerations: Some(tolerations), ..Rules::default() };
     Some(Rollout {
         mode: Mode::DaemonSet(text(&object["metadata"]["name"])),
         install: install_name(&environment),
@@ -123,6 +123,7 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
         nodes,
         selectors: parsed(&options("node-selector")),
         tolerations: (!words.iter().any(|word| word == "--ignore-node-taints")).then_some(tolerations),
+        ..Rules::default()
     };
     let cleanup = objects.iter().find_map(|object| dispatcher_call(object, "cleanup")).unwrap_or_default();
     Some(Rollout {

@@ -8,7 +8,7 @@ use fleet::pace::{Amount, Pace};
 use fleet::plan::Settings;
 use fleet::run::Run;
 use fleet::selection::Rules;
-use fleet::template::{JobTemplate, Owner};
+use fleet::template::{JobTemplate, Owner, OwnerKind};
 use futures::future::BoxFuture;
 use kube::Client;
 use serde_json::{Value, json};
@@ -152,12 +152,12 @@ pub(crate) fn names(nodes: usize) -> Vec<String> {
 
 /// An installation over every Node, four at once.
 pub(crate) fn installation() -> Run {
-    run("kata-deploy-install", &Stage::INSTALL, Owner { name: "dispatcher".into(), uid: "owner-1".into() }, false)
+    run("kata-deploy-install", &Stage::INSTALL, Owner { kind: OwnerKind::Job, name: "dispatcher".into(), uid: "owner-1".into() }, false)
 }
 
 /// A removal from every Node.
 pub(crate) fn removal() -> Run {
-    run("kata-deploy-cleanup", &Stage::REMOVE, Owner { name: "cleaner".into(), uid: "owner-2".into() }, true)
+    run("kata-deploy-cleanup", &Stage::REMOVE, Owner { kind: OwnerKind::Job, name: "cleaner".into(), uid: "owner-2".into() }, true)
 }
 
 fn run(prefix: &str, stages: &[Stage], owner: Owner, removal: bool) -> Run {
@@ -165,15 +165,16 @@ fn run(prefix: &str, stages: &[Stage], owner: Owner, removal: bool) -> Run {
         rules: Rules { tolerations: Some(Vec::new()), ..Rules::default() },
         prefix: prefix.to_owned(),
         owner,
-        pace: Pace { parallelism: Amount::Number(4), canary: 0, halt_after: 0 },
+        pace: Pace::plain(Amount::Number(4)),
         removal,
         install: label::DEFAULT_INSTALL.to_owned(),
         handlers: Vec::new(),
         ready_wait: 0,
+        absent_wait: 0,
+        late: None,
     };
     let template = JobTemplate::parse(&job_of(stages).to_string()).unwrap();
-    let (wait_for_nodes, settle) = (Duration::ZERO, Duration::ZERO);
-    Run { settings, template, namespace: NAMESPACE.to_owned(), wait_for_nodes, settle, claim: false }
+    Run::new(settings, template, NAMESPACE.to_owned())
 }
 
 /// A per-node Job with these stages, without a name.

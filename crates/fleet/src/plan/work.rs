@@ -1,0 +1,73 @@
+//! One node of the run.
+
+use super::event::Pod;
+use super::queue::Ticket;
+use crate::observe::Outcome;
+use contract::NodeRecord;
+
+/// How far a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its turn has not come.
+    Waiting,
+    /// Its turn came while sandboxes ran on it; it is asked again at this time.
+    Held { until: u64 },
+    /// It is being asked how many sandboxes run on it.
+    Asking,
+    /// Its sandboxes are being evicted; they were last asked to go at this time.
+    Draining { asked: u64 },
+    /// Something must go first: a Job of an earlier run, or a pod whose Job was deleted.
+    Starting { since: u64 },
+    /// Its Job is being created.
+    Creating,
+    /// Its Job is at work.
+    Running,
+    /// Its Job has ended; the last words of its pod are waited for, then perhaps read.
+    Ended { since: u64, outcome: Outcome, reading: bool },
+    /// Its Job ended well; the cluster is to see that.
+    Verifying { since: u64 },
+    /// Its kubelet is silent, since before or after its Job was made.
+    Absent { begun: bool },
+    /// Through.
+    Over,
+}
+
+impl Phase {
+    /// Tells whether the node has a place among those in flight.
+    pub(super) fn flies(&self) -> bool {
+        !matches!(self, Phase::Waiting | Phase::Held { .. } | Phase::Absent { .. } | Phase::Over)
+    }
+
+    /// Tells whether its Job has been asked for.
+    pub(super) fn begun(&self) -> bool {
+        matches!(
+            self,
+            Phase::Creating
+                | Phase::Running
+                | Phase::Ended { .. }
+                | Phase::Verifying { .. }
+                | Phase::Absent { begun: true }
+        )
+    }
+}
+
+pub(super) struct Work {
+    pub(super) phase: Phase,
+    /// The Node's identity.
+    pub(super) uid: String,
+    /// Its place while it waits.
+    pub(super) ticket: Ticket,
+    /// The identity of its Job, once known.
+    pub(super) job: Option<String>,
+    /// Identities of its Jobs that are known to be gone: old news of them is not believed.
+    pub(super) buried: Vec<String>,
+    /// How many lists of Jobs had been told when its Job was asked for.
+    pub(super) asked_at_list: u64,
+    /// Its newest pod.
+    pub(super) pod: Option<Pod>,
+    /// Since when its Node has not been Ready.
+    pub(super) down: Option<u64>,
+    /// Since when sandboxes are waited for.
+    pub(super) sandboxes_since: Option<u64>,
+    pub(super) record: NodeRecord,
+}
