@@ -11,6 +11,7 @@
 //! Everything is pure and synchronous. Time, randomness and a cluster's answers to `lookup` are handed in with
 //! [`RenderOptions`]. Clusters are the business of the release room, repositories and registries that of the registry room.
 
+mod accept;
 mod capabilities;
 mod chart;
 pub mod convert;

@@ -8,6 +8,7 @@ use regex::bytes::Captures;
 
 use crate::args::{int, text, utf8};
 use crate::lists::strings_or_nil;
+use crate::plain_regexp::PlainRegexp;
 use crate::regexp::{Regexp, RegexpError};
 
 const S: Type = Type::Str;
@@ -18,6 +19,8 @@ const KEPT: usize = 128;
 
 thread_local! {
     static COMPILED: RefCell<HashMap<String, Regexp>> = RefCell::new(HashMap::new());
+    /// Those that are simple, and that the others are not.
+    static PLAIN: RefCell<HashMap<String, Option<PlainRegexp>>> = RefCell::new(HashMap::new());
 }
 
 fn compile(expression: &str) -> Result<Regexp, RegexpError> {
@@ -34,13 +37,40 @@ fn compile(expression: &str) -> Result<Regexp, RegexpError> {
     Ok(regexp)
 }
 
+/// Texts up to this length are not worth building automata for.
+const SHORT: usize = 256;
+
+/// The answer for a simple expression and a short text, when they are.
+fn plainly(expression: &str, text: &[u8]) -> Option<bool> {
+    if text.len() > SHORT {
+        return None;
+    }
+    PLAIN.with_borrow_mut(|kept| {
+        if !kept.contains_key(expression) {
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(expression.to_owned(), PlainRegexp::new(expression));
+        }
+        kept.get(expression)?.as_ref()?.is_match(text)
+    })
+}
+
 pub(crate) fn register(table: &mut Functions) {
     table.fixed("regexMatch", &[S, S], |_, args| {
-        Ok(compile(&utf8(args, 0)).is_ok_and(|regexp| regexp.is_match(&text(args, 1))).into())
+        let (expression, text) = (utf8(args, 0), text(args, 1));
+        if let Some(found) = plainly(&expression, &text) {
+            return Ok(found.into());
+        }
+        Ok(compile(&expression).is_ok_and(|regexp| regexp.is_match(&text)).into())
     });
     table.fixed("mustRegexMatch", &[S, S], |_, args| {
-        let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
-        Ok(regexp.is_match(&text(args, 1)).into())
+        let (expression, text) = (utf8(args, 0), text(args, 1));
+        if let Some(found) = plainly(&expression, &text) {
+            return Ok(found.into());
+        }
+        let regexp = compile(&expression).map_err(|error| error.to_string())?;
+        Ok(regexp.is_match(&text).into())
     });
     table.fixed("regexQuoteMeta", &[S], |_, args| {
         let mut out = Vec::new();

@@ -87,7 +87,7 @@ fn decide_values(
     let values = coalesce::values(chart, &user, log)?;
     if !options.skip_schema_validation {
         let plain = map_to_json(&values).map_err(|e| Error::Values(e.to_string()))?;
-        schema::check(chart, &plain, log)?;
+        schema::check(chart, &serde_json::Value::Object(plain), log)?;
     }
     Ok(values)
 }
