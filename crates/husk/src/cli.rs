@@ -37,6 +37,8 @@ pub(crate) enum Command {
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// Print the version.
+    Version,
     /// Helm's own command line.
     #[command(disable_help_flag = true)]
     Helm {
