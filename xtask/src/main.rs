@@ -5,6 +5,7 @@
 mod bench;
 mod charts;
 mod containerd;
+mod fuzz;
 mod docs;
 mod go_program;
 mod helm;
@@ -37,6 +38,9 @@ enum Command {
     /// Asks real programs.
     #[command(subcommand)]
     Real(Real),
+    /// Random cases, answered by real programs and by this workspace.
+    #[command(subcommand)]
+    Fuzz(Fuzz),
     /// Measures against real programs; prints ratios.
     #[command(subcommand)]
     Bench(Bench),
@@ -52,6 +56,28 @@ enum Bench {
         /// The helm binary; default: the one on the PATH, or built from its Go module.
         #[arg(long)]
         helm: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Fuzz {
+    /// Templates, values and YAML against Helm's own packages.
+    Helm {
+        /// How many cases.
+        #[arg(long, default_value_t = 50_000)]
+        cases: usize,
+        /// The same seed gives the same cases.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Stop after so many differences.
+        #[arg(long, default_value_t = 10)]
+        stop_after: usize,
+        /// Only these cases: `template`, `values` or `yaml`.
+        #[arg(long)]
+        only: Option<String>,
+        /// Instead: show what both make of this template.
+        #[arg(long)]
+        template: Option<String>,
     },
 }
 
@@ -103,6 +129,10 @@ enum Real {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Fuzz(Fuzz::Helm { template: Some(template), .. }) => fuzz::one(None, &template),
+        Command::Fuzz(Fuzz::Helm { cases, seed, stop_after, only, .. }) => {
+            fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
+        }
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),

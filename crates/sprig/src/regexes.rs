@@ -23,7 +23,8 @@ thread_local! {
     static PLAIN: RefCell<HashMap<String, Option<PlainRegexp>>> = RefCell::new(HashMap::new());
 }
 
-fn compile(expression: &str) -> Result<Regexp, RegexpError> {
+fn compile(expression: &Str) -> Result<Regexp, RegexpError> {
+    let expression = std::str::from_utf8(expression).map_err(|_| RegexpError::no_text(expression))?;
     if let Some(known) = COMPILED.with_borrow(|kept| kept.get(expression).cloned()) {
         return Ok(known);
     }
@@ -41,10 +42,8 @@ fn compile(expression: &str) -> Result<Regexp, RegexpError> {
 const SHORT: usize = 256;
 
 /// The answer for a simple expression and a short text, when they are.
-fn plainly(expression: &str, text: &[u8]) -> Option<bool> {
-    if text.len() > SHORT {
-        return None;
-    }
+fn plainly(expression: &Str, text: &[u8]) -> Option<bool> {
+    let expression = std::str::from_utf8(expression).ok().filter(|_| text.len() <= SHORT)?;
     PLAIN.with_borrow_mut(|kept| {
         if !kept.contains_key(expression) {
             if kept.len() >= KEPT {
@@ -58,14 +57,14 @@ fn plainly(expression: &str, text: &[u8]) -> Option<bool> {
 
 pub(crate) fn register(table: &mut Functions) {
     table.fixed("regexMatch", &[S, S], |_, args| {
-        let (expression, text) = (utf8(args, 0), text(args, 1));
+        let (expression, text) = (text(args, 0), text(args, 1));
         if let Some(found) = plainly(&expression, &text) {
             return Ok(found.into());
         }
         Ok(compile(&expression).is_ok_and(|regexp| regexp.is_match(&text)).into())
     });
     table.fixed("mustRegexMatch", &[S, S], |_, args| {
-        let (expression, text) = (utf8(args, 0), text(args, 1));
+        let (expression, text) = (text(args, 0), text(args, 1));
         if let Some(found) = plainly(&expression, &text) {
             return Ok(found.into());
         }
@@ -114,12 +113,12 @@ fn twins(
     function: fn(&mut Run<'_>, &Regexp, &[Value]) -> CallResult,
 ) {
     table.fixed(name, params, move |run, args| {
-        let expression = utf8(args, 0);
+        let expression = text(args, 0);
         let complain = |error| {
-            let shown = if gotemplate::quote::can_backquote(expression.as_bytes()) {
+            let shown = if gotemplate::quote::can_backquote(&expression) {
                 format!("`{expression}`")
             } else {
-                gotemplate::quote::quoted(expression.as_bytes())
+                gotemplate::quote::quoted(&expression)
             };
             FuncError::Message(format!("regexp: Compile({shown}): {error}"))
         };
@@ -127,7 +126,7 @@ fn twins(
         function(run, &regexp, args)
     });
     table.fixed(must, params, move |run, args| {
-        let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
+        let regexp = compile(&text(args, 0)).map_err(|error| error.to_string())?;
         function(run, &regexp, args)
     });
 }
