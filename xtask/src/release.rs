@@ -139,7 +139,8 @@ fn lock(text: &str, old: &str, new: &str) -> String {
 fn chart_lock(text: &str, old: &str, new: &str) -> Result<String, String> {
     let digest = |version: &str| {
         let common = format!(r#""name":"kata-deploy","version":"{version}","repository":"file://../kata-deploy""#);
-        let wanted = format!(r#"{{{common},"condition":"kata-as-coco-runtime.enabled","alias":"kata-as-coco-runtime"}}"#);
+        let wanted =
+            format!(r#"{{{common},"condition":"kata-as-coco-runtime.enabled","alias":"kata-as-coco-runtime"}}"#);
         let sum = Sha256::digest(format!("[[{wanted}],[{{{common}}}]]"));
         sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
