@@ -40,7 +40,7 @@ pub use chart::{Chart, CrdFile, File};
 pub use error::Error;
 pub use log::{Log, LogLevel, LogLine};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata};
-pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, RenderOptions};
+pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, PostRender, RenderOptions};
 pub use output::{OutputFile, TemplateOutput};
 pub use render::{render, render_logged};
 pub use rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy, Rendered};

@@ -4,6 +4,7 @@ mod board;
 mod charts;
 mod cli;
 mod cluster;
+mod completion;
 mod down;
 mod error;
 mod explain;
@@ -11,6 +12,7 @@ mod explain_render;
 mod fit;
 mod furnish;
 mod helm;
+mod jsonpath;
 mod lint;
 mod plan;
 mod preflight;
@@ -63,6 +65,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(error::exit::ERROR) } else { ExitCode::SUCCESS };
         }
     };
+    if let Command::Completion { shell } = &call {
+        return cli::completion(shell);
+    }
     if let Command::Helm { arguments } = call {
         return helm::main(&arguments);
     }
@@ -116,6 +121,7 @@ fn run(call: Command) -> Result<()> {
             | Command::Lint(_)
             | Command::Schema { .. }
             | Command::Sandbox(_)
+            | Command::Completion { .. }
             | Command::Helm { .. } => unreachable!("handled above"),
         }
     })

@@ -5,6 +5,7 @@ mod functions;
 mod kinds;
 mod manifests;
 mod objects;
+mod post;
 mod templates;
 
 pub use kinds::{install_order, uninstall_order};
@@ -37,6 +38,9 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
     }
     let mut files = templates::render(&chart, &values, options, log)?;
     let notes = take_notes(&mut files, &chart, options.subchart_notes);
+    if let Some(program) = &options.post_render {
+        files = post::run(&files, program.as_ref())?;
+    }
     let Documents { manifests, hooks } = documents(&files, log)?;
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), values: kept, chart, log: log.clone() })
 }
