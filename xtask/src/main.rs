@@ -11,6 +11,7 @@ mod go_program;
 mod helm;
 mod kubernetes;
 mod lifecycle;
+mod node_binary;
 mod programs;
 mod release;
 
@@ -83,6 +84,8 @@ enum Fuzz {
 
 #[derive(Subcommand)]
 enum Real {
+    /// The installer is built as it is released: static, and small enough.
+    NodeBinary,
     /// A real containerd reads what was written on a sandbox host, starts with it and serves the handlers.
     Containerd {
         /// The husk binary; default: built in release mode.
@@ -133,6 +136,7 @@ fn main() -> ExitCode {
         Command::Fuzz(Fuzz::Helm { cases, seed, stop_after, only, .. }) => {
             fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
         }
+        Command::Real(Real::NodeBinary) => node_binary::check(),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),

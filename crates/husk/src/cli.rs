@@ -37,6 +37,8 @@ pub(crate) enum Command {
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// Plan, install, remove and show Kata runtimes on one host, without Kubernetes.
+    Node(node::OneHost),
     /// Print the version.
     Version,
     /// Print the completion script for a shell: `husk completion bash`.

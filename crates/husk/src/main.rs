@@ -71,6 +71,9 @@ fn main() -> ExitCode {
     if let Command::Helm { arguments } = call {
         return helm::main(&arguments);
     }
+    if let Command::Node(call) = call {
+        return node::one_host(&call);
+    }
     match run(call) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -120,6 +123,7 @@ fn run(call: Command) -> Result<()> {
             | Command::Version
             | Command::Lint(_)
             | Command::Schema { .. }
+            | Command::Node(_)
             | Command::Sandbox(_)
             | Command::Completion { .. }
             | Command::Helm { .. } => unreachable!("handled above"),

@@ -144,7 +144,7 @@ pub fn detect(settings: &Settings, version_text: &str, host: &Host, units: &mut 
 }
 
 /// Sockets on which a runtime may answer, those of distributions that bring their own first.
-const SOCKETS: [&str; 5] = [
+pub const SOCKETS: [&str; 5] = [
     "/run/k3s/containerd/containerd.sock",
     "/run/k0s/containerd.sock",
     "/var/snap/microk8s/common/run/containerd.sock",

@@ -3,6 +3,11 @@
 mod cluster;
 mod crash;
 mod custom_containerd;
+mod faults;
 mod host;
+mod matrix;
+mod payload_source;
+mod real_containerd;
+mod registry;
 mod simulated;
 mod stages;
