@@ -7,6 +7,7 @@ mod charts;
 mod containerd;
 mod fuzz;
 mod docs;
+mod engine;
 mod go_program;
 mod helm;
 mod kubernetes;
@@ -116,6 +117,18 @@ enum Real {
         #[arg(long)]
         husk: Option<PathBuf>,
     },
+    /// Real Helm says the same of the engine's larger test charts: template, lint, show, package.
+    Engine {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+        /// Instead: write down what Helm prints, for the tests.
+        #[arg(long)]
+        record: bool,
+    },
     /// Real Helm 4 and 3 lint and package our charts without a word, and render them to the same bytes as husk.
     Helm {
         /// The husk binary; default: built in release mode.
@@ -139,6 +152,7 @@ fn main() -> ExitCode {
         Command::Real(Real::NodeBinary) => node_binary::check(),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
+        Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),
         Command::Real(Real::Charts { kubeconfig, husk }) => charts::check(&kubeconfig, husk),
         Command::Docs { check } => docs::generate(check),

@@ -27,7 +27,6 @@ const PRINTED: &[(&str, &str)] = &[
     (r#"{{ fromJson "null" | toJson }}"#, "null"),
     (r#"{{ printf "%#v" (fromJson "null") }}"#, "map[string]interface {}(nil)"),
     (r#"{{ deepEqual (fromJson "null") dict }} {{ deepCopy (fromJson "null") | toJson }}"#, "false null"),
-    (r#"{{ "null" | fromYamlArray | toJson }}"#, "null"),
     (r#"{{ .Chart.Annotations | toJson }}{{ .Chart.Annotations }}"#, "nullmap[]"),
     (r#"{{ dict "a" (fromJson "null") | toToml }}"#, ""),
     // Helm's own version has other names in JSON.

@@ -7,6 +7,7 @@ mod beyond;
 mod charts;
 mod command;
 mod found;
+mod large;
 mod functions;
 mod library;
 mod own;
