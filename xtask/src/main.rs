@@ -14,7 +14,9 @@ mod kubernetes;
 mod lifecycle;
 mod node_binary;
 mod programs;
+mod registry;
 mod release;
+mod verbs;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -93,6 +95,15 @@ enum Real {
         #[arg(long)]
         husk: Option<PathBuf>,
     },
+    /// Real Helm has the same verbs and flags; what one packs, signs, lists and pushes, the other fetches and verifies.
+    Registry {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+    },
     /// A real Kubernetes on this machine.
     #[command(subcommand)]
     Kubernetes(kubernetes::Verb),
@@ -150,6 +161,7 @@ fn main() -> ExitCode {
             fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
         }
         Command::Real(Real::NodeBinary) => node_binary::check(),
+        Command::Real(Real::Registry { husk, helm }) => registry::check(husk, helm),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
