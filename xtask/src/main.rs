@@ -10,6 +10,7 @@ mod docs;
 mod engine;
 mod go_program;
 mod helm;
+mod images;
 mod kubernetes;
 mod lifecycle;
 mod node_binary;
@@ -45,6 +46,8 @@ enum Command {
     /// Random cases, answered by real programs and by this workspace.
     #[command(subcommand)]
     Fuzz(Fuzz),
+    /// Assembles the images of husk-node and husk-dispatcher, each with its bill of materials.
+    Images(images::Ask),
     /// Measures against real programs; prints ratios.
     #[command(subcommand)]
     Bench(Bench),
@@ -170,6 +173,7 @@ fn main() -> ExitCode {
         Command::Docs { check } => docs::generate(check),
         Command::Release { step, dry_run } => release::prepare(&programs::root(), step, dry_run),
         Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),
+        Command::Images(ask) => images::make(&ask),
         Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
     };
     match result {
