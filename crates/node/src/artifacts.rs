@@ -342,6 +342,8 @@ fn label_tree(session: &Session, tree: &str) -> Result<()> {
 /// Edits that configure Kata inside the unpacked directory.
 fn configure(session: &Session, tree: &str, distribution: Option<Distribution>) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
+    let image = session.host.exists(&format!("{tree}/{}", kata_config::DEVKIT_IMAGE));
+    let devkit = session.host.text(&format!("{tree}/{}", kata_config::DEVKIT_HASH)).filter(|_| image);
     let mut linked = BTreeSet::new();
     for handler in session.asked.handlers() {
         let (shipped, kept) = shipped(session.host, tree, &handler)?;
@@ -362,7 +364,7 @@ fn configure(session: &Session, tree: &str, distribution: Option<Distribution>) 
             format!("{directory}/{file}"),
             Some(Image::text(kata_config::configuration(session.asked, &handler, &shipped)?, 0o644)),
         )?;
-        let mut drop_ins = kata_config::drop_ins(session.asked, &handler, distribution, &shipped)?;
+        let mut drop_ins = kata_config::drop_ins(session.asked, &handler, distribution, &shipped, devkit.as_deref())?;
         for name in kata_config::DROP_INS {
             put(format!("{directory}/config.d/{name}"), drop_ins.remove(name).map(|text| Image::text(text, 0o644)))?;
         }

@@ -284,7 +284,7 @@ fn every_row_follows_settings_and_keeps_an_administrators_edit() {
                 host.still.as_ref().unwrap().spec().layout().config.replace("/microk8s/current/", "/microk8s/8511/");
             picture
                 .iter()
-                .filter(|(path, _)| !kept(path) && *path != rendered)
+                .filter(|(path, _)| !kept(path) && **path != rendered)
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect()
         };
