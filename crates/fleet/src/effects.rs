@@ -21,6 +21,7 @@ const LINES: i64 = 20;
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How an effect ended.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are events, and none is kept")]
 pub(crate) enum Done {
     /// With news for the plan.
     Event(Event),

@@ -17,6 +17,7 @@ use std::fmt::Debug;
 const PAGE: u32 = 200;
 
 /// Something heard on a watch.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are events, and none is kept")]
 pub(crate) enum News {
     /// News for the plan.
     Event(Event),
