@@ -40,6 +40,7 @@ const PRINTED: &[(&str, &str)] = &[
     ("{{ .Capabilities | toString | trunc 3 }} {{ printf \"%.2s\" (print .Capabilities) }}", "&{{ &{"),
     // A complaint about a verb names the declared type.
     (r#"{{ printf "%!" (mustToDuration "90s") }}"#, "%!!(time.Duration=90000000000)"),
+    (r#"{{ printf "%s" (dict "a" .Capabilities) | trunc 35 }}"#, "map[a:%!s(*common.Capabilities=&{{v"),
     (r#"{{ printf "%t" (mustToDuration "1s") }}"#, "%!t(time.Duration=1000000000)"),
 ];
 
