@@ -1,5 +1,6 @@
 //! The `husk` binary. Called as `husk-node`, `husk-dispatcher` or `helm` it is these programs: the sandbox needs one file only.
 
+mod autoscaling;
 mod board;
 mod charts;
 mod cli;
@@ -14,9 +15,11 @@ mod furnish;
 mod helm;
 mod jsonpath;
 mod lint;
+mod pacing;
 mod plan;
 mod preflight;
 mod records;
+mod rollback;
 mod rollout;
 mod rollout_watch;
 mod sandbox_verbs;
@@ -119,6 +122,8 @@ fn run(call: Command) -> Result<()> {
             Command::Plan(call) => plan::plan(call).await,
             Command::Status(call) => status::status(call).await,
             Command::Down(call) => down::down(call).await,
+            Command::Rollback(call) => rollback::rollback(call).await,
+            Command::Rollout(verb) => pacing::order(verb).await,
             Command::Explain { .. }
             | Command::Version
             | Command::Lint(_)
