@@ -117,7 +117,7 @@ fn try_one(
             .of(authority)
             .or_else(|| wish.credentials.of(&reference.registry).filter(|_| authority == "registry-1.docker.io"))
             .cloned(),
-        trusted: wish.network.trusted(host, scheme == "https").map_err(|why| failed(why))?,
+        trusted: wish.network.trusted(host, scheme == "https").map_err(failed)?,
     };
     let (digest, text) = registry.manifest(&reference.wanted(), &wish.network, &name)?;
     let manifest: Manifest = parse(&text, &name)?;
@@ -209,7 +209,8 @@ impl Registry {
         let failed = |why: String| not_fetched(name, &why);
         let url = format!("{}/manifests/{wanted}", self.base);
         let accept = (header::ACCEPT, HeaderValue::from_static(MANIFESTS));
-        let (mut head, mut body) = self.get(&url, &[accept.clone()], network, MOST_METADATA).map_err(failed)?;
+        let (mut head, mut body) =
+            self.get(&url, std::slice::from_ref(&accept), network, MOST_METADATA).map_err(failed)?;
         if head.status == StatusCode::UNAUTHORIZED {
             self.authorization = Some(self.authorize(&head, network).map_err(failed)?);
             (head, body) = self.get(&url, &[accept], network, MOST_METADATA).map_err(failed)?;

@@ -1,4 +1,5 @@
 //! Stages on small hosts in temporary directories, with a service manager and a runtime that read what was written.
+#![allow(clippy::print_stdout, reason = "counts for people, shown with --nocapture")]
 
 mod cluster;
 mod crash;
