@@ -8,6 +8,7 @@ mod containerd;
 mod fuzz;
 mod docs;
 mod engine;
+mod exchange;
 mod go_program;
 mod helm;
 mod images;
@@ -15,7 +16,6 @@ mod kubernetes;
 mod lifecycle;
 mod node_binary;
 mod programs;
-mod registry;
 mod release;
 mod verbs;
 
@@ -164,7 +164,7 @@ fn main() -> ExitCode {
             fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
         }
         Command::Real(Real::NodeBinary) => node_binary::check(),
-        Command::Real(Real::Registry { husk, helm }) => registry::check(husk, helm),
+        Command::Real(Real::Registry { husk, helm }) => exchange::check(husk, helm),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
