@@ -60,11 +60,7 @@ pub(crate) fn first_document(text: &str) -> Result<Option<Document<'_>>, Error> 
     let empty = explicit
         && matches!(
             parser.peek()?,
-            TokenKind::Version { .. }
-                | TokenKind::TagDirective(_)
-                | DocumentStart
-                | TokenKind::DocumentEnd
-                | StreamEnd
+            TokenKind::Version { .. } | TokenKind::TagDirective(_) | DocumentStart | TokenKind::DocumentEnd | StreamEnd
         );
     let root = if empty { parser.empty_here()? } else { parser.node(true, false)? };
     parser.peek()?;

@@ -411,7 +411,13 @@ impl<'t> Scanner<'t> {
 
     /// Opens a block collection when `column` is deeper than the current one. `before` is the number of the token that
     /// its start token must precede.
-    fn roll_indent(&mut self, column: usize, before: Option<usize>, kind: TokenKind<'t>, mark: Mark) -> Result<(), Error> {
+    fn roll_indent(
+        &mut self,
+        column: usize,
+        before: Option<usize>,
+        kind: TokenKind<'t>,
+        mark: Mark,
+    ) -> Result<(), Error> {
         if self.flow_level > 0 || self.indent >= column as i64 {
             return Ok(());
         }
