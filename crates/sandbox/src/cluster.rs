@@ -132,7 +132,8 @@ impl Cluster {
         };
         controllers::start(&context, &mut tasks);
 
-        let machines = hosts.iter().enumerate().map(|(index, host)| machine(&dir, (index, hosts.len()), host)).collect();
+        let machines =
+            hosts.iter().enumerate().map(|(index, host)| machine(&dir, (index, hosts.len()), host)).collect();
         let parts = Parts {
             machines,
             image,

@@ -270,7 +270,10 @@ fn plugins_render_after_the_chart() {
     let changed = helm("template web --post-renderer shout --post-renderer-args s/release-name-map/loud/");
     assert!(plain.contains("name: release-name-map") && !changed.out.contains("name: release-name-map"), "{changed}");
     assert!(changed.out.contains("name: loud") && !changed.out.contains("postrender-filename"), "{changed}");
-    assert_eq!(changed.out.matches("# Source: web/templates/").count(), plain.matches("# Source: web/templates/").count());
+    assert_eq!(
+        changed.out.matches("# Source: web/templates/").count(),
+        plain.matches("# Source: web/templates/").count()
+    );
     let unknown = helm("template web --post-renderer none").err;
     let wanted = "Error: invalid argument \"none\" for \"--post-renderer\" flag: plugin: {Name:none Type:postrenderer/v1} not found\n";
     assert_eq!(unknown, wanted);
