@@ -92,8 +92,8 @@ fn said(program: &Path, before: &[&str], words: &[String], directory: &Path) -> 
     Ok(format!("{:?}\n{}{errors}", output.status.code(), text(&output.stdout)))
 }
 
-/// The files of a packaged chart with their sizes and bytes, in the archive's order.
-fn packed(program: &Path, before: &[&str], name: &str, charts: &Path, into: &str) -> Result<Vec<u8>, String> {
+/// The blocks of a packaged chart's archive, sorted: the order of charts in charts follows a Go map.
+fn packed(program: &Path, before: &[&str], name: &str, charts: &Path, into: &str) -> Result<Vec<Vec<u8>>, String> {
     let place = charts.join(into);
     std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
     let words = owned(vec!["package", name, "-d", into]);
@@ -105,7 +105,9 @@ fn packed(program: &Path, before: &[&str], name: &str, charts: &Path, into: &str
         GzDecoder::new(file).read_to_end(&mut bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         std::fs::remove_file(path).map_err(|error| error.to_string())?;
     }
-    Ok(bytes)
+    let mut blocks: Vec<Vec<u8>> = bytes.chunks(512).map(<[u8]>::to_vec).collect();
+    blocks.sort();
+    Ok(blocks)
 }
 
 fn write_down(helm: &Path, data: &Path, charts: &Path, number: usize, case: &Value) -> Result<(), String> {

@@ -94,7 +94,7 @@ impl Writer {
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
-        header.set_mtime(u64::try_from(time.as_second()).unwrap_or(0));
+        header.set_mtime(nearest_second(time));
         let plain = header.set_device_major(0).and_then(|()| header.set_device_minor(0));
         if plain.and_then(|()| header.set_path(path)).is_err() {
             // Too long for the plain format: the path goes into an entry of its own.
@@ -117,6 +117,12 @@ fn write_checksum(header: &mut tar::Header) {
 pub(crate) fn yaml(value: &impl serde::Serialize) -> Result<String, Error> {
     let value = serde_json::to_value(value).map_err(|e| Error::Load(e.to_string()))?;
     goyaml::to_yaml(&value).map_err(|e| Error::Load(e.to_string()))
+}
+
+/// A time in an archive: Go rounds.
+fn nearest_second(time: Timestamp) -> u64 {
+    let second = time.as_second() + i64::from(time.subsec_nanosecond() >= 500_000_000);
+    u64::try_from(second).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -150,6 +156,14 @@ mod tests {
         assert_eq!(back.values, chart().values);
         assert_eq!(back.dependencies[0].name(), "sub");
         assert_eq!(back.files[0].data, b"long");
+    }
+
+    #[test]
+    fn times_are_rounded() {
+        let time = |text: &str| nearest_second(text.parse().expect("a time"));
+        assert_eq!(time("1970-01-01T00:00:07.499999999Z"), 7);
+        assert_eq!(time("1970-01-01T00:00:07.5Z"), 8);
+        assert_eq!(time("1969-12-31T00:00:00Z"), 0);
     }
 
     #[test]

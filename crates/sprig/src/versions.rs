@@ -37,6 +37,18 @@ static PLAIN: NamedType =
 /// How many of the methods belong to the struct; the others need a pointer.
 const VALUE_METHODS: usize = 11;
 
+/// The hidden fields, which formats without a text form show.
+fn printed_fields(version: &Version) -> Vec<(&'static str, Value)> {
+    vec![
+        ("major", Value::Uint64(version.major)),
+        ("minor", Value::Uint64(version.minor)),
+        ("patch", Value::Uint64(version.patch)),
+        ("pre", Value::from(version.pre.as_str())),
+        ("metadata", Value::from(version.metadata.as_str())),
+        ("original", Value::from(version.original.as_str())),
+    ]
+}
+
 macro_rules! version_object {
     ($object:ident, $type:ident) => {
         impl Object for $object {
@@ -45,6 +57,9 @@ macro_rules! version_object {
             }
             fn text(&self) -> Option<String> {
                 Some(self.0.to_string())
+            }
+            fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+                printed_fields(&self.0)
             }
             fn marshal(&self) -> Option<Value> {
                 Some(self.0.to_string().into())

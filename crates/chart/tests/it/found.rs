@@ -39,6 +39,7 @@ const PRINTED: &[(&str, &str)] = &[
     // An action prints what a pointer points to.
     ("{{ .Capabilities | toString | trunc 3 }} {{ printf \"%.2s\" (print .Capabilities) }}", "&{{ &{"),
     (r#"{{ toToml 1i }}"#, "unsupported type for key '': complex128"),
+    (r#"{{ printf "%o" (semver "1") }}"#, "&{1 0 0 %!o(string=) %!o(string=) %!o(string=1)}"),
     // A complaint about a verb names the declared type.
     (r#"{{ printf "%!" (mustToDuration "90s") }}"#, "%!!(time.Duration=90000000000)"),
     (r#"{{ printf "%s" (dict "a" .Capabilities) | trunc 35 }}"#, "map[a:%!s(*common.Capabilities=&{{v"),
