@@ -1,6 +1,6 @@
 //! `husk up`: values → plan → apply → nodes → proof.
 
-use crate::cli::Up;
+use crate::cli::{Target, Up};
 use crate::cluster::{self, Cluster};
 use crate::error::{Failure, Result, exit};
 use crate::preflight;
@@ -35,17 +35,33 @@ struct Report {
 }
 
 pub(crate) async fn up(call: Up) -> Result<()> {
-    let begun = Instant::now();
-    let mut screen = Screen::open(call.output);
     let subject = Subject::load(&call.subject, &call.values)?;
+    bring(&call.target, call.timeout, call.output, subject).await
+}
+
+/// Brings an installation to what chart and values of `subject` say; `timeout` is in seconds.
+pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject: Subject) -> Result<()> {
+    let begun = Instant::now();
+    let mut screen = Screen::open(output);
     let objects = subject.objects()?;
     let rollouts = crate::rollout::rollouts(&objects);
     let classes = crate::rollout::classes(&objects);
     screen.step("values", &describe(&subject, &rollouts, &classes));
 
-    let cluster = cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
+    let cluster = cluster::reach(target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
+    let question = preflight::Question {
+        release: &subject.release,
+        namespace: &subject.namespace,
+        objects: &objects,
+        rollouts: &rollouts,
+        classes: &classes,
+        own_kinds: subject.own_kinds(),
+    };
+    for warning in preflight::before_up(&cluster, &question, &mut screen).await? {
+        screen.warn(&warning);
+    }
     preflight::objects(&cluster.client, &objects, &subject.namespace).await?;
     let selected = nodes.iter().filter(|node| rollouts.iter().any(|r| r.rules.left_out(node).is_none())).count();
     screen.step("plan", &format!("{} objects, {selected} of {} nodes selected", objects.len(), nodes.len()));
@@ -54,7 +70,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     let told = Told::default();
     let engine = Engine::new(cluster.client.clone(), &subject.namespace).with_progress(told.listener());
     let options = Options {
-        timeout: Duration::from_secs(call.timeout),
+        timeout: Duration::from_secs(timeout),
         create_namespace: true,
         force_conflicts: true,
         // What is said here is what is wanted; nothing is remembered from earlier calls.
@@ -82,7 +98,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         rollout_watch::retry_failed(&cluster.client, &subject.namespace, rollout, &watch)
             .await
             .map_err(cluster::api_failure)?;
-        let patience = Duration::from_secs(call.timeout).saturating_sub(begun.elapsed());
+        let patience = Duration::from_secs(timeout).saturating_sub(begun.elapsed());
         let waiting =
             rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
         let ending = tokio::select! {
@@ -94,7 +110,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
                 Code::NODES_FAILED,
                 format!(
                     "after {} s these nodes are not through: {}; the cluster goes on",
-                    call.timeout,
+                    timeout,
                     nodes.join(", ")
                 ),
             )
@@ -122,7 +138,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         classes: class_results,
         sandbox: cluster.sandbox.clone(),
     };
-    match call.output {
+    match output {
         Output::Json => print_json(&report),
         Output::Text => {
             screen.block("");

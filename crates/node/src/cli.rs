@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::stages::{Bench, is_permanent, print};
 use crate::store::{NodeLock, Store};
-use crate::{artifacts, cri_plan, custom_containerd, distribution, systemd::Systemd};
+use crate::{artifacts, cri_plan, custom_containerd, distribution, systemd::Systemd, witness};
 use clap::{Parser, Subcommand};
 use contract::{Stage, StageReport, State, label, pod};
 use std::ffi::OsString;
@@ -72,6 +72,17 @@ enum Verb {
     Revert,
     /// Show what Husk owns on this host.
     Status,
+    /// Print what a bug report needs of this host, as JSON; reads only, secrets removed.
+    Dump,
+    /// Tell the kernel and the confidential hardware that this container sees.
+    Witness {
+        /// Ask the guest for evidence that holds this text.
+        #[arg(long)]
+        runtime_data: Option<String>,
+        /// Ask the guest for a key broker's resource, and tell its hash.
+        #[arg(long)]
+        resource: Option<String>,
+    },
 }
 
 /// Runs the command line; what `husk-node` and the multi-call binary start.
@@ -113,6 +124,14 @@ fn run(arguments: &Arguments, tokio: &Tokio) -> Result<ExitCode> {
         Verb::Apply => return apply(&bench, &local_settings(&bench)?),
         Verb::Revert => return revert(&bench, &local_settings(&bench)?),
         Verb::Status => return status(&bench),
+        Verb::Dump => {
+            container::say(&serde_json::to_string(&crate::dump::read(&bench.host)).unwrap_or_default());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Verb::Witness { runtime_data, resource } => {
+            witness::tell(&witness::look(&bench.container, runtime_data.as_deref(), resource.as_deref()));
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     Ok(end(&bench, &report_of(&bench, stage)))
 }
