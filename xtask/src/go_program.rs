@@ -27,6 +27,15 @@ pub(crate) const HELM: GoProgram = GoProgram {
     tags: "",
 };
 
+/// The last line before it, of which users have 3.8 and newer.
+pub(crate) const HELM_3: GoProgram = GoProgram {
+    name: "helm3",
+    module: "helm.sh/helm/v3",
+    version: "v3.19.0",
+    package: "helm.sh/helm/v3/cmd/helm",
+    tags: "",
+};
+
 /// The containerd of the sandbox's first kubeadm host; Debian's own knows no snapshotter of a handler.
 pub(crate) const CONTAINERD_1_7: GoProgram = GoProgram {
     name: "containerd-1.7",

@@ -1,25 +1,46 @@
-//! Checks against real programs, which `cargo test` does not need: Debian's containerd, real Helm,
-//! real Kubernetes.
+//! Work on the project itself: checks against real programs, which `cargo test` does not need (Debian's containerd, real Helm,
+//! real Kubernetes), pages of the documentation, releases.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod bench;
+mod charts;
 mod containerd;
+mod fuzz;
+mod docs;
 mod go_program;
 mod helm;
 mod kubernetes;
 mod lifecycle;
 mod programs;
+mod release;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "xtask", about = "Checks against real programs")]
+#[command(name = "xtask", about = "Work on the project itself")]
 enum Command {
+    /// Makes the pages of the documentation that come from schemas and the error catalogue.
+    Docs {
+        /// Write nothing; fail when a page is stale.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Prepares a release on a branch: versions, dependency, changelog.
+    Release {
+        /// Which part of the version goes up.
+        step: release::Step,
+        /// Only print what would change.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Asks real programs.
     #[command(subcommand)]
     Real(Real),
+    /// Random cases, answered by real programs and by this workspace.
+    #[command(subcommand)]
+    Fuzz(Fuzz),
     /// Measures against real programs; prints ratios.
     #[command(subcommand)]
     Bench(Bench),
@@ -35,6 +56,28 @@ enum Bench {
         /// The helm binary; default: the one on the PATH, or built from its Go module.
         #[arg(long)]
         helm: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Fuzz {
+    /// Templates, values and YAML against Helm's own packages.
+    Helm {
+        /// How many cases.
+        #[arg(long, default_value_t = 50_000)]
+        cases: usize,
+        /// The same seed gives the same cases.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Stop after so many differences.
+        #[arg(long, default_value_t = 10)]
+        stop_after: usize,
+        /// Only these cases: `template`, `values` or `yaml`.
+        #[arg(long)]
+        only: Option<String>,
+        /// Instead: show what both make of this template.
+        #[arg(long)]
+        template: Option<String>,
     },
 }
 
@@ -61,7 +104,16 @@ enum Real {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
-    /// Real Helm renders our charts to the same bytes as husk.
+    /// A real API server accepts whatever our charts render (`kubectl apply --dry-run=server`).
+    Charts {
+        /// The cluster's kubeconfig.
+        #[arg(long, env = "KUBECONFIG")]
+        kubeconfig: PathBuf,
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+    },
+    /// Real Helm 4 and 3 lint and package our charts without a word, and render them to the same bytes as husk.
     Helm {
         /// The husk binary; default: built in release mode.
         #[arg(long)]
@@ -69,14 +121,24 @@ enum Real {
         /// The helm binary; default: the one on the PATH, or built from its Go module.
         #[arg(long)]
         helm: Option<PathBuf>,
+        /// A helm of version 3; default: built from its Go module.
+        #[arg(long)]
+        helm3: Option<PathBuf>,
     },
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Fuzz(Fuzz::Helm { template: Some(template), .. }) => fuzz::one(None, &template),
+        Command::Fuzz(Fuzz::Helm { cases, seed, stop_after, only, .. }) => {
+            fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
+        }
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
-        Command::Real(Real::Helm { husk, helm }) => helm::check(husk, helm),
+        Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),
+        Command::Real(Real::Charts { kubeconfig, husk }) => charts::check(&kubeconfig, husk),
+        Command::Docs { check } => docs::generate(check),
+        Command::Release { step, dry_run } => release::prepare(&programs::root(), step, dry_run),
         Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),
         Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
     };

@@ -93,6 +93,7 @@ fn json(value: &Go, depth: usize) -> Result<Value, NoJson> {
         }
         Go::List(list) if list.is_nil() => Value::Null,
         Go::List(list) => Value::Array(list.items().iter().map(|v| json(v, depth + 1)).collect::<Result<_, _>>()?),
+        Go::Map(map) if map.is_nil() => Value::Null,
         Go::Map(map) => Value::Object(json_map(map, depth)?),
         Go::Object(object) => match object.marshal().or_else(|| object.basic()) {
             Some(inner) => json(&inner, depth + 1)?,

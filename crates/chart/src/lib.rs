@@ -11,6 +11,7 @@
 //! Everything is pure and synchronous. Time, randomness and a cluster's answers to `lookup` are handed in with
 //! [`RenderOptions`]. Clusters are the business of the release room, repositories and registries that of the registry room.
 
+mod accept;
 mod capabilities;
 mod chart;
 pub mod convert;
@@ -39,7 +40,7 @@ pub use chart::{Chart, CrdFile, File};
 pub use error::Error;
 pub use log::{Log, LogLevel, LogLine};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata};
-pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, RenderOptions};
+pub use options::{ApiVersions, Capabilities, Entropy, HelmVersion, KubeVersion, Lookup, PostRender, RenderOptions};
 pub use output::{OutputFile, TemplateOutput};
 pub use render::{render, render_logged};
 pub use rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy, Rendered};

@@ -16,6 +16,9 @@ pub trait Lookup: Send + Sync {
 /// Gives the rendering its random bytes (passwords, certificates).
 pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
+/// A program that gets all documents of a rendering as one stream and gives back those that count.
+pub type PostRender = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
 /// A Kubernetes version as templates see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeVersion {
@@ -90,6 +93,10 @@ pub struct RenderOptions {
     pub time_zone: jiff::tz::TimeZone,
     /// Where random bytes come from.
     pub entropy: Entropy,
+    /// The address of a host, for `getHostByName`; without it, nothing is looked up.
+    pub resolve_host: Option<fn(&str) -> Option<String>>,
+    /// Changes all documents before they are sorted.
+    pub post_render: Option<PostRender>,
 }
 
 impl RenderOptions {
@@ -115,6 +122,8 @@ impl RenderOptions {
             now,
             time_zone: jiff::tz::TimeZone::UTC,
             entropy,
+            resolve_host: None,
+            post_render: None,
         }
     }
 }

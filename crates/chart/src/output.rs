@@ -63,7 +63,7 @@ impl Rendered {
     }
 
     /// The manifest as `helm template` prints it, which is the stored one with what the options add or hide.
-    fn release_text(&self, wanted: &TemplateOutput) -> String {
+    pub fn release_text(&self, wanted: &TemplateOutput) -> String {
         let mut text = String::new();
         if wanted.include_crds {
             for crd in &self.crds {

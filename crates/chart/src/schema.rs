@@ -3,22 +3,35 @@
 //! The validator is by the author of the one that Helm uses and finds the same things in the same order; only the words are
 //! ours to choose.
 
-use crate::{Chart, Error, Log, Values};
+use crate::{Chart, Error, Log, accept};
 use boon::{Compiler, ErrorKind, Schemas, UrlLoader, ValidationError};
 use goyaml::number::{go_float, number_text};
 use serde_json::{Number, Value};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Checks the values of a chart, and the part of them that belongs to each chart below, against their schemas. Numbers are
+/// Checks the values of a chart (an object), and the part of them that belongs to each chart below, against their schemas. Numbers are
 /// numbers here, whether YAML or `--set` gave them.
 ///
 /// Errors: [`Error::Schema`].
-pub fn check(chart: &Chart, values: &Values, log: &mut Log) -> Result<(), Error> {
-    let values = goyaml::with_json_numbers(Value::Object(values.clone()));
+pub fn check(chart: &Chart, values: &Value, log: &mut Log) -> Result<(), Error> {
+    if accepted(chart, values) {
+        return Ok(());
+    }
+    let values = goyaml::with_json_numbers(values.clone());
     let mut findings = String::new();
     check_chart(chart, &values, &mut findings, log);
     if findings.is_empty() { Ok(()) } else { Err(Error::Schema(findings)) }
+}
+
+/// Whether all schemas are simple and satisfied.
+fn accepted(chart: &Chart, values: &Value) -> bool {
+    let own = chart.schema.as_ref().is_none_or(|schema| accept::accepts(schema, values));
+    own && chart.dependencies.iter().all(|below| match values.get(below.name()) {
+        None | Some(Value::Null) => true,
+        Some(own @ Value::Object(_)) => accepted(below, own),
+        Some(_) => false,
+    })
 }
 
 fn check_chart(chart: &Chart, values: &Value, findings: &mut String, log: &mut Log) {
@@ -49,6 +62,11 @@ const URL: &str = "file:///values.schema.json";
 ///
 /// Errors: the findings, one a line, or why the schema itself is no good.
 pub(crate) fn check_one(schema: &[u8], values: &Value, log: &mut Log) -> Result<(), String> {
+    if accept::accepts(schema, values) { Ok(()) } else { findings(schema, values, log) }
+}
+
+/// As [`check_one`], without the short cut for what is simple and right.
+pub(crate) fn findings(schema: &[u8], values: &Value, log: &mut Log) -> Result<(), String> {
     let parsed: Value = serde_json::from_slice(schema).map_err(|e| json_error(schema, &e))?;
     let unresolved = Rc::new(RefCell::new(Vec::new()));
     let mut compiler = Compiler::new();

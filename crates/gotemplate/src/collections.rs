@@ -15,6 +15,7 @@ use crate::value::Value;
 pub struct Map {
     /// The type under which this clone looks at the entries.
     ty: Type,
+    nil: bool,
     shared: Arc<Shared>,
 }
 
@@ -33,12 +34,22 @@ impl Map {
 
     /// A map of the given type with these entries.
     pub fn from_entries(ty: Type, entries: BTreeMap<Str, Value>) -> Map {
-        Map { ty, shared: Arc::new(Shared(RwLock::new(entries))) }
+        Map { ty, nil: false, shared: Arc::new(Shared(RwLock::new(entries))) }
+    }
+
+    /// The nil map of a map type: empty, but written as `null` in JSON.
+    pub fn nil(ty: Type) -> Map {
+        Map { nil: true, ..Map::typed(ty) }
+    }
+
+    /// Is it the nil map? One that entries were added to is not.
+    pub fn is_nil(&self) -> bool {
+        self.nil && self.is_empty()
     }
 
     /// The same map, with its entries shared, under another type.
     pub fn retyped(&self, ty: Type) -> Map {
-        Map { ty, shared: self.shared.clone() }
+        Map { ty, nil: self.nil, shared: self.shared.clone() }
     }
 
     /// The map's type.

@@ -152,7 +152,13 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
             Value::Nil => self.out.extend_from_slice(b"<no value>"),
             Value::Object(object) => match object.addressed_text() {
                 Some(text) => self.out.extend_from_slice(text.as_bytes()),
-                None => format::append_value(value, self.out),
+                None => {
+                    format::append_value(value, self.out);
+                    // An action prints what a pointer points to.
+                    if self.out.get(from) == Some(&b'&') {
+                        self.out.remove(from);
+                    }
+                }
             },
             _ => format::append_value(value, self.out),
         }

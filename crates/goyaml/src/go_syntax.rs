@@ -55,9 +55,13 @@ pub(crate) fn value(v: &Any, inside: bool) -> String {
             format!("[]interface {{}}{{{}}}", items.join(", "))
         }
         Any::Map(pairs) => {
-            let mut pairs: Vec<String> =
-                pairs.iter().map(|(k, v)| format!("{}:{}", value(k, true), value(v, true))).collect();
+            let mut pairs: Vec<(bool, String)> = pairs
+                .iter()
+                .map(|(k, v)| (!matches!(k, Any::Null), format!("{}:{}", value(k, true), value(v, true))))
+                .collect();
+            // Nil comes first.
             pairs.sort();
+            let pairs: Vec<String> = pairs.into_iter().map(|(_, text)| text).collect();
             format!("map[interface {{}}]interface {{}}{{{}}}", pairs.join(", "))
         }
     }

@@ -57,6 +57,14 @@ pub(crate) enum Command {
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// Print the version.
+    Version,
+    /// Print the completion script for a shell: `husk completion bash`.
+    Completion {
+        /// bash, fish, powershell or zsh.
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::completion::SHELLS))]
+        shell: String,
+    },
     /// Helm's own command line.
     #[command(disable_help_flag = true)]
     Helm {
@@ -362,4 +370,33 @@ pub(crate) enum Sandbox {
         #[command(flatten)]
         place: Place,
     },
+}
+
+/// Prints the completion script of a shell: for these words, and for those of Helm behind `helm`.
+pub(crate) fn completion(shell: &str) -> std::process::ExitCode {
+    use std::io::Write as _;
+    let mut words = crate::helm::completion::words("helm");
+    offer(&<Cli as clap::CommandFactory>::command(), "", &mut words);
+    let script = crate::completion::script(shell, "husk", &words, true).unwrap_or_default();
+    match std::io::stdout().write_all(script.as_bytes()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(_) => std::process::ExitCode::FAILURE,
+    }
+}
+
+fn offer(command: &clap::Command, place: &str, words: &mut crate::completion::Words) {
+    let about = |text: Option<&clap::builder::StyledStr>| text.map(ToString::to_string).unwrap_or_default();
+    let shown = |hidden: bool, name: &str| !hidden && name != "help";
+    let below: Vec<&clap::Command> =
+        command.get_subcommands().filter(|one| shown(one.is_hide_set(), one.get_name())).collect();
+    let here = words.entry(place.to_owned()).or_default();
+    here.extend(below.iter().map(|one| (one.get_name().to_owned(), about(one.get_about()))));
+    for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+        if let Some(long) = argument.get_long() {
+            here.push((format!("--{long}"), about(argument.get_help())));
+        }
+    }
+    for one in below {
+        offer(one, format!("{place} {}", one.get_name()).trim(), words);
+    }
 }

@@ -5,6 +5,7 @@ mod board;
 mod charts;
 mod cli;
 mod cluster;
+mod completion;
 mod down;
 mod error;
 mod explain;
@@ -12,6 +13,7 @@ mod explain_render;
 mod fit;
 mod furnish;
 mod helm;
+mod jsonpath;
 mod lint;
 mod logs;
 mod man;
@@ -41,6 +43,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// What `husk version` prints.
+const VERSION: &str = concat!("husk ", env!("CARGO_PKG_VERSION"), "\n");
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = arguments.first().and_then(|name| Path::new(name).file_name()).unwrap_or_default();
@@ -50,13 +55,16 @@ fn main() -> ExitCode {
         Some("helm") => return helm::main(&arguments[1..]),
         _ => {}
     }
-    let serving =
-        arguments.get(1).is_some_and(|word| word == "sandbox") && arguments.get(2).is_some_and(|word| word == "serve");
-    if serving {
-        sandbox::daemon::log_to_stderr();
+    log_if_asked(&arguments);
+    // What scripts call hundreds of times does not pay for the description of everything else.
+    match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("helm") => return helm::main(&arguments[2..]),
+        Some("version" | "--version" | "-V") if arguments.len() == 2 => {
+            screen::emit(VERSION);
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HUSK_LOG").unwrap_or_else(|_| "off".into());
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     let call = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.command,
         Err(error) => {
@@ -65,6 +73,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(error::exit::ERROR) } else { ExitCode::SUCCESS };
         }
     };
+    if let Command::Completion { shell } = &call {
+        return cli::completion(shell);
+    }
     if let Command::Helm { arguments } = call {
         return helm::main(&arguments);
     }
@@ -77,10 +88,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// Begins to log: always for the sandbox's server, otherwise when `HUSK_LOG` says what.
+fn log_if_asked(arguments: &[OsString]) {
+    let serving =
+        arguments.get(1).is_some_and(|word| word == "sandbox") && arguments.get(2).is_some_and(|word| word == "serve");
+    if serving {
+        sandbox::daemon::log_to_stderr();
+    }
+    if std::env::var_os("HUSK_LOG").is_some()
+        && let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("HUSK_LOG")
+    {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+}
+
 fn run(call: Command) -> Result<()> {
     let asynchronous = match call {
         Command::Explain { code } => {
             screen::emit(&explain::explain(code.as_deref())?);
+            return Ok(());
+        }
+        Command::Version => {
+            screen::emit(VERSION);
             return Ok(());
         }
         Command::Lint(call) => return lint::lint(&call),
@@ -104,10 +133,12 @@ fn run(call: Command) -> Result<()> {
             Command::Verify(call) => verify::verify(call).await,
             Command::Sysdump(call) => sysdump::sysdump(call).await,
             Command::Explain { .. }
+            | Command::Version
             | Command::Lint(_)
             | Command::Man { .. }
             | Command::Schema { .. }
             | Command::Sandbox(_)
+            | Command::Completion { .. }
             | Command::Helm { .. } => unreachable!("handled above"),
         }
     })

@@ -47,6 +47,7 @@ pub mod snapshotter;
 pub mod stages;
 pub mod store;
 pub mod systemd;
+mod systemd_socket;
 pub mod units;
 pub mod unpack;
 pub mod wanted;

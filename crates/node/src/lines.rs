@@ -231,7 +231,8 @@ pub fn without_ours(now: Option<&Image>, ours: Option<&Ours>, original: Option<&
         Ours::Toml { values, support, imports } => {
             let Ok(mut fillable) = Fillable::parse(text) else { return Some(now.clone()) };
             let document = &mut fillable.document;
-            let first = original.and_then(Image::as_text).and_then(|text| parse_fillable(text).ok()).unwrap_or_default();
+            let first =
+                original.and_then(Image::as_text).and_then(|text| parse_fillable(text).ok()).unwrap_or_default();
             imports.iter().for_each(|import| remove_import(document, import, first.contains_key("imports")));
             values.iter().for_each(|line| unset(document, line, &first));
             for line in support.iter().rev() {

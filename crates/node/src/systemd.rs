@@ -2,6 +2,7 @@
 
 use crate::error::{NodeError, Result};
 use crate::host::Host;
+use crate::systemd_socket::SystemdSocket;
 use crate::units::{UnitState, Units};
 use contract::Code;
 use std::collections::HashMap;
@@ -38,8 +39,8 @@ impl<'t> Systemd<'t> {
         let socket = self.socket.clone();
         let connecting = async {
             let short = cri::socket::Short::of(&socket)?;
-            let stream = tokio::net::UnixStream::connect(&short.path).await?.into_std()?;
-            let builder = zbus::connection::Builder::unix_stream(stream).p2p().method_timeout(CALL_TIMEOUT);
+            let socket = SystemdSocket(tokio::net::UnixStream::connect(&short.path).await?);
+            let builder = zbus::connection::Builder::socket(socket).p2p().method_timeout(CALL_TIMEOUT);
             tokio::time::timeout(CALL_TIMEOUT, builder.build())
                 .await
                 .map_err(|_| std::io::Error::other("no answer to the handshake"))?

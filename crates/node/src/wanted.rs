@@ -136,8 +136,11 @@ fn plan_file(
             (Image::text(text, 0o644), ours)
         }
         Wanted::Lines { settings, imports, created, missing } => {
-            let first =
-                text_of(base.as_ref())?.map(|text| lines::parse_fillable(&text)).transpose().map_err(unfit)?.unwrap_or_default();
+            let first = text_of(base.as_ref())?
+                .map(|text| lines::parse_fillable(&text))
+                .transpose()
+                .map_err(unfit)?
+                .unwrap_or_default();
             let lacks =
                 |(path, _): &&Setting| path.split_last().is_some_and(|(_, table)| lines::get(&first, table).is_none());
             let mut support: Vec<Setting> = missing.iter().filter(lacks).cloned().collect();

@@ -9,6 +9,7 @@ use crate::url::{Url, base_name, resolve_reference, same, unescaped};
 use crate::{Error, MAX_ARCHIVE, MAX_PROVENANCE, Paths, Result, sha256_hex};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The kinds of content that are asked for.
 const ACCEPT: &str = "application/gzip,application/octet-stream";
@@ -39,11 +40,11 @@ pub struct Signature {
 }
 
 /// Checks an archive against its provenance file: archive, provenance, the archive's file name.
-pub type Verifier<'a> = &'a (dyn Fn(&[u8], &[u8], &str) -> std::result::Result<Signature, String> + Sync);
+pub type Verifier = Arc<dyn Fn(&[u8], &[u8], &str) -> std::result::Result<Signature, String> + Send + Sync>;
 
 /// How charts are fetched.
-#[derive(Clone)]
-pub struct Options<'a> {
+#[derive(Clone, Default)]
+pub struct Options {
     /// Credentials and TLS settings from the command line, for what the configuration does not know.
     pub access: Access,
     /// Registry settings.
@@ -51,18 +52,7 @@ pub struct Options<'a> {
     /// What to do about provenance.
     pub provenance: Provenance,
     /// Checks signatures; without it, provenance that must be checked is an error.
-    pub verifier: Option<Verifier<'a>>,
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Options {
-            access: Access::default(),
-            registry: oci::Options::default(),
-            provenance: Provenance::Never,
-            verifier: None,
-        }
-    }
+    pub verifier: Option<Verifier>,
 }
 
 /// A chart that was fetched.
@@ -93,7 +83,7 @@ enum Place {
 pub async fn fetch(
     chart: &str,
     version: &str,
-    options: &Options<'_>,
+    options: &Options,
     paths: &Paths,
     notify: Notify<'_>,
 ) -> Result<Download> {
@@ -106,7 +96,7 @@ pub(crate) async fn fetch_url(
     url: &str,
     access: Access,
     digest: &str,
-    options: &Options<'_>,
+    options: &Options,
     paths: &Paths,
     notify: Notify<'_>,
 ) -> Result<Download> {
@@ -117,7 +107,7 @@ pub(crate) async fn fetch_url(
 async fn fetch_place(
     place: &Place,
     chart: &str,
-    options: &Options<'_>,
+    options: &Options,
     paths: &Paths,
     notify: Notify<'_>,
 ) -> Result<Download> {
@@ -176,7 +166,7 @@ pub async fn fetch_to(
     chart: &str,
     version: &str,
     directory: &Path,
-    options: &Options<'_>,
+    options: &Options,
     paths: &Paths,
     notify: Notify<'_>,
 ) -> Result<(PathBuf, Download)> {
@@ -205,7 +195,7 @@ impl Place {
     }
 }
 
-async fn find(chart: &str, version: &str, options: &Options<'_>, paths: &Paths, notify: Notify<'_>) -> Result<Place> {
+async fn find(chart: &str, version: &str, options: &Options, paths: &Paths, notify: Notify<'_>) -> Result<Place> {
     // With `--repo`, the chart is a name in that repository.
     if !options.access.url.is_empty() {
         let (url, digest) = chart_url(&options.access, chart, version, notify).await?;
@@ -264,7 +254,7 @@ fn filled(digest: String) -> Option<String> {
     (!digest.is_empty()).then_some(digest)
 }
 
-async fn in_registry(reference: &str, version: &str, options: &Options<'_>, paths: &Paths) -> Result<Place> {
+async fn in_registry(reference: &str, version: &str, options: &Options, paths: &Paths) -> Result<Place> {
     let client = oci::Client::new(&options.registry, paths)?;
     let located = client.locate(reference, version).await?;
     Ok(Place::Registry { client: Box::new(client), located })
@@ -310,7 +300,7 @@ async fn provenance_from_web(
     access: &Access,
     digest: &str,
     paths: &Paths,
-    options: &Options<'_>,
+    options: &Options,
     chart: &str,
     notify: Notify<'_>,
 ) -> Result<Option<Bytes>> {
@@ -329,7 +319,7 @@ async fn provenance_from_web(
 fn missing_provenance(
     target: &str,
     error: Error,
-    options: &Options<'_>,
+    options: &Options,
     chart: &str,
     notify: Notify<'_>,
 ) -> Result<Option<Bytes>> {
@@ -340,12 +330,12 @@ fn missing_provenance(
     Ok(None)
 }
 
-fn verify(download: &mut Download, options: &Options<'_>) -> Result<()> {
+fn verify(download: &mut Download, options: &Options) -> Result<()> {
     let Some(provenance) = &download.provenance else { return Ok(()) };
     if options.provenance == Provenance::Later {
         return Ok(());
     }
-    let Some(verifier) = options.verifier else {
+    let Some(verifier) = &options.verifier else {
         return Err(Error::Provenance("signatures cannot be verified here".into()));
     };
     let signature = verifier(&download.chart, provenance, &download.file_name).map_err(Error::Provenance)?;

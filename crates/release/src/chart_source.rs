@@ -1,7 +1,10 @@
 //! A chart as a source of releases.
 
 use crate::source::{Bundle, ClusterFacts, Crd, Lookup, RenderInput, Source};
-use chart::{ApiVersions, Capabilities, Chart, Entropy, KubeVersion, Log, LogLine, RenderOptions};
+use chart::{
+    ApiVersions, Capabilities, Chart, Entropy, KubeVersion, Log, LogLine, PostRender, RenderOptions, TemplateOutput,
+};
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -15,6 +18,14 @@ pub struct ChartSource {
     pub subchart_notes: bool,
     /// Do not check values against schemas (`--skip-schema-validation`).
     pub skip_schema_validation: bool,
+    /// The local time zone of date functions.
+    pub time_zone: TimeZone,
+    /// The address of a host, for `getHostByName` (`--enable-dns`).
+    pub resolve_host: Option<fn(&str) -> Option<String>>,
+    /// Changes all documents before they are sorted (`--post-renderer`).
+    pub post_render: Option<PostRender>,
+    /// Say that a Secret would be here instead of showing it (`--hide-secret`); for dry runs only.
+    pub hide_secrets: bool,
     /// What templates see when there is no cluster (`--dry-run=client`).
     pub offline: Capabilities,
     log: Mutex<Log>,
@@ -29,6 +40,10 @@ impl ChartSource {
             clock: SystemTime::now,
             subchart_notes: false,
             skip_schema_validation: false,
+            time_zone: TimeZone::UTC,
+            resolve_host: None,
+            post_render: None,
+            hide_secrets: false,
             offline: Capabilities::default(),
             log: Mutex::default(),
         }
@@ -69,10 +84,12 @@ impl Source for ChartSource {
         options.is_upgrade = input.is_upgrade;
         options.subchart_notes = self.subchart_notes;
         options.skip_schema_validation = self.skip_schema_validation;
+        options.time_zone = self.time_zone.clone();
+        options.resolve_host = self.resolve_host;
+        options.post_render.clone_from(&self.post_render);
         options.capabilities = self.offline.clone();
-        if let Some(cluster) = input.cluster {
-            options.capabilities = capabilities(&cluster).map_err(|error| error.to_string())?;
-            options.lookup = Some(Arc::new(LiveLookup(cluster.lookup)));
+        if let Some(cluster) = &input.cluster {
+            look_at(cluster, &mut options).map_err(|error| error.to_string())?;
         }
         let mut log = Log::default();
         let rendered = match input.defaults {
@@ -86,7 +103,8 @@ impl Source for ChartSource {
         let rendered = rendered.map_err(|error| error.to_string())?;
         let hooks = serde_json::to_value(&rendered.hooks).and_then(serde_json::from_value);
         Ok(Bundle {
-            manifest: rendered.manifest(),
+            manifest: rendered
+                .release_text(&TemplateOutput { hide_secrets: self.hide_secrets, ..TemplateOutput::default() }),
             hooks: hooks.map_err(|error| error.to_string())?,
             chart: as_recorded(serde_json::to_value(&rendered.chart).map_err(|error| error.to_string())?),
             notes: rendered.notes,
@@ -106,6 +124,15 @@ fn as_recorded(mut chart: Value) -> Value {
         chart["schemamodtime"] = "0001-01-01T00:00:00Z".into();
     }
     chart
+}
+
+/// Lets templates see a cluster.
+///
+/// Errors: [`chart::Error::Argument`] when the cluster's version is none.
+pub fn look_at(cluster: &ClusterFacts, options: &mut RenderOptions) -> Result<(), chart::Error> {
+    options.capabilities = capabilities(cluster)?;
+    options.lookup = Some(Arc::new(LiveLookup(cluster.lookup.clone())));
+    Ok(())
 }
 
 fn capabilities(cluster: &ClusterFacts) -> Result<Capabilities, chart::Error> {

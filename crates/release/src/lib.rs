@@ -35,7 +35,7 @@ pub mod storage;
 pub mod values;
 pub mod wait;
 
-pub use chart_source::ChartSource;
+pub use chart_source::{ChartSource, look_at};
 pub use engine::{Driver, Engine};
 pub use error::{Error, HookFailure, NotReady, PodLog, Result, Unready};
 pub use event::{Event, Progress};

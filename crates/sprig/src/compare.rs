@@ -44,7 +44,7 @@ fn maps(a: &Map, b: &Map, depth: usize) -> bool {
     if a.same(b) || depth > DEEPEST {
         return true;
     }
-    if a.len() != b.len() {
+    if a.is_nil() != b.is_nil() || a.len() != b.len() {
         return false;
     }
     gotemplate::grow_stack(|| {

@@ -42,7 +42,8 @@ fn entries(table: &mut Functions) {
         Ok(map(args, 0).and_then(|map| map.get(text(args, 1))).unwrap_or_else(|| "".into()))
     });
     table.fixed("set", &[M, S, A], |_, args| {
-        map(args, 0).ok_or("assignment to entry in nil map")?.insert(text(args, 1), any(args, 2).clone());
+        let map = map(args, 0).filter(|map| !map.is_nil());
+        map.ok_or("assignment to entry in nil map")?.insert(text(args, 1), any(args, 2).clone());
         Ok(any(args, 0).clone())
     });
     table.fixed("unset", &[M, S], |_, args| {
@@ -152,7 +153,7 @@ fn copy(value: &Value, done: &mut HashMap<usize, Option<Map>>) -> CallResult {
                 None => {}
             }
             done.insert(map.identity(), None);
-            let copied = Map::typed(map.ty());
+            let copied = if map.is_nil() { Map::nil(map.ty()) } else { Map::typed(map.ty()) };
             for (key, item) in map.entries() {
                 copied.insert(key, copy(&item, done)?);
             }

@@ -96,6 +96,7 @@ impl Writer {
                 let items = list.items();
                 self.container('[', ']', items.len(), value, |writer, i| writer.value(&items[i]))?;
             }
+            Value::Map(map) if map.is_nil() => self.out.push_str("null"),
             Value::Map(map) => {
                 let entries = map.entries();
                 self.object(&entries, value)?;

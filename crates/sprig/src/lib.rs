@@ -44,6 +44,7 @@ mod merge;
 mod numbers;
 mod passwords;
 mod paths;
+mod plain_regexp;
 mod random;
 mod reflection;
 mod regexes;
@@ -62,6 +63,7 @@ pub use dicts::deep_copy;
 pub use duration::Duration;
 pub use env::Env;
 pub use merge::{MergeError, merge};
+pub use plain_regexp::PlainRegexp;
 pub use regexp::{Regexp, RegexpError};
 pub use text::to_text;
 

@@ -146,11 +146,29 @@ fn chunk(size: i64, list: &Value) -> CallResult {
     let all = items(list, |kind| format!("Cannot chunk type {kind}"))?;
     let size = match usize::try_from(size) {
         Ok(size) if size > 0 => size,
-        // The original divides by the size and makes a list of so many chunks.
-        _ => return Err("runtime error: makeslice: len out of range".into()),
+        _ => return odd_chunks(size, &all),
     };
     let chunks = all.chunks(size).map(|chunk| Value::from(chunk.to_vec())).collect();
     Ok(List::typed(CHUNKS, chunks).into())
+}
+
+/// Chunks of no or negative size: the original computes with floats, so that a few of these have an answer.
+fn odd_chunks(size: i64, all: &[Value]) -> CallResult {
+    let out_of_range = || Err("runtime error: makeslice: len out of range".into());
+    let (length, divisor) = (all.len() as f64, size as f64);
+    let count = ((length - 1.0) / divisor).floor() + 1.0;
+    // What is not finite becomes the smallest integer.
+    if size == 0 || count < 0.0 {
+        return out_of_range();
+    }
+    let last = (length % divisor).floor() as i64;
+    match (count as usize, usize::try_from(if last == 0 { size } else { last })) {
+        (0, _) => Ok(List::typed(Type::List(&Type::ANY_LIST), Vec::new()).into()),
+        (1, Ok(length)) if length <= all.len() => {
+            Ok(List::typed(Type::List(&Type::ANY_LIST), vec![Value::from(all[..length].to_vec())]).into())
+        }
+        _ => out_of_range(),
+    }
 }
 
 /// Texts as a `[]string`, or its nil when there are none.

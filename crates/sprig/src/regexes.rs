@@ -8,6 +8,7 @@ use regex::bytes::Captures;
 
 use crate::args::{int, text, utf8};
 use crate::lists::strings_or_nil;
+use crate::plain_regexp::PlainRegexp;
 use crate::regexp::{Regexp, RegexpError};
 
 const S: Type = Type::Str;
@@ -18,9 +19,12 @@ const KEPT: usize = 128;
 
 thread_local! {
     static COMPILED: RefCell<HashMap<String, Regexp>> = RefCell::new(HashMap::new());
+    /// Those that are simple, and that the others are not.
+    static PLAIN: RefCell<HashMap<String, Option<PlainRegexp>>> = RefCell::new(HashMap::new());
 }
 
-fn compile(expression: &str) -> Result<Regexp, RegexpError> {
+fn compile(expression: &Str) -> Result<Regexp, RegexpError> {
+    let expression = std::str::from_utf8(expression).map_err(|_| RegexpError::no_text(expression))?;
     if let Some(known) = COMPILED.with_borrow(|kept| kept.get(expression).cloned()) {
         return Ok(known);
     }
@@ -34,13 +38,38 @@ fn compile(expression: &str) -> Result<Regexp, RegexpError> {
     Ok(regexp)
 }
 
+/// Texts up to this length are not worth building automata for.
+const SHORT: usize = 256;
+
+/// The answer for a simple expression and a short text, when they are.
+fn plainly(expression: &Str, text: &[u8]) -> Option<bool> {
+    let expression = std::str::from_utf8(expression).ok().filter(|_| text.len() <= SHORT)?;
+    PLAIN.with_borrow_mut(|kept| {
+        if !kept.contains_key(expression) {
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(expression.to_owned(), PlainRegexp::new(expression));
+        }
+        kept.get(expression)?.as_ref()?.is_match(text)
+    })
+}
+
 pub(crate) fn register(table: &mut Functions) {
     table.fixed("regexMatch", &[S, S], |_, args| {
-        Ok(compile(&utf8(args, 0)).is_ok_and(|regexp| regexp.is_match(&text(args, 1))).into())
+        let (expression, text) = (text(args, 0), text(args, 1));
+        if let Some(found) = plainly(&expression, &text) {
+            return Ok(found.into());
+        }
+        Ok(compile(&expression).is_ok_and(|regexp| regexp.is_match(&text)).into())
     });
     table.fixed("mustRegexMatch", &[S, S], |_, args| {
-        let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
-        Ok(regexp.is_match(&text(args, 1)).into())
+        let (expression, text) = (text(args, 0), text(args, 1));
+        if let Some(found) = plainly(&expression, &text) {
+            return Ok(found.into());
+        }
+        let regexp = compile(&expression).map_err(|error| error.to_string())?;
+        Ok(regexp.is_match(&text).into())
     });
     table.fixed("regexQuoteMeta", &[S], |_, args| {
         let mut out = Vec::new();
@@ -84,12 +113,12 @@ fn twins(
     function: fn(&mut Run<'_>, &Regexp, &[Value]) -> CallResult,
 ) {
     table.fixed(name, params, move |run, args| {
-        let expression = utf8(args, 0);
+        let expression = text(args, 0);
         let complain = |error| {
-            let shown = if gotemplate::quote::can_backquote(expression.as_bytes()) {
+            let shown = if gotemplate::quote::can_backquote(&expression) {
                 format!("`{expression}`")
             } else {
-                gotemplate::quote::quoted(expression.as_bytes())
+                gotemplate::quote::quoted(&expression)
             };
             FuncError::Message(format!("regexp: Compile({shown}): {error}"))
         };
@@ -97,7 +126,7 @@ fn twins(
         function(run, &regexp, args)
     });
     table.fixed(must, params, move |run, args| {
-        let regexp = compile(&utf8(args, 0)).map_err(|error| error.to_string())?;
+        let regexp = compile(&text(args, 0)).map_err(|error| error.to_string())?;
         function(run, &regexp, args)
     });
 }

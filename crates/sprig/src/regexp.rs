@@ -23,6 +23,13 @@ pub struct RegexpError {
     part: String,
 }
 
+impl RegexpError {
+    /// The expression is no UTF-8.
+    pub fn no_text(expression: &[u8]) -> RegexpError {
+        RegexpError { what: "invalid UTF-8", part: String::from_utf8_lossy(expression).into_owned() }
+    }
+}
+
 impl Regexp {
     /// Compiles an expression.
     ///

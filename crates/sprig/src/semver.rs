@@ -46,8 +46,60 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap_or_else(|error| unreachable!("a pattern of this file is malformed: {error}"))
 }
 
-static VERSION: LazyLock<Regex> =
-    LazyLock::new(|| pattern(&format!(r"^v?([0-9]+)(?:\.([0-9]+))?(?:\.([0-9]+))?{TAIL}$")));
+/// The parts of a version's text.
+struct Parts<'t> {
+    major: &'t str,
+    minor: Option<&'t str>,
+    patch: Option<&'t str>,
+    pre: &'t str,
+    metadata: &'t str,
+}
+
+/// The length of the run of bytes at the beginning of a text.
+fn run(text: &str, of: impl Fn(u8) -> bool) -> usize {
+    text.bytes().take_while(|b| of(*b)).count()
+}
+
+/// Dotted identifiers at the beginning of a text, and what follows them.
+fn identifiers(text: &str) -> Option<(&str, &str)> {
+    let end = run(text, |b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    let (mut found, mut rest) = text.split_at(end);
+    // A dot that no identifier follows is no part of them.
+    while let Some(shorter) = found.strip_suffix('.') {
+        found = shorter;
+        rest = &text[found.len()..];
+    }
+    let whole = !found.is_empty() && found.split('.').all(|part| !part.is_empty());
+    whole.then_some((found, rest))
+}
+
+/// A version at the beginning of a text, and what follows it.
+fn version_parts(text: &str) -> Option<(Parts<'_>, &str)> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let digits = |text: &str| run(text, |b| b.is_ascii_digit());
+    let (major, mut rest) = text.split_at(digits(text));
+    if major.is_empty() {
+        return None;
+    }
+    let mut dotted = || {
+        let (number, after) = rest.strip_prefix('.').map(|text| text.split_at(digits(text)))?;
+        if number.is_empty() {
+            return None;
+        }
+        rest = after;
+        Some(number)
+    };
+    let minor = dotted();
+    let patch = minor.and_then(|_| dotted());
+    let (mut pre, mut metadata) = ("", "");
+    if let Some((found, after)) = rest.strip_prefix('-').and_then(identifiers) {
+        (pre, rest) = (found, after);
+    }
+    if let Some((found, after)) = rest.strip_prefix('+').and_then(identifiers) {
+        (metadata, rest) = (found, after);
+    }
+    Some((Parts { major, minor, patch, pre, metadata }, rest))
+}
 
 impl Version {
     /// Reads a version, leniently: `v1`, `1.2`, `01.2.3`.
@@ -58,23 +110,22 @@ impl Version {
         if text.len() > LONGEST_VERSION {
             return error(format!("version string is too long (max {LONGEST_VERSION} bytes)"));
         }
-        let Some(parts) = VERSION.captures(text) else {
+        let Some((parts, "")) = version_parts(text) else {
             return error(INVALID);
         };
-        let number = |i: usize| match parts.get(i) {
+        let number = |digits: Option<&str>| match digits {
             None => Ok(0),
-            Some(digits) => digits.as_str().parse().or_else(|_| {
-                let digits = gotemplate::quote::quoted(digits.as_str().as_bytes());
+            Some(digits) => digits.parse().or_else(|_| {
+                let digits = gotemplate::quote::quoted(digits.as_bytes());
                 error(format!("error parsing version segment: strconv.ParseUint: parsing {digits}: value out of range"))
             }),
         };
-        let part = |i: usize| parts.get(i).map_or("", |part| part.as_str()).to_owned();
         let version = Version {
-            major: number(1)?,
-            minor: number(2)?,
-            patch: number(3)?,
-            pre: part(5),
-            metadata: part(8),
+            major: number(Some(parts.major))?,
+            minor: number(parts.minor)?,
+            patch: number(parts.patch)?,
+            pre: parts.pre.to_owned(),
+            metadata: parts.metadata.to_owned(),
             original: text.to_owned(),
         };
         let zero_led = |part: &str| part.len() > 1 && part.starts_with('0') && part.bytes().all(|b| b.is_ascii_digit());
@@ -249,6 +300,22 @@ enum Operator {
     Caret,
 }
 
+impl Operator {
+    fn named(word: &str) -> Option<Operator> {
+        Some(match word {
+            "" | "=" => Operator::Equal,
+            "!=" => Operator::NotEqual,
+            ">" => Operator::Greater,
+            "<" => Operator::Less,
+            ">=" | "=>" => Operator::GreaterEqual,
+            "<=" | "=<" => Operator::LessEqual,
+            "~" | "~>" => Operator::Tilde,
+            "^" => Operator::Caret,
+            _ => return None,
+        })
+    }
+}
+
 const OPERATORS: &str = r"=||!=|>|<|>=|=>|<=|=<|~|~>|\^";
 const PART: &str = r"[0-9|x|X|\*]+";
 
@@ -277,6 +344,9 @@ impl Constraint {
         if text.len() > LONGEST_CONSTRAINT {
             return error(format!("constraint string is too long (max {LONGEST_CONSTRAINT} bytes)"));
         }
+        if let Some(conditions) = simple_conditions(text) {
+            return Ok(Constraint { alternatives: vec![conditions] });
+        }
         let text = HYPHEN.replace_all(text, ">= $1, <= $2 ").into_owned();
         let parts: Vec<&str> = text.split("||").collect();
         if parts.len() > MOST_ALTERNATIVES {
@@ -302,6 +372,50 @@ impl Constraint {
     }
 }
 
+/// The conditions of a constraint without alternatives, wildcards and spans, which is what nearly all charts have; `None`
+/// leaves it to the expressions above, malformed ones included.
+fn simple_conditions(text: &str) -> Option<Vec<Condition>> {
+    let blank = |c: char| matches!(c, ' ' | '\t');
+    let mut rest = text.trim_matches(blank);
+    let mut conditions = Vec::new();
+    loop {
+        let word = run(rest, |b| b"=!<>~^".contains(&b));
+        let operator = Operator::named(&rest[..word])?;
+        rest = rest[word..].trim_start_matches(blank);
+        let (parts, after) = version_parts(rest)?;
+        let (any_minor, any_patch) = (parts.minor.is_none(), parts.patch.is_none());
+        let written = &rest[..rest.len() - after.len()];
+        // A part that is left out counts as a wildcard, and the text then is another one.
+        let text = match (parts.minor, parts.patch) {
+            (None, _) => format!("{}.0.0{}", parts.major, suffix(parts.pre)),
+            (Some(minor), None) => format!("{}.{minor}.0{}", parts.major, suffix(parts.pre)),
+            _ => written.to_owned(),
+        };
+        let version = Version::parse(&text).ok()?;
+        conditions.push(Condition {
+            operator,
+            version,
+            partial: any_minor || any_patch,
+            any_minor,
+            any_patch: any_patch && !any_minor,
+        });
+        let next = after.trim_start_matches(blank);
+        if next.is_empty() {
+            return Some(conditions);
+        }
+        rest = match next.strip_prefix(',') {
+            Some(next) => next.trim_start_matches(blank),
+            None if next.len() < after.len() => next,
+            None => return None,
+        };
+    }
+}
+
+/// A pre-release as it is written.
+fn suffix(pre: &str) -> String {
+    if pre.is_empty() { String::new() } else { format!("-{pre}") }
+}
+
 fn is_wildcard(part: &str) -> bool {
     matches!(part, "x" | "X" | "*" | "")
 }
@@ -311,16 +425,7 @@ impl Condition {
         let improper = || SemverError(format!("improper constraint: {}", gotemplate::quote::quoted(text.as_bytes())));
         let parts = CONDITION.captures(text).ok_or_else(improper)?;
         let part = |i: usize| parts.get(i).map_or("", |part| part.as_str());
-        let operator = match part(1) {
-            "!=" => Operator::NotEqual,
-            ">" => Operator::Greater,
-            "<" => Operator::Less,
-            ">=" | "=>" => Operator::GreaterEqual,
-            "<=" | "=<" => Operator::LessEqual,
-            "~" | "~>" => Operator::Tilde,
-            "^" => Operator::Caret,
-            _ => Operator::Equal,
-        };
+        let operator = Operator::named(part(1)).ok_or_else(improper)?;
         let (major, minor, patch, pre) = (part(3), part(4), part(5), part(6));
         let wild = |part: &str| is_wildcard(part.trim_start_matches('.'));
         let (written, partial, any_minor, any_patch) = if wild(major) {
@@ -419,5 +524,55 @@ impl Condition {
             return v.minor == c.minor;
         }
         v.minor == 0 && v.patch == c.patch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_expression(text: &str) -> Option<(String, String, String, String, String)> {
+        let version = pattern(&format!(r"^v?([0-9]+)(?:\.([0-9]+))?(?:\.([0-9]+))?{TAIL}$"));
+        let parts = version.captures(text)?;
+        let part = |i: usize| parts.get(i).map_or("", |part| part.as_str()).to_owned();
+        Some((part(1), part(2), part(3), part(5), part(8)))
+    }
+
+    #[test]
+    fn simple_conditions_are_found() {
+        for text in ["1.2.3", ">= 1.20.0-0", "~1.2", ">=1, <2.0.0", " ^0.3.1+b "] {
+            assert!(simple_conditions(text).is_some(), "{text}");
+        }
+        for text in ["", "1.x", "1 - 2", "1 || 2", ">=1,,<2", "1 2.", "junk"] {
+            assert!(simple_conditions(text).is_none(), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #[test]
+        fn versions_have_the_parts_of_the_expression(text in "v?([0-9]{1,2}|[.+-]|a){0,9}") {
+            let read = version_parts(&text).filter(|(_, rest)| rest.is_empty()).map(|(parts, _)| {
+                let or_empty = |part: Option<&str>| part.unwrap_or_default().to_owned();
+                (
+                    parts.major.to_owned(),
+                    or_empty(parts.minor),
+                    or_empty(parts.patch),
+                    parts.pre.to_owned(),
+                    parts.metadata.to_owned(),
+                )
+            });
+            prop_assert_eq!(read, by_expression(&text));
+        }
+
+        #[test]
+        fn simple_conditions_are_those_of_the_expressions(text in "((=|>|<|!=|~|\\^|>=)? ?v?[0-9](\\.[0-9]){0,3}(-[a0](\\.1)?)?(\\+b)?(,| |, | - )?){1,3}") {
+            if let Some(simple) = simple_conditions(&text) {
+                let spanned = HYPHEN.replace_all(&text, ">= $1, <= $2 ").into_owned();
+                let found = Constraint::alternative(&spanned);
+                prop_assert_eq!(format!("{:?}", found), format!("{:?}", Ok::<_, SemverError>(simple)));
+            }
+        }
     }
 }

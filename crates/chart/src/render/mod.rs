@@ -5,6 +5,7 @@ mod functions;
 mod kinds;
 mod manifests;
 mod objects;
+mod post;
 mod templates;
 
 pub use kinds::{install_order, uninstall_order};
@@ -37,6 +38,9 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
     }
     let mut files = templates::render(&chart, &values, options, log)?;
     let notes = take_notes(&mut files, &chart, options.subchart_notes);
+    if let Some(program) = &options.post_render {
+        files = post::run(&files, program.as_ref())?;
+    }
     let Documents { manifests, hooks } = documents(&files, log)?;
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), values: kept, chart, log: log.clone() })
 }
@@ -87,7 +91,7 @@ fn decide_values(
     let values = coalesce::values(chart, &user, log)?;
     if !options.skip_schema_validation {
         let plain = map_to_json(&values).map_err(|e| Error::Values(e.to_string()))?;
-        schema::check(chart, &plain, log)?;
+        schema::check(chart, &serde_json::Value::Object(plain), log)?;
     }
     Ok(values)
 }

@@ -63,6 +63,10 @@ pub(super) fn metadata(metadata: &Metadata, is_root: bool) -> Value {
     });
     let annotations: BTreeMap<Str, Value> =
         metadata.annotations.iter().map(|(k, v)| (Str::from(k.as_str()), text(v))).collect();
+    let annotations = match annotations.is_empty() {
+        true => Map::nil(Type::STRING_MAP),
+        false => Map::from_entries(Type::STRING_MAP, annotations),
+    };
     Value::Map(Map::from_iter([
         ("Name", text(&metadata.name)),
         ("Home", text(&metadata.home)),
@@ -77,7 +81,7 @@ pub(super) fn metadata(metadata: &Metadata, is_root: bool) -> Value {
         ("Tags", text(&metadata.tags)),
         ("AppVersion", text(&metadata.app_version)),
         ("Deprecated", Value::Bool(metadata.deprecated)),
-        ("Annotations", Value::Map(Map::from_entries(Type::STRING_MAP, annotations))),
+        ("Annotations", Value::Map(annotations)),
         ("KubeVersion", text(&metadata.kube_version)),
         ("Dependencies", Value::List(List::new(dependencies.collect()))),
         ("Type", text(&metadata.r#type)),
@@ -236,6 +240,16 @@ impl Object for Record {
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
         self.fields.clone()
+    }
+
+    fn marshal(&self) -> Option<Value> {
+        if !std::ptr::eq(self.named, &BUILD_INFO_TYPE) {
+            return None;
+        }
+        // Here Go's JSON has names of its own, and leaves out what is empty.
+        let names = ["version", "git_commit", "git_tree_state", "go_version", "kube_client_version"];
+        let entries = names.into_iter().zip(self.fields.iter().map(|(_, value)| value.clone()));
+        Some(Value::Map(entries.filter(|(name, value)| value.truth() || *name == "kube_client_version").collect()))
     }
 
     fn equals(&self, other: &dyn Object) -> bool {

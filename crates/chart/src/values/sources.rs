@@ -74,7 +74,11 @@ impl UserValues {
 ///
 /// Errors: [`Error::Values`]: a document is not YAML or not a mapping.
 pub fn parse(data: &[u8]) -> Result<Values, Error> {
-    let text = String::from_utf8_lossy(data);
+    let mut text = String::from_utf8_lossy(data);
+    // As Helm does before it reads; the line that an error names may be the one after.
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.to_mut().push('\n');
+    }
     let mut values = Values::new();
     for document in documents(&text)? {
         let map =

@@ -6,6 +6,7 @@
 mod beyond;
 mod charts;
 mod command;
+mod found;
 mod functions;
 mod library;
 mod own;

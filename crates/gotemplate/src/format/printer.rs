@@ -31,6 +31,8 @@ pub(super) struct Printer {
     pub(super) flags: Flags,
     /// A complaint is being written: text methods do not count.
     complaining: bool,
+    /// The declared type whose underlying value is being printed.
+    named: Option<&'static str>,
     /// The maps being printed, outermost first.
     path: Vec<usize>,
 }
@@ -80,7 +82,8 @@ impl Printer {
     /// The complaint about a verb that does not suit the value.
     fn bad_verb(&mut self, verb: char, value: &Value) {
         let outer = std::mem::replace(&mut self.complaining, true);
-        self.write(&format!("%!{verb}({}=", value.type_name()));
+        let name = self.named.take().map_or_else(|| value.type_name(), str::to_owned);
+        self.write(&format!("%!{verb}({name}="));
         self.value(value, 'v', 0);
         self.write(")");
         self.complaining = outer;
@@ -140,6 +143,10 @@ impl Printer {
         }
         self.path.push(map.identity());
         let sharp_v = self.flags.sharp_v;
+        if sharp_v && map.is_nil() {
+            self.path.pop();
+            return self.write(&format!("{}(nil)", map.ty()));
+        }
         if sharp_v {
             self.write(&format!("{}{{", map.ty()));
         } else {
@@ -167,7 +174,10 @@ impl Printer {
             return self.string(text.as_bytes(), verb, value);
         }
         if let Some(basic) = object.basic() {
-            return self.value(&basic, verb, depth);
+            self.named = Some(object.named_type().name);
+            self.value(&basic, verb, depth);
+            self.named = None;
+            return;
         }
         let named = object.named_type();
         let pointer = matches!(named.underlying, Type::Pointer);

@@ -1,6 +1,7 @@
 //! Which chart: a directory, an archive, or what a repository or registry has.
 
 use super::flags::{Flag, Kind, Parsed};
+use super::provenance;
 use super::remote::{self, Fill, to_err, to_out};
 use chart::{Chart, Log};
 use std::path::{Path, PathBuf};
@@ -8,10 +9,10 @@ use std::path::{Path, PathBuf};
 /// Where charts come from, besides the flags of [`remote::REMOTE`].
 pub(super) const CHART_PATH: &[Flag] = &[
     Flag::new("devel", Kind::Switch),
-    Flag::new("keyring", Kind::Text).absent(),
+    Flag::new("keyring", Kind::Text),
     Flag::new("pass-credentials", Kind::Switch),
     Flag::new("repo", Kind::Text),
-    Flag::new("verify", Kind::Switch).absent(),
+    Flag::new("verify", Kind::Switch),
     Flag::new("version", Kind::Text),
 ];
 
@@ -34,7 +35,11 @@ pub(super) fn locate(name: &str, parsed: &Parsed) -> Result<Located, String> {
     // With `--repo`, a name is that of a chart there.
     if options.access.url.is_empty() {
         if path.exists() {
-            return std::path::absolute(path).map(Located::Here).map_err(|error| error.to_string());
+            let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+            if parsed.on("verify") {
+                provenance::check(&path, &provenance::keyring(parsed))?;
+            }
+            return Ok(Located::Here(path));
         }
         if path.is_absolute() || name.starts_with('.') {
             return Err(format!("path {name:?} not found"));

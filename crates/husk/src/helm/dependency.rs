@@ -36,11 +36,8 @@ pub(super) const LIST: Verb = Verb {
     run: list,
 };
 
-const FLAGS: &[Flag] = &[
-    Flag::new("keyring", Kind::Text).absent(),
-    Flag::new("skip-refresh", Kind::Switch),
-    Flag::new("verify", Kind::Switch).absent(),
-];
+const FLAGS: &[Flag] =
+    &[Flag::new("keyring", Kind::Text), Flag::new("skip-refresh", Kind::Switch), Flag::new("verify", Kind::Switch)];
 
 fn chart(parsed: &Parsed) -> &Path {
     Path::new(parsed.arguments.first().map_or(".", String::as_str))

@@ -12,7 +12,7 @@ pub(super) const VERSION: Verb = Verb {
     arguments: "",
     about: "Show the version of Helm that this is like.",
     arity: Arity::None,
-    flags: &[&[Flag::new("short", Kind::Switch), Flag::new("template", Kind::Text).absent()]],
+    flags: &[&[Flag::new("short", Kind::Switch), Flag::new("template", Kind::Text)]],
     run: version,
 };
 
@@ -28,6 +28,17 @@ pub(super) const ENV: Verb = Verb {
 
 fn version(parsed: &Parsed, _: &Settings) -> Outcome {
     let HelmVersion { version, git_commit, git_tree_state, go_version, kube_client_version } = HelmVersion::default();
+    if let Some(template) = parsed.text("template").filter(|text| !text.is_empty()) {
+        let fields = [
+            ("Version", version),
+            ("GitCommit", git_commit),
+            ("GitTreeState", git_tree_state),
+            ("GoVersion", go_version),
+            ("KubeClientVersion", kube_client_version),
+        ];
+        let data = gotemplate::Map::from_iter(fields.map(|(name, text)| (name, gotemplate::Value::from(text))));
+        return super::done(&super::go_template::render(template, &gotemplate::Value::Map(data))?);
+    }
     if parsed.on("short") {
         super::out(&format!("{version}\n"));
         return Ok(());
@@ -46,10 +57,15 @@ fn directory(own: &str, standard: &str, below_home: &str) -> String {
         .unwrap_or_else(|| format!("{}/helm", variable(standard).unwrap_or_else(|| format!("{}/{below_home}", home()))))
 }
 
+/// Where plugins and starters are.
+pub(super) fn data_home() -> String {
+    directory("HELM_DATA_HOME", "XDG_DATA_HOME", ".local/share")
+}
+
 fn environment(parsed: &Parsed, settings: &Settings) -> Outcome {
     let cache = directory("HELM_CACHE_HOME", "XDG_CACHE_HOME", ".cache");
     let config = directory("HELM_CONFIG_HOME", "XDG_CONFIG_HOME", ".config");
-    let data = directory("HELM_DATA_HOME", "XDG_DATA_HOME", ".local/share");
+    let data = data_home();
     let flag = |flag: &str, name: &str, default: String| {
         parsed
             .text(flag)

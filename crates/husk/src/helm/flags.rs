@@ -30,15 +30,15 @@ pub(super) struct Flag {
     pub(super) name: &'static str,
     pub(super) short: Option<char>,
     pub(super) kind: Kind,
-    /// Helm has it and Husk does not.
-    absent: bool,
+    /// Taken, but not shown.
+    hidden: bool,
     /// What to use instead.
     deprecated: Option<&'static str>,
 }
 
 impl Flag {
     pub(super) const fn new(name: &'static str, kind: Kind) -> Flag {
-        Flag { name, short: None, kind, absent: false, deprecated: None }
+        Flag { name, short: None, kind, hidden: false, deprecated: None }
     }
 
     pub(super) const fn short(mut self, letter: char) -> Flag {
@@ -46,8 +46,8 @@ impl Flag {
         self
     }
 
-    pub(super) const fn absent(mut self) -> Flag {
-        self.absent = true;
+    pub(super) const fn hidden(mut self) -> Flag {
+        self.hidden = true;
         self
     }
 
@@ -56,8 +56,9 @@ impl Flag {
         self
     }
 
-    pub(super) fn is_absent(&self) -> bool {
-        self.absent
+    /// Is it shown in help? Neither hidden nor deprecated ones are.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.hidden && self.deprecated.is_none()
     }
 }
 
@@ -142,9 +143,6 @@ impl Parsed {
     }
 
     fn put(&mut self, flag: &Flag, value: String) -> Result<(), String> {
-        if flag.absent {
-            return Err(format!("husk helm has no --{}", flag.name));
-        }
         if let Some(instead) = flag.deprecated {
             self.notices.push(format!("Flag --{} has been deprecated, {instead}", flag.name));
         }
@@ -287,7 +285,6 @@ mod tests {
         Flag::new("install", Kind::Switch).short('i'),
         Flag::new("max", Kind::Number).short('m'),
         Flag::new("timeout", Kind::Duration),
-        Flag::new("verify", Kind::Switch).absent(),
     ];
 
     fn read(line: &str) -> Result<Parsed, String> {
@@ -317,7 +314,6 @@ mod tests {
             ("-m", "flag needs an argument: 'm' in -m"),
             ("--timeout x", "invalid argument \"x\" for \"--timeout\" flag: time: invalid duration \"x\""),
             ("-m x", "invalid argument \"x\" for \"-m, --max\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
-            ("--verify", "husk helm has no --verify"),
         ];
         for (line, wanted) in cases {
             assert_eq!(read(line).unwrap_err(), wanted, "{line}");

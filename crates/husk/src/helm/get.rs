@@ -1,6 +1,7 @@
 //! `helm get`: the parts of a release's record.
 
 use super::flags::{Flag, Kind, Parsed};
+use super::go_template;
 use super::operation::on_cluster;
 use super::output::{Format, OUTPUT, yaml};
 use super::settings::Settings;
@@ -24,11 +25,15 @@ const fn verb(
     Verb { names, path, arguments: "RELEASE_NAME", about, arity: Arity::Exactly(1), flags, run }
 }
 
-const TEMPLATE: &[Flag] = &[Flag::new("template", Kind::Text).absent()];
+const TEMPLATE: &[Flag] = &[Flag::new("template", Kind::Text)];
 
 pub(super) const ALL: Verb =
     verb(&["all"], "get all", "Show everything about a release.", &[REVISION, TEMPLATE], |parsed, settings| {
         with(parsed, settings, |release| {
+            if let Some(template) = parsed.text("template").filter(|text| !text.is_empty()) {
+                let data = gotemplate::Map::from_iter([("Release", go_template::release(&release)?)]);
+                return super::done(&go_template::render(template, &gotemplate::Value::Map(data))?);
+            }
             status::emit(&release, Format::Table, Shown { debug: true, recorded: true, hide_notes: false }, "")
         })
     });

@@ -2,8 +2,9 @@
 
 use super::chart_ref::{self, CHART_PATH, DEPENDENCY_UPDATE};
 use super::flags::{Flag, Kind, Parsed};
-use super::operation::{self, APPLY, RENDER, WAIT, on_cluster};
+use super::operation::{self, APPLY, OUTSIDE, RENDER, WAIT, WAIT_FOR_JOBS, on_cluster};
 use super::output::{Format, OUTPUT};
+use super::plugin;
 use super::remote::REMOTE;
 use super::settings::Settings;
 use super::status::{self, Shown};
@@ -19,7 +20,7 @@ pub(super) const INSTALL: Verb = Verb {
     arguments: "[NAME] [CHART]",
     about: "Install a chart as a release.",
     arity: Arity::AtLeast(1),
-    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
+    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, RENDER, OUTSIDE, APPLY, WAIT, WAIT_FOR_JOBS, OUTPUT, FLAGS],
     run,
 };
 
@@ -32,6 +33,7 @@ const FLAGS: &[Flag] = &[
 fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     let format = Format::of(parsed)?;
     let options = Options { dry_run: operation::dry_run(parsed, false)?, ..operation::options(parsed)? };
+    operation::check_hidden(parsed, options.dry_run).map_err(|text| format!("INSTALLATION FAILED: {text}"))?;
     let failed = |text: String| format!("INSTALLATION FAILED: {text}");
     let (name, chart) = chart_ref::name_and_chart(parsed, None).map_err(failed)?;
     let subject = Subject::load(&chart, parsed, settings).map_err(failed)?;
@@ -62,6 +64,10 @@ impl Subject {
         let mut source = ChartSource::new(chart, crate::charts::entropy());
         source.subchart_notes = parsed.on("render-subchart-notes");
         source.skip_schema_validation = parsed.on("skip-schema-validation");
+        source.time_zone = jiff::tz::TimeZone::system();
+        source.resolve_host = operation::resolver(parsed);
+        source.post_render = plugin::post_renderer(parsed)?;
+        source.hide_secrets = parsed.on("hide-secret");
         Ok(Subject { values, source: Arc::new(source) })
     }
 

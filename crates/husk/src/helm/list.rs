@@ -4,6 +4,7 @@ use super::flags::{Flag, Kind, Parsed};
 use super::history::{app_version, chart_title};
 use super::operation::on_cluster;
 use super::output::{Format, OUTPUT, go_time, table};
+use super::selector;
 use super::settings::Settings;
 use super::verb::{Arity, Outcome, Verb};
 use regex::Regex;
@@ -49,7 +50,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         .map(Regex::new)
         .transpose()
         .map_err(|error| error.to_string())?;
-    let terms = parsed.text("selector").map(selector).transpose()?.unwrap_or_default();
+    let terms = parsed.text("selector").map(selector::parse).transpose()?.unwrap_or_default();
     let states = states(parsed);
     let everywhere = parsed.on("all-namespaces");
     on_cluster(settings, async |engine| {
@@ -64,7 +65,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         releases.retain(|release| {
             filter.as_ref().is_none_or(|filter| filter.is_match(&release.name))
                 && (states.is_empty() || states.contains(&release.info.status))
-                && terms.iter().all(|term| term.accepts(release))
+                && terms.iter().all(|term| term.accepts(&release.labels))
         });
         sort(&mut releases, parsed.on("date"), parsed.on("reverse"));
         let limit = |name| parsed.number(name).and_then(|number| usize::try_from(number).ok());
@@ -141,56 +142,4 @@ fn print(releases: &[Release], format: Format, parsed: &Parsed) -> Outcome {
         let header = (!parsed.on("no-headers")).then(|| header.to_vec());
         table(&header.into_iter().chain(rows.iter().map(|row| row.to_vec())).collect::<Vec<_>>())
     })
-}
-
-/// One condition on the labels of a release.
-#[derive(Debug, PartialEq)]
-struct Term {
-    key: String,
-    /// Without it the key has to be there.
-    value: Option<String>,
-    negated: bool,
-}
-
-impl Term {
-    fn accepts(&self, release: &Release) -> bool {
-        let found = release.labels.get(&self.key);
-        let holds = match &self.value {
-            Some(value) => found == Some(value),
-            None => found.is_some(),
-        };
-        holds != self.negated
-    }
-}
-
-/// Reads a selector: `key=value`, `key==value`, `key!=value`, `key`, `!key`, with commas.
-fn selector(text: &str) -> Result<Vec<Term>, String> {
-    let term = |part: &str| {
-        let part = part.trim();
-        let (key, value, negated) = match (part.split_once("!="), part.split_once('=')) {
-            (Some((key, value)), _) => (key, Some(value), true),
-            (None, Some((key, value))) => (key, Some(value.trim_start_matches('=')), false),
-            (None, None) => (part.trim_start_matches('!'), None, part.starts_with('!')),
-        };
-        if key.is_empty() || part.contains(['(', ')', '<', '>', ' ']) {
-            return Err(format!("husk helm has no such selector: {part:?}"));
-        }
-        Ok(Term { key: key.trim().to_owned(), value: value.map(|value| value.trim().to_owned()), negated })
-    };
-    text.split(',').filter(|part| !part.trim().is_empty()).map(term).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn selectors() {
-        let mut release = Release::default();
-        release.labels.insert("team".to_owned(), "a".to_owned());
-        let holds = |text: &str| selector(text).unwrap().iter().all(|term| term.accepts(&release));
-        assert!(holds("team=a") && holds("team==a,team!=b") && holds("team,!other") && holds(""));
-        assert!(!holds("team=b") && !holds("!team") && !holds("other"));
-        assert!(selector("team in (a,b)").is_err());
-    }
 }

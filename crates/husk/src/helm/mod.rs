@@ -4,10 +4,12 @@
 //! name. Errors are texts here, because Helm's have no codes.
 
 mod chart_ref;
+pub(crate) mod completion;
 mod dependency;
 mod environment;
 mod flags;
 mod get;
+mod go_template;
 mod history;
 mod install;
 mod lint;
@@ -16,12 +18,15 @@ mod name_template;
 mod operation;
 mod output;
 mod package;
+mod plugin;
+mod provenance;
 mod registries;
 mod remote;
 mod repo;
 mod resources;
 mod rollback;
 mod search;
+mod selector;
 mod settings;
 mod show;
 mod status;
@@ -39,10 +44,15 @@ use std::process::ExitCode;
 use verb::{Outcome, Verb};
 
 const VERBS: &[Verb] = &[
+    completion::BASH,
+    completion::FISH,
+    completion::POWERSHELL,
+    completion::ZSH,
     package::CREATE,
     dependency::BUILD,
     dependency::LIST,
     dependency::UPDATE,
+    completion::DOCS,
     environment::ENV,
     get::ALL,
     get::HOOKS,
@@ -55,6 +65,10 @@ const VERBS: &[Verb] = &[
     lint::LINT,
     list::LIST,
     package::PACKAGE,
+    plugin::INSTALL,
+    plugin::LIST,
+    plugin::UNINSTALL,
+    plugin::UPDATE,
     registries::PULL,
     registries::PUSH,
     registries::LOGIN,
@@ -64,7 +78,9 @@ const VERBS: &[Verb] = &[
     repo::LIST,
     repo::REMOVE,
     repo::UPDATE,
+    provenance::VERIFY,
     rollback::ROLLBACK,
+    search::HUB,
     search::REPO,
     show::ALL,
     show::CHART,
@@ -80,7 +96,7 @@ const VERBS: &[Verb] = &[
 ];
 
 /// Commands of Helm that are not here.
-const ABSENT: &[&str] = &["completion", "plugin", "search hub", "verify", "docs"];
+const ABSENT: &[&str] = &["plugin package", "plugin verify"];
 
 /// Runs a command line: everything behind the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {

@@ -6,10 +6,15 @@ use super::verb::Outcome;
 use release::{Crds, DryRun, Engine, Event, Options, Progress, WaitFor};
 use std::time::Duration;
 
-pub(super) const WAIT: &[Flag] = &[
-    Flag::new("timeout", Kind::Duration),
-    Flag::new("wait", Kind::Bare("watcher")),
-    Flag::new("wait-for-jobs", Kind::Switch),
+pub(super) const WAIT: &[Flag] = &[Flag::new("timeout", Kind::Duration), Flag::new("wait", Kind::Bare("watcher"))];
+
+pub(super) const WAIT_FOR_JOBS: &[Flag] = &[Flag::new("wait-for-jobs", Kind::Switch)];
+
+/// What another program or the network has to do with a rendering.
+pub(super) const OUTSIDE: &[Flag] = &[
+    Flag::new("enable-dns", Kind::Switch),
+    Flag::new("post-renderer", Kind::Repeat),
+    Flag::new("post-renderer-args", Kind::Repeat),
 ];
 
 pub(super) const APPLY: &[Flag] = &[
@@ -28,12 +33,9 @@ pub(super) const RENDER: &[Flag] = &[
     Flag::new("create-namespace", Kind::Switch),
     // The server checks every object; there is no other check to switch off.
     Flag::new("disable-openapi-validation", Kind::Switch),
-    Flag::new("enable-dns", Kind::Switch).absent(),
     Flag::new("hide-notes", Kind::Switch),
-    Flag::new("hide-secret", Kind::Switch).absent(),
+    Flag::new("hide-secret", Kind::Switch),
     Flag::new("labels", Kind::Pairs).short('l'),
-    Flag::new("post-renderer", Kind::Text).absent(),
-    Flag::new("post-renderer-args", Kind::Repeat).absent(),
     Flag::new("render-subchart-notes", Kind::Switch),
     Flag::new("rollback-on-failure", Kind::Switch),
     Flag::new("skip-crds", Kind::Switch),
@@ -54,7 +56,7 @@ pub(super) fn options(parsed: &Parsed) -> Result<Options, String> {
         None | Some("auto") => {}
         Some(word) if boolean(word) == Some(true) => {}
         Some("false") => {
-            return Err("husk helm applies on the server only: --server-side=false is not there".to_owned());
+            return Err("husk helm applies on the server only: --server-side=false is not supported".to_owned());
         }
         Some(_) => return Err("invalid/unknown release server-side apply method".to_owned()),
     }
@@ -91,8 +93,8 @@ fn wait(parsed: &Parsed) -> Result<bool, String> {
     };
     match parsed.text("wait") {
         None | Some("hookOnly") => Ok(false),
-        Some("watcher") => Ok(true),
-        Some("legacy") => Err("husk helm has no --wait=legacy: watcher and hookOnly".to_owned()),
+        // One set of rules says when an object is ready, whatever the strategy.
+        Some("watcher" | "legacy") => Ok(true),
         Some("true") => {
             deprecated("true", "watcher");
             Ok(true)
@@ -132,6 +134,29 @@ pub(super) fn dry_run(parsed: &Parsed, rendering: bool) -> Result<DryRun, String
     }
 }
 
+/// Secrets can be hidden only where nothing is made of the text.
+pub(super) fn check_hidden(parsed: &Parsed, dry_run: DryRun) -> Outcome {
+    if !parsed.on("hide-secret") || dry_run != DryRun::No {
+        return Ok(());
+    }
+    let text = "hiding Kubernetes secrets requires a dry-run mode";
+    let mut log = chart::Log::default();
+    log.add(chart::LogLevel::Error, text, Vec::new());
+    super::say(&mut log);
+    Err(text.to_owned())
+}
+
+/// How `getHostByName` finds addresses, if it may.
+pub(super) fn resolver(parsed: &Parsed) -> Option<fn(&str) -> Option<String>> {
+    fn address(host: &str) -> Option<String> {
+        use std::net::ToSocketAddrs as _;
+        let addresses: Vec<_> = (host, 0).to_socket_addrs().ok()?.map(|address| address.ip().to_string()).collect();
+        // Sprig takes any of them.
+        addresses.into_iter().next()
+    }
+    parsed.on("enable-dns").then_some(address as fn(&str) -> Option<String>)
+}
+
 /// Runs something on the cluster, in the namespace of the settings.
 pub(super) fn on_cluster(settings: &Settings, work: impl AsyncFnOnce(Engine) -> Outcome) -> Outcome {
     let runtime =
@@ -146,7 +171,6 @@ pub(super) fn on_cluster(settings: &Settings, work: impl AsyncFnOnce(Engine) -> 
 fn listen(event: Event) {
     match event {
         Event::Warning { text } => super::warn(&text),
-        Event::HookLog { text, .. } => super::err(text.trim_end_matches('\n')),
         _ => {}
     }
 }

@@ -1,6 +1,7 @@
 //! `helm registry`, `helm push` and `helm pull`: charts in registries, and fetching charts from anywhere.
 
 use super::flags::{Flag, Kind, Parsed};
+use super::provenance;
 use super::remote::{self, REMOTE, paths, to_out, wait};
 use super::settings::Settings;
 use super::verb::{Arity, Outcome, Verb};
@@ -65,13 +66,13 @@ pub(super) const PULL: Verb = Verb {
 const PULL_FLAGS: &[Flag] = &[
     Flag::new("destination", Kind::Text).short('d'),
     Flag::new("devel", Kind::Switch),
-    Flag::new("keyring", Kind::Text).absent(),
+    Flag::new("keyring", Kind::Text),
     Flag::new("pass-credentials", Kind::Switch),
     Flag::new("prov", Kind::Switch),
     Flag::new("repo", Kind::Text),
     Flag::new("untar", Kind::Switch),
     Flag::new("untardir", Kind::Text),
-    Flag::new("verify", Kind::Switch).absent(),
+    Flag::new("verify", Kind::Switch),
     Flag::new("version", Kind::Text),
 ];
 
@@ -122,9 +123,9 @@ fn pull(chart: &str, parsed: &Parsed) -> Outcome {
         if let Err(error) = std::fs::metadata(place) {
             return Err(format!("open {}: {}", place.display(), super::os_error(&error)));
         }
-        return wait(async || {
-            download::fetch_to(chart, &version, place, &options, &paths, &mut to_out).await.map(drop)
-        });
+        let fetched = wait(async || download::fetch_to(chart, &version, place, &options, &paths, &mut to_out).await)?;
+        tell(fetched.1.signature.as_ref());
+        return Ok(());
     }
     let place = place.join(parsed.text("untardir").unwrap_or("."));
     let taken = |path: PathBuf| {
@@ -139,6 +140,7 @@ fn pull(chart: &str, parsed: &Parsed) -> Outcome {
     };
     taken(place.join(chart.rsplit('/').next().unwrap_or(chart)))?;
     let fetched = wait(async || download::fetch(chart, &version, &options, &paths, &mut to_out).await)?;
+    tell(fetched.signature.as_ref());
     let chart = chart::load::archive(&fetched.chart, &mut Log::default()).map_err(|error| error.to_string())?;
     let name = &chart.metadata.name;
     if !is_plain(Path::new(name)) || name.contains('/') {
@@ -156,6 +158,13 @@ fn pull(chart: &str, parsed: &Parsed) -> Outcome {
             .map_err(|error| format!("open {}: {}", path.display(), super::os_error(&error)))?;
     }
     Ok(())
+}
+
+/// Says who signed what was fetched.
+fn tell(signature: Option<&download::Signature>) {
+    if let Some(download::Signature { identities, fingerprint, file_hash }) = signature {
+        super::out(&provenance::told(identities, fingerprint, file_hash));
+    }
 }
 
 /// Does a path lead downwards only?

@@ -62,7 +62,7 @@ pub(super) fn registry(parsed: &Parsed) -> oci::Options {
 }
 
 /// How charts are fetched.
-pub(super) fn options(parsed: &Parsed) -> download::Options<'static> {
+pub(super) fn options(parsed: &Parsed) -> download::Options {
     let access = Access {
         url: filled(parsed, "repo"),
         username: filled(parsed, "username"),
@@ -71,8 +71,13 @@ pub(super) fn options(parsed: &Parsed) -> download::Options<'static> {
         pass_credentials_all: parsed.on("pass-credentials"),
         timeout: None,
     };
-    let provenance = if parsed.on("prov") { Provenance::Later } else { Provenance::Never };
-    download::Options { access, registry: registry(parsed), provenance, verifier: None }
+    let provenance = match () {
+        () if parsed.on("verify") => Provenance::Always,
+        () if parsed.on("prov") => Provenance::Later,
+        () => Provenance::Never,
+    };
+    let verifier = parsed.on("verify").then(|| super::provenance::verifier(parsed));
+    download::Options { access, registry: registry(parsed), provenance, verifier }
 }
 
 /// The version that is wanted; empty means the newest release.
@@ -154,6 +159,8 @@ pub(super) enum Fill {
 
 /// Fills the `charts/` of a chart.
 pub(super) fn fill(chart: &Path, parsed: &Parsed, fill: Fill, debug: bool, say: fn(Notice)) -> Outcome {
+    // Elsewhere the flag `--verify` speaks of the chart itself.
+    let verify = !parsed.given("dependency-update");
     let paths = paths(parsed);
     let pack = |chart: &chart::Chart| match chart::package::package(chart, None) {
         Ok(packed) => Ok(packed.data),
@@ -162,6 +169,12 @@ pub(super) fn fill(chart: &Path, parsed: &Parsed, fill: Fill, debug: bool, say: 
     // The repository of the command line is that of the chart itself.
     let mut download = options(parsed);
     download.access.url.clear();
+    if fill == Fill::Build && download.provenance == Provenance::Always {
+        download.provenance = Provenance::IfPossible;
+    }
+    if !verify {
+        download.provenance = Provenance::Never;
+    }
     let manager = registry::dependency::Manager {
         chart,
         paths: &paths,

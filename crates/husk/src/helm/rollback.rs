@@ -1,7 +1,7 @@
 //! `helm rollback`.
 
 use super::flags::{Flag, Kind, Parsed};
-use super::operation::{self, APPLY, WAIT, on_cluster};
+use super::operation::{self, APPLY, WAIT, WAIT_FOR_JOBS, on_cluster};
 use super::settings::Settings;
 use super::verb::{Arity, Outcome, Verb};
 use release::Options;
@@ -12,7 +12,7 @@ pub(super) const ROLLBACK: Verb = Verb {
     arguments: "<RELEASE> [REVISION]",
     about: "Bring an earlier revision of a release back.",
     arity: Arity::AtLeast(1),
-    flags: &[APPLY, WAIT, FLAGS],
+    flags: &[APPLY, WAIT, WAIT_FOR_JOBS, FLAGS],
     run,
 };
 

@@ -34,7 +34,7 @@ pub(super) const VALUES: Verb = verb(
     &["values"],
     "show values",
     "Show values.yaml.",
-    &[CHART_PATH, REMOTE, &[Flag::new("jsonpath", Kind::Text).absent()]],
+    &[CHART_PATH, REMOTE, &[Flag::new("jsonpath", Kind::Text)]],
     |parsed, _| show(parsed, Part::Values),
 );
 
@@ -43,6 +43,13 @@ fn show(parsed: &Parsed, part: Part) -> Outcome {
     let mut log = Log::default();
     let chart = chart_ref::load(&located, &mut log);
     super::say(&mut log);
+    if let Some(template) = parsed.text("jsonpath").filter(|text| !text.is_empty()) {
+        let values = chart.map_err(|error| error.to_string())?.values;
+        let path = crate::jsonpath::Template::parse(template)
+            .map_err(|error| format!("error parsing jsonpath {template}: {error}"))?;
+        // As with Helm, what cannot be followed prints what was reached before.
+        return super::done(&path.render(&serde_json::Value::Object(values)));
+    }
     let text = chart.and_then(|chart| chart::show::show(&chart, part)).map_err(|error| error.to_string())?;
     super::out(&text);
     Ok(())

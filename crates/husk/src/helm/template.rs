@@ -2,6 +2,7 @@
 
 use super::chart_ref::{self, CHART_PATH, DEPENDENCY_UPDATE};
 use super::flags::{Flag, Kind, Parsed};
+use super::plugin;
 use super::remote::REMOTE;
 use super::settings::Settings;
 use super::values::{self, VALUES};
@@ -20,14 +21,13 @@ pub(super) const TEMPLATE: Verb = Verb {
     arguments: "[NAME] [CHART]",
     about: "Render a chart without a cluster and print what it becomes.",
     arity: Arity::AtLeast(1),
-    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, FLAGS, OF_INSTALL],
+    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, FLAGS, operation::OUTSIDE, OF_INSTALL],
     run,
 };
 
 const FLAGS: &[Flag] = &[
     Flag::new("api-versions", Kind::List).short('a'),
     Flag::new("dry-run", Kind::Bare("unset")),
-    Flag::new("enable-dns", Kind::Switch).absent(),
     Flag::new("generate-name", Kind::Switch).short('g'),
     Flag::new("include-crds", Kind::Switch),
     Flag::new("is-upgrade", Kind::Switch),
@@ -35,13 +35,11 @@ const FLAGS: &[Flag] = &[
     Flag::new("name-template", Kind::Text),
     Flag::new("no-hooks", Kind::Switch),
     Flag::new("output-dir", Kind::Text),
-    Flag::new("post-renderer", Kind::Text).absent(),
-    Flag::new("post-renderer-args", Kind::Repeat).absent(),
     Flag::new("release-name", Kind::Switch),
     Flag::new("show-only", Kind::Repeat).short('s'),
     Flag::new("skip-schema-validation", Kind::Switch),
     Flag::new("skip-tests", Kind::Switch),
-    Flag::new("validate", Kind::Switch).absent(),
+    Flag::new("validate", Kind::Switch).deprecated("use '--dry-run=server' instead"),
 ];
 
 /// What concerns an installation: taken, and without effect on what is printed, as in Helm.
@@ -69,9 +67,8 @@ const OF_INSTALL: &[Flag] = &[
 const NO_NOTES: &str = "this flag has no effect for 'helm template' and will be removed in Helm 5";
 
 fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
-    if operation::dry_run(parsed, true)? == DryRun::Server {
-        return Err("husk helm template has no --dry-run=server".to_owned());
-    }
+    let dry_run = operation::dry_run(parsed, true)?;
+    let server = dry_run == DryRun::Server || parsed.on("validate");
     let (name, chart) = chart_ref::name_and_chart(parsed, Some("release-name"))?;
     let located = chart_ref::locate(&chart, parsed)?;
     let user = values::gather(parsed)?;
@@ -81,6 +78,8 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         return Err(install::name_refused(&error));
     }
     let mut options = options(&name, settings);
+    options.resolve_host = operation::resolver(parsed);
+    options.post_render = plugin::post_renderer(parsed)?;
     if let Some(text) = parsed.text("kube-version").filter(|text| !text.is_empty()) {
         options.capabilities.kube_version = KubeVersion::parse(text).map_err(|error| error.to_string())?;
     }
@@ -95,7 +94,10 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         show_only: parsed.all("show-only"),
         hide_secrets: false,
     };
-    let rendered = chart::render_logged(&chart, &user, &options, &mut log);
+    let rendered = match server {
+        false => chart::render_logged(&chart, &user, &options, &mut log),
+        true => on_server(&chart, &user, &mut options, &mut log, settings)?,
+    };
     super::say(&mut log);
     let rendered = match rendered {
         Ok(rendered) => rendered,
@@ -122,6 +124,30 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Renders with what the cluster says about itself. Readers of live objects block, so the rendering has its own thread.
+fn on_server(
+    chart: &chart::Chart,
+    user: &chart::Values,
+    options: &mut RenderOptions,
+    log: &mut Log,
+    settings: &Settings,
+) -> Result<Result<chart::Rendered, chart::Error>, String> {
+    let mut rendered = None;
+    operation::on_cluster(settings, async |engine| {
+        let unreachable = |error: release::Error| format!("cluster reachability check failed: {error}");
+        engine.cluster.version().await.map_err(unreachable)?;
+        let facts = engine.facts().await.map_err(|error| error.to_string())?;
+        let (versions, own) = (options.capabilities.api_versions.clone(), &mut *options);
+        release::look_at(&facts, own).map_err(|error| error.to_string())?;
+        // What was given on the command line counts besides.
+        own.capabilities.api_versions.0.extend(versions.0.into_iter().skip(chart::ApiVersions::default().0.len()));
+        let render = || chart::render_logged(chart, user, own, &mut *log);
+        rendered = Some(tokio::task::block_in_place(render));
+        Ok(())
+    })?;
+    rendered.ok_or_else(|| "nothing was rendered".to_owned())
 }
 
 /// The rendering of a first installation, now.

@@ -2,7 +2,7 @@
 
 use super::flags::{Flag, Kind, Parsed};
 use super::operation::{self, on_cluster};
-use super::output::{Format, OUTPUT};
+use super::output::Format;
 use super::settings::Settings;
 use super::status::{self, Shown};
 use super::verb::{Arity, Outcome, Verb};
@@ -14,7 +14,7 @@ pub(super) const TEST: Verb = Verb {
     arguments: "[RELEASE]",
     about: "Run the tests of a release.",
     arity: Arity::Exactly(1),
-    flags: &[OUTPUT, FLAGS],
+    flags: &[FLAGS],
     run,
 };
 
@@ -22,7 +22,6 @@ const FLAGS: &[Flag] =
     &[Flag::new("filter", Kind::List), Flag::new("logs", Kind::Switch), Flag::new("timeout", Kind::Duration)];
 
 fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
-    let format = Format::of(parsed)?;
     let filter = filter(&parsed.all("filter"));
     let options = operation::options(parsed)?;
     on_cluster(settings, async |engine| {
@@ -31,7 +30,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
             Err((Some(release), error)) => (*release, Some(error.to_string())),
             Err((None, error)) => return Err(error.to_string()),
         };
-        status::emit(&release, format, Shown { debug: settings.debug, recorded: false, hide_notes: true }, "")?;
+        status::emit(&release, Format::Table, Shown { debug: settings.debug, recorded: false, hide_notes: true }, "")?;
         let mut failures: Vec<String> = failure.into_iter().collect();
         if parsed.on("logs") {
             super::out("\n");

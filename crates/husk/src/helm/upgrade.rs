@@ -3,7 +3,7 @@
 use super::chart_ref::{CHART_PATH, DEPENDENCY_UPDATE};
 use super::flags::{Flag, Kind, Parsed};
 use super::install::{Subject, shown};
-use super::operation::{self, APPLY, RENDER, WAIT, on_cluster};
+use super::operation::{self, APPLY, OUTSIDE, RENDER, WAIT, WAIT_FOR_JOBS, on_cluster};
 use super::output::{Format, OUTPUT};
 use super::remote::REMOTE;
 use super::settings::Settings;
@@ -18,7 +18,7 @@ pub(super) const UPGRADE: Verb = Verb {
     arguments: "[RELEASE] [CHART]",
     about: "Upgrade a release.",
     arity: Arity::Exactly(2),
-    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, RENDER, APPLY, WAIT, OUTPUT, FLAGS],
+    flags: &[VALUES, CHART_PATH, DEPENDENCY_UPDATE, REMOTE, RENDER, OUTSIDE, APPLY, WAIT, WAIT_FOR_JOBS, OUTPUT, FLAGS],
     run,
 };
 
@@ -34,6 +34,7 @@ const FLAGS: &[Flag] = &[
 fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     let format = Format::of(parsed)?;
     let mut options = Options { dry_run: operation::dry_run(parsed, false)?, ..operation::options(parsed)? };
+    operation::check_hidden(parsed, options.dry_run).map_err(|text| format!("UPGRADE FAILED: {text}"))?;
     options.reuse = match () {
         () if parsed.on("reset-values") => Reuse::Never,
         () if parsed.on("reuse-values") => Reuse::WithOldDefaults,

@@ -97,7 +97,12 @@ impl Verb {
         Err(format!("\"helm {}\" {wanted}\n\nUsage:  {}", self.path, self.usage()))
     }
 
-    fn help(&self) -> String {
+    /// The flags of this command that are there to be used.
+    pub(super) fn shown_flags(&self) -> impl Iterator<Item = &'static Flag> {
+        self.flags.iter().copied().chain([self.own_flags()]).flatten().filter(|flag| flag.is_shown())
+    }
+
+    pub(super) fn help(&self) -> String {
         let mut text = format!("{}\n\nUsage:\n  {}\n", self.about, self.usage());
         if self.names.len() > 1 {
             let _ = writeln!(text, "\nAliases:\n  {}", self.names.join(", "));
@@ -114,7 +119,7 @@ impl Verb {
 }
 
 fn list(flags: &[Flag], text: &mut String) {
-    for flag in flags.iter().filter(|flag| !flag.is_absent()) {
+    for flag in flags.iter().filter(|flag| flag.is_shown()) {
         let short = flag.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
         let value = match flag.kind {
             Kind::Switch => "",

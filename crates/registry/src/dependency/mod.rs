@@ -30,7 +30,7 @@ pub struct Manager<'a> {
     /// Helm's files.
     pub paths: &'a Paths,
     /// How charts are fetched and verified.
-    pub download: download::Options<'a>,
+    pub download: download::Options,
     /// Do not fetch the indexes of the configured repositories first.
     pub skip_refresh: bool,
     /// Say more.

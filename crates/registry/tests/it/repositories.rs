@@ -200,7 +200,7 @@ async fn provenance_comes_along_when_asked_for() {
     let (place, server) = added().await;
     let options = |provenance| Options { provenance, ..Options::default() };
     let out = place.path("out");
-    let fetched = |version: &'static str, options: Options<'static>| {
+    let fetched = |version: &'static str, options: Options| {
         let (place, out) = (&place, out.clone());
         async move { download::fetch_to("r/app", version, &out, &options, &place.paths, &mut quiet).await.map(|(_, d)| d) }
     };
@@ -210,10 +210,10 @@ async fn provenance_comes_along_when_asked_for() {
     let error = fetched("1.0.0", options(Provenance::Always)).await.unwrap_err();
     assert_eq!(error.to_string(), format!("failed to fetch provenance \"{}/app-1.0.0.tgz.prov\"", server.url()));
     assert!(fetched("1.0.0", options(Provenance::IfPossible)).await.unwrap().provenance.is_none());
-    let refuse: download::Verifier<'static> = &|chart, provenance, name| {
+    let refuse: download::Verifier = std::sync::Arc::new(|chart: &[u8], provenance: &[u8], name: &str| {
         assert!(!chart.is_empty() && !provenance.is_empty() && name == "app-1.1.0.tgz");
         Err("bad signature".into())
-    };
+    });
     let error =
         fetched("1.1.0", Options { verifier: Some(refuse), ..options(Provenance::IfPossible) }).await.unwrap_err();
     assert_eq!(error, Error::Provenance("bad signature".into()));

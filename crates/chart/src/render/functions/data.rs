@@ -38,22 +38,36 @@ fn mismatch(value: &Value, wanted: &str) -> String {
     format!("json: cannot unmarshal {} into Go value of type {wanted}", json_kind(value))
 }
 
+/// Is the text a number alone? One that no float holds is refused for its kind before its size.
+fn is_number(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.first().is_some_and(|b| matches!(b, b'-' | b'0'..=b'9'))
+        && text.last().is_some_and(u8::is_ascii_digit)
+        && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+}
+
 fn from_json(_: &mut Run<'_>, args: &[Value]) -> CallResult {
-    let error = match sprig::json::decode(&args[0].as_str().unwrap_or_default()) {
+    let text = args[0].as_str().unwrap_or_default();
+    let error = match sprig::json::decode(&text) {
         Ok(map @ Value::Map(_)) => return Ok(map),
-        // Go leaves a map alone when it reads null into it, and Helm gives it away as nil.
-        Ok(Value::Nil) => return Ok(Value::Map(Map::new())),
+        // Go makes a map nil when it reads null into it.
+        Ok(Value::Nil) => return Ok(Value::Map(Map::nil(Type::ANY_MAP))),
         Ok(other) => mismatch(&other, "map[string]interface {}"),
+        Err(e) if e.to_string().contains("number") && is_number(&text) => {
+            mismatch(&Value::Int(0), "map[string]interface {}")
+        }
         Err(e) => e.to_string(),
     };
     Ok(Value::Map(Map::from_iter([("Error", error)])))
 }
 
 fn from_json_array(_: &mut Run<'_>, args: &[Value]) -> CallResult {
-    let error = match sprig::json::decode(&args[0].as_str().unwrap_or_default()) {
+    let text = args[0].as_str().unwrap_or_default();
+    let error = match sprig::json::decode(&text) {
         Ok(list @ Value::List(_)) => return Ok(list),
         Ok(Value::Nil) => return Ok(Value::List(List::nil(Type::ANY_LIST))),
         Ok(other) => mismatch(&other, "[]interface {}"),
+        Err(e) if e.to_string().contains("number") && is_number(&text) => mismatch(&Value::Int(0), "[]interface {}"),
         Err(e) => e.to_string(),
     };
     Ok(Value::List(List::new(vec![Value::from(error)])))
@@ -75,7 +89,7 @@ fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
     Ok(Value::Map(match goyaml::unmarshal_as(&text.lossy(), Expect::Map) {
         Ok(serde_json::Value::Object(map)) => map_to_go(&map),
-        Ok(_) => Map::new(),
+        Ok(_) => Map::nil(Type::ANY_MAP),
         Err(e) => Map::from_iter([("Error", e.in_conversion())]),
     }))
 }
@@ -83,6 +97,7 @@ fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
 fn from_yaml_array(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
     Ok(match goyaml::unmarshal_as(&text.lossy(), Expect::List) {
+        Ok(serde_json::Value::Null) => Value::List(List::nil(Type::ANY_LIST)),
         Ok(list) => to_go(&list),
         Err(e) => Value::List(List::new(vec![Value::from(e.in_conversion())])),
     })

@@ -52,7 +52,7 @@ fn read(value: &Value) -> Result<Duration, String> {
             if let Some(duration) = Duration::parse(trimmed) {
                 return Ok(duration);
             }
-            return match gotemplate::number::parse_float(trimmed) {
+            return match special(trimmed).or_else(|| gotemplate::number::parse_float(trimmed)) {
                 Some(seconds) => from_seconds(seconds),
                 None => Err(format!("could not parse duration {}", gotemplate::quote::quoted(text))),
             };
@@ -70,6 +70,20 @@ fn read(value: &Value) -> Result<Duration, String> {
     match value.as_float() {
         Some(seconds) => from_seconds(seconds),
         None => Err(format!("unsupported duration type {}", value.type_name())),
+    }
+}
+
+/// The floats that are words.
+fn special(text: &str) -> Option<f64> {
+    let (negative, word) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    match word.to_ascii_lowercase().as_str() {
+        "nan" if word == text => Some(f64::NAN),
+        "inf" | "infinity" => Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY }),
+        _ => None,
     }
 }
 

@@ -28,8 +28,12 @@ pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages:
         let found = cluster.lookup(&text(0), &text(1), &text(2), &text(3))?;
         Ok(crate::convert::to_go(&found))
     });
-    // Names are looked up only by those who ask for it, and a rendering here has no network to ask.
-    table.fixed("getHostByName", &[Type::Str], |_, _| Ok(Value::from("")));
+    // Names are looked up only for those who ask for it.
+    let resolve = options.resolve_host;
+    table.fixed("getHostByName", &[Type::Str], move |_, args| {
+        let name = args[0].as_str().unwrap_or_default();
+        Ok(Value::from(resolve.and_then(|resolve| resolve(&name.lossy())).unwrap_or_default().as_str()))
+    });
 }
 
 fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<HashMap<Str, usize>>) -> CallResult {

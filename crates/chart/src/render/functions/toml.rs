@@ -4,7 +4,11 @@ use gotemplate::{CallResult, FuncError, Functions, List, Map, Run, Str, Type, Va
 use goyaml::number::go_float;
 
 pub(super) fn register(table: &mut Functions) {
-    table.fixed("toToml", &[Type::Any], |_, args| Ok(Value::from(write(&args[0]).unwrap_or_else(|e| e))));
+    table.fixed("toToml", &[Type::Any], |_, args| match write(&args[0]) {
+        // The library itself fails on nil, which is not taken for an answer.
+        Err(error) if args[0].is_nil() => Err(FuncError::Message(error)),
+        written => Ok(Value::from(written.unwrap_or_else(|error| error))),
+    });
     table.fixed("mustToToml", &[Type::Any], |_, args| write(&args[0]).map(Value::from).map_err(FuncError::Message));
     table.fixed("fromToml", &[Type::Str], from_toml);
 }
@@ -13,6 +17,9 @@ pub(super) fn register(table: &mut Functions) {
 const MAX_DEPTH: usize = 200;
 
 fn write(value: &Value) -> Result<String, String> {
+    if value.is_nil() {
+        return Err("reflect: call of reflect.Value.Type on zero Value".into());
+    }
     let mut writer = Writer::default();
     writer.encode(&mut Vec::new(), value)?;
     Ok(writer.out)
@@ -45,7 +52,7 @@ fn table_of(value: &Value) -> Option<Vec<(Str, Value)>> {
 }
 
 fn kind(value: &Value) -> Result<Kind, String> {
-    if value.is_nil() {
+    if value.is_nil() || value.as_map().is_some_and(Map::is_nil) {
         return Ok(Kind::Nothing);
     }
     if table_of(value).is_some() {

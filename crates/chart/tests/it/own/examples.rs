@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 fn classes(chart: &str, file: &Path) -> BTreeSet<String> {
-    let objects = objects(&own(chart), &read(file), &first(chart)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let objects =
+        objects(&own(chart), &read(file), &first(chart)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let classes = objects.iter().filter(|object| object["kind"] == "RuntimeClass");
     classes.map(|class| name(class).trim_start_matches("kata-").to_owned()).collect()
 }

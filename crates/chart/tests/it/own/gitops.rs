@@ -56,7 +56,10 @@ fn find<'a>(objects: &'a [Value], kind: &str, wanted: &str) -> Option<&'a Value>
 
 #[test]
 fn absent_in_daemonset_mode_leaves_a_daemonset_without_nodes() {
-    let objects = absent("kata-deploy", "{state: absent, nodeSelector: {a: b}, nodeFeatureRules: {create: true}, monitor: {enabled: true}}");
+    let objects = absent(
+        "kata-deploy",
+        "{state: absent, nodeSelector: {a: b}, nodeFeatureRules: {create: true}, monitor: {enabled: true}}",
+    );
     let set = find(&objects, "DaemonSet", "kata-deploy").unwrap();
     assert_eq!(set["spec"]["template"]["spec"]["nodeSelector"], serde_json::json!({"husk/absent": "true"}));
     assert!(find(&objects, "DaemonSet", "kata-monitor").is_none());
@@ -70,8 +73,16 @@ fn absent_in_daemonset_mode_leaves_a_daemonset_without_nodes() {
 fn absent_in_job_mode_cleans_where_it_would_install() {
     for (chart, values, stem) in [
         ("kata-deploy", "{state: absent, deploymentMode: job}", "kata-deploy"),
-        ("confidential-containers", "{global: {state: absent}, kata-as-coco-runtime: {deploymentMode: job}}", "kata-as-coco-runtime"),
-        ("confidential-containers", "kata-as-coco-runtime: {deploymentMode: job, state: absent}", "kata-as-coco-runtime"),
+        (
+            "confidential-containers",
+            "{global: {state: absent}, kata-as-coco-runtime: {deploymentMode: job}}",
+            "kata-as-coco-runtime",
+        ),
+        (
+            "confidential-containers",
+            "kata-as-coco-runtime: {deploymentMode: job, state: absent}",
+            "kata-as-coco-runtime",
+        ),
     ] {
         let objects = absent(chart, values);
         assert!(find(&objects, "Job", &format!("{stem}-install-dispatcher")).is_none());
@@ -109,4 +120,3 @@ fn pods_follow_the_custom_containerd() {
         assert_ne!(checksum("https://a/1.tgz", mode), checksum("https://a/2.tgz", mode));
     }
 }
-

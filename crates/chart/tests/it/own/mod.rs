@@ -11,6 +11,7 @@ use crate::command::options;
 use chart::{Chart, Error, Log, RenderOptions, Values};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The charts' directory.
 fn charts() -> PathBuf {
@@ -24,11 +25,16 @@ fn values_files() -> PathBuf {
 
 /// One of the two charts with what it depends on.
 fn own(name: &str) -> Chart {
+    static BOTH: LazyLock<[Chart; 2]> = LazyLock::new(|| [load("kata-deploy"), load("confidential-containers")]);
+    BOTH.iter().find(|chart| chart.name() == name).expect("one of ours").clone()
+}
+
+fn load(name: &str) -> Chart {
     let mut log = Log::default();
     let mut chart = chart::load::path(&charts().join(name), &mut log).unwrap();
     if name == "confidential-containers" {
         chart.dependencies.retain(|below| below.name() != "kata-deploy");
-        chart.dependencies.push(own("kata-deploy"));
+        chart.dependencies.push(load("kata-deploy"));
     }
     chart
 }

@@ -53,8 +53,9 @@ fn every_case_that_fails_upstream_names_its_key_or_works() {
         match render(case) {
             Ok(_) => wrong.push(format!("{case} is not refused")),
             Err(error) if error.contains("nil pointer") => wrong.push(format!("{case}: {error}")),
-            Err(error) => wrong
-                .extend(parts.iter().filter(|part| !error.contains(**part)).map(|part| format!("{case}: {part}: {error}"))),
+            Err(error) => wrong.extend(
+                parts.iter().filter(|part| !error.contains(**part)).map(|part| format!("{case}: {part}: {error}")),
+            ),
         }
     }
     for (case, why) in WORKS {

@@ -1,0 +1,129 @@
+//! A real API server as the judge of what our charts render: everything that every values file of the tests gives is applied
+//! with `--dry-run=server`, the Jobs of single nodes included, which otherwise the dispatcher creates.
+
+use crate::helm::{copy_of_charts, values_files};
+use crate::programs::{husk, on_path, run};
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The namespace of the releases.
+const NAMESPACE: &str = "husk-charts";
+
+pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<(), String> {
+    let kubectl = std::env::var_os("KUBECTL").map(PathBuf::from).or_else(|| on_path("kubectl"));
+    let cluster = Cluster { kubectl: kubectl.ok_or("there is no kubectl on the PATH")?, kubeconfig: kubeconfig.into() };
+    let husk = husk(given_husk)?;
+    let charts = copy_of_charts(&husk)?;
+    // Kinds and namespaces have to be there for real: a dry run leaves nothing for the next one.
+    cluster.apply(&[], &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"))?;
+    for entry in std::fs::read_dir(charts.path().join("charts/kata-deploy/charts/node-feature-discovery/crds"))
+        .map_err(|error| error.to_string())?
+        .flatten()
+    {
+        cluster.apply(&[], &std::fs::read_to_string(entry.path()).map_err(|error| error.to_string())?)?;
+    }
+
+    let (mut passed, mut objects, mut failed) = (0, 0, Vec::new());
+    for (chart, file) in values_files()? {
+        for state in ["present", "absent"] {
+            let rendered = Command::new(&husk)
+                .args(["helm", "template", "release-name"])
+                .arg(charts.path().join("charts").join(chart))
+                .args(["--namespace", NAMESPACE, "--set", &format!("global.state={state}"), "--values"])
+                .arg(&file)
+                .output()
+                .map_err(|error| error.to_string())?;
+            if !rendered.status.success() {
+                continue; // refused; the tests know which
+            }
+            let text = String::from_utf8_lossy(&rendered.stdout).into_owned();
+            let with_nodes = format!("{text}\n{}", node_jobs(&text)?);
+            objects += with_nodes.matches("\nkind: ").count();
+            match cluster.apply(&["--dry-run=server"], &with_nodes) {
+                Ok(()) => passed += 1,
+                Err(error) => failed.push(format!("{} ({state}): {error}", file.display())),
+            }
+        }
+    }
+    println!("{passed} renderings with {objects} objects accepted, {} refused", failed.len());
+    match failed.as_slice() {
+        [] if passed > 0 => Ok(()),
+        [] => Err("nothing was rendered".to_owned()),
+        failed => Err(failed.join("\n")),
+    }
+}
+
+struct Cluster {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Cluster {
+    fn apply(&self, options: &[&str], text: &str) -> Result<(), String> {
+        let mut child = Command::new(&self.kubectl)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["apply", "--filename", "-"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", self.kubectl.display()))?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.success() && !errors.contains("Warning:") {
+            true => Ok(()),
+            false => Err(errors),
+        }
+    }
+}
+
+/// The Jobs that the dispatcher makes of the templates in a ConfigMap, as one node would get them.
+fn node_jobs(rendered: &str) -> Result<String, String> {
+    let mut jobs = String::new();
+    for document in rendered.split("\n---\n") {
+        let object = goyaml::to_json(document).map_err(|error| error.to_string())?;
+        if object["kind"] != "ConfigMap" {
+            continue;
+        }
+        for (key, text) in object["data"].as_object().into_iter().flatten() {
+            let Some(mut job) = text.as_str().and_then(|text| goyaml::to_json(text).ok()) else { continue };
+            if job["kind"] != "Job" {
+                continue;
+            }
+            job["metadata"]["name"] = Value::from(format!("node-{}", key.trim_end_matches(".yaml")));
+            job["metadata"]["namespace"] = NAMESPACE.into();
+            job["spec"]["template"]["spec"]["nodeName"] = "node".into();
+            jobs.push_str(&format!("---\nkind: Job\n{}", goyaml::to_yaml(&without_kind(job)).map_err(|error| error.to_string())?));
+        }
+    }
+    Ok(jobs)
+}
+
+/// `kind` is written first, where objects are counted by it.
+fn without_kind(mut job: Value) -> Value {
+    if let Some(map) = job.as_object_mut() {
+        map.remove("kind");
+    }
+    job
+}
+
+/// What a call has to have done before others can be judged.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_of_node_jobs_become_jobs() {
+        let rendered = "kind: Service\n---\n# Source: x\napiVersion: v1\nkind: ConfigMap\ndata:\n  install.yaml: |\n    apiVersion: batch/v1\n    kind: Job\n    metadata: {}\n    spec: {template: {spec: {}}}\n  other: text\n";
+        let jobs = node_jobs(rendered).unwrap();
+        assert!(jobs.contains("name: node-install") && jobs.contains("nodeName: node"), "{jobs}");
+        assert_eq!(jobs.matches("kind: Job").count(), 1);
+    }
+}
