@@ -4,7 +4,7 @@ use crate::cli::{Target, Up};
 use crate::cluster::{self, Cluster};
 use crate::error::{Failure, Result, exit};
 use crate::preflight;
-use crate::rollout::{Class, Rollout};
+use crate::rollout::{Class, Mode, Rollout};
 use crate::rollout_watch::{self, Ending, Watch};
 use crate::screen::{Output, Screen, emit};
 use crate::subject::Subject;
@@ -80,7 +80,7 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
     let work = engine.install_or_upgrade(&subject.release, subject.source(), subject.values.clone(), &options);
     let outcome = tokio::select! {
         outcome = watch.during("apply", &mut screen, work) => outcome,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(&rollouts, &watch)),
     };
     for text in told.warnings() {
         screen.warn(&text);
@@ -103,7 +103,7 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
             rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
         let ending = tokio::select! {
             ending = waiting => ending.map_err(cluster::api_failure)?,
-            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+            _ = tokio::signal::ctrl_c() => return Err(interrupted(&rollouts, &watch)),
         };
         if let Ending::TimedOut(nodes) = ending {
             return Err(Failure::new(
@@ -173,8 +173,8 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
 
 fn describe(subject: &Subject, rollouts: &[Rollout], classes: &[Class]) -> String {
     let mode = match rollouts.first().map(|rollout| &rollout.mode) {
-        Some(crate::rollout::Mode::DaemonSet(_)) => "DaemonSet mode",
-        Some(crate::rollout::Mode::Job(_)) => "Job mode",
+        Some(Mode::DaemonSet(_)) => "DaemonSet mode",
+        Some(Mode::Job(_)) => "Job mode",
         None => "nothing to install on nodes",
     };
     format!("{}, payload {}, {mode}, {} RuntimeClasses", subject.chart_title(), subject.payload(), classes.len())
@@ -265,9 +265,22 @@ fn warnings(nodes: &[NodeSummary]) -> Vec<String> {
     by_text.into_iter().map(|(text, names)| format!("{}: {text}", names.join(", "))).collect()
 }
 
-fn interrupted() -> Failure {
-    Failure::plain("interrupted: the cluster goes on with what was begun; the same command takes up where this ended")
-        .exiting(exit::INTERRUPTED)
+/// Says what goes on without us, and how to go on.
+fn interrupted(rollouts: &[Rollout], watch: &Watch) -> Failure {
+    let goes_on = rollouts.iter().map(|rollout| match &rollout.mode {
+        Mode::DaemonSet(name) => format!("DaemonSet {name}"),
+        Mode::Job(name) => format!("dispatcher Job {name}"),
+    });
+    let goes_on = goes_on.collect::<Vec<_>>().join(", ");
+    let goes_on = if goes_on.is_empty() { "nothing".to_owned() } else { goes_on };
+    let flying = watch.board.rows().filter(|row| row.begun.is_some() && row.ended.is_none());
+    let flying: Vec<&str> = flying.map(|row| row.record.node.as_str()).collect();
+    let nodes = if flying.is_empty() { String::new() } else { format!(", now on {}", crate::status::names(&flying)) };
+    Failure::plain(format!(
+        "interrupted\n  On the cluster goes on: {goes_on}{nodes}. A node in flight is finished or undone by its own installer.\n  \
+         Next: `husk status --watch` shows how it gets on; `husk resume` takes up where this ended."
+    ))
+    .exiting(exit::INTERRUPTED)
 }
 
 /// What the release engine told.

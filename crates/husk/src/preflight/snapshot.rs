@@ -196,7 +196,7 @@ pub(crate) async fn take(
     if !asked.is_empty()
         && let Some(pod) = node_jobs::node_pod(question.objects)
     {
-        screen.step("ask", &format!("{} nodes, by short Jobs: {}", asked.len(), crate::status::names(
+        screen.step("ask", &format!("by short Jobs: {}", crate::status::names(
             &asked.iter().map(String::as_str).collect::<Vec<_>>(),
         )));
         let answers = node_jobs::ask(client, &pod, &asked, &["host-check"], patience).await?;

@@ -67,7 +67,6 @@ impl Cell {
 
 /// What the user wants proven.
 pub(super) struct Wish<'a> {
-    pub(super) level: u8,
     pub(super) classes: &'a [String],
     pub(super) nodes: &'a [String],
     /// Most nodes when none is named.
@@ -291,7 +290,7 @@ mod tests {
         let classes = [Class { name: "kata-a".into(), handler: "kata-a".into() }];
         let serving = NodeSummary { name: "s".into(), selected: true, handlers: vec!["kata-a".into()], ..Default::default() };
         let lacking = NodeSummary { name: "l".into(), selected: true, ..Default::default() };
-        let wish = Wish { level: 0, classes: &[], nodes: &[], most: 8 };
+        let wish = Wish { classes: &[], nodes: &[], most: 8 };
         let found = cells(&[serving, lacking], &classes, &wish).unwrap();
         assert_eq!(found.iter().map(|cell| cell.reached.is_some()).collect::<Vec<_>>(), [true, false]);
         let unknown = ["kata-z".to_owned()];

@@ -51,7 +51,7 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
     let objects = crate::subject::parse(&release.manifest, release.hooks.iter().map(|hook| hook.manifest.as_str()))?;
     let picture = crate::status::look(&cluster, &names).await?;
     let classes = crate::rollout::classes(&objects);
-    let wish = Wish { level: call.level, classes: &call.class, nodes: &call.node, most: NODES };
+    let wish = Wish { classes: &call.class, nodes: &call.node, most: NODES };
     let mut cells = ladder::cells(&picture.nodes, &classes, &wish).map_err(|why| Failure::new(Code::BAD_VALUES, why))?;
     screen.step("verify", &format!("level 0: {} of {} served", cells.iter().filter(|cell| cell.reached.is_some()).count(), cells.len()));
 
