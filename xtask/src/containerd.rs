@@ -1,7 +1,7 @@
 //! Debian's containerd as the judge of what `husk-node` writes.
 
-use crate::go_program::CONTAINERD_1_7;
-use crate::programs::{husk, on_path, run};
+use crate::go_program::{CONTAINERD_1_7, CONTAINERD_2_1};
+use crate::programs::{husk, on_path, root, run};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -46,8 +46,21 @@ pub(crate) fn check(given: Option<std::path::PathBuf>) -> Result<(), String> {
         serve(containerd, &config, &wanted)?;
         println!("{version}: starts with the file and serves all of them");
     }
-    println!("2 passed, 0 failed");
+    rows(&[&debian, &newer, &CONTAINERD_2_1.built()?])?;
+    println!("all passed");
     Ok(())
+}
+
+/// Every row of the installer's matrix, with each of these daemons that is of its line: installed, started, removed, started.
+fn rows(containerds: &[&Path]) -> Result<(), String> {
+    let names: Vec<String> = containerds.iter().map(|path| path.display().to_string()).collect();
+    let words = ["test", "--quiet", "-p", "node", "--test", "it", "--", "--ignored", "--nocapture", "real_containerd"];
+    let told =
+        run(Command::new(env!("CARGO")).args(words).env("HUSK_REAL_CONTAINERD", names.join(",")).current_dir(root()))?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("rows served and removed")).collect();
+    lines.iter().for_each(|line| println!("{line}"));
+    if lines.len() == containerds.len() { Ok(()) } else { Err(format!("not every containerd was asked:\n{told}")) }
 }
 
 /// `containerd config dump` shows each handler with its type, its configuration and, since 1.7, its snapshotter.

@@ -83,3 +83,20 @@ impl GoProgram {
         Ok(program)
     }
 }
+
+/// A program of our own in `xtask/go/FOLDER`.
+pub(crate) fn own(name: &str, folder: &str, tags: &str) -> Result<PathBuf, String> {
+    let sources = root().join("xtask/go").join(folder);
+    let place = root().join("target/real");
+    let program = place.join(name);
+    let fail = |error: std::io::Error| format!("{}: {error}", program.display());
+    std::fs::create_dir_all(&place).map_err(fail)?;
+    // Go's own cache makes the second call short.
+    run(Command::new("go")
+        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-tags", tags, "-o"])
+        .arg(&program)
+        .arg(".")
+        .env("CGO_ENABLED", "0")
+        .current_dir(&sources))?;
+    Ok(program)
+}

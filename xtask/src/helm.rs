@@ -53,11 +53,9 @@ pub(crate) fn copy_of_charts(program: &Path) -> Result<TempDir, String> {
 pub(crate) fn values_files() -> Result<Vec<(&'static str, PathBuf)>, String> {
     let data = root().join("crates/husk/tests/data/values");
     let mut files = Vec::new();
-    for (folder, chart) in [
-        ("kata-deploy", "kata-deploy"),
-        ("umbrella", "confidential-containers"),
-        ("pinned", "confidential-containers"),
-    ] {
+    for (folder, chart) in
+        [("kata-deploy", "kata-deploy"), ("umbrella", "confidential-containers"), ("pinned", "confidential-containers")]
+    {
         let folder = data.join(folder);
         let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
@@ -77,12 +75,16 @@ fn judge(helm: &Path, husk: &Path, charts: &Path) -> Result<Vec<String>, String>
             Ok(text) | Err(text) => failed.push(format!("lint {chart}: {text}")),
         }
     }
+    let older = one_line(helm, &["version", "--short"])?.starts_with("v3.");
     let (mut same, mut cases) = (0, 0);
     for (chart, file) in values_files()? {
         cases += 1;
         let ours = template(husk, &["helm", "template"], &charts.join(chart), &file)?;
         let theirs = template(helm, &["template"], &charts.join(chart), &file)?;
-        if ours == theirs {
+        // Helm 3 has no empty line after a document.
+        let alike =
+            |text: &str| text.lines().filter(|line| !line.is_empty()).eq(ours.lines().filter(|line| !line.is_empty()));
+        if ours == theirs || (older && alike(&theirs)) {
             same += 1;
         } else {
             failed.push(format!("{} differs:\n{}", file.display(), first_difference(&theirs, &ours)));

@@ -7,12 +7,17 @@ mod charts;
 mod containerd;
 mod fuzz;
 mod docs;
+mod engine;
+mod exchange;
 mod go_program;
 mod helm;
+mod images;
 mod kubernetes;
 mod lifecycle;
+mod node_binary;
 mod programs;
 mod release;
+mod verbs;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -41,6 +46,8 @@ enum Command {
     /// Random cases, answered by real programs and by this workspace.
     #[command(subcommand)]
     Fuzz(Fuzz),
+    /// Assembles the images of husk-node and husk-dispatcher, each with its bill of materials.
+    Images(images::Ask),
     /// Measures against real programs; prints ratios.
     #[command(subcommand)]
     Bench(Bench),
@@ -83,11 +90,22 @@ enum Fuzz {
 
 #[derive(Subcommand)]
 enum Real {
+    /// The installer is built as it is released: static, and small enough.
+    NodeBinary,
     /// A real containerd reads what was written on a sandbox host, starts with it and serves the handlers.
     Containerd {
         /// The husk binary; default: built in release mode.
         #[arg(long)]
         husk: Option<PathBuf>,
+    },
+    /// Real Helm has the same verbs and flags; what one packs, signs, lists and pushes, the other fetches and verifies.
+    Registry {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
     },
     /// A real Kubernetes on this machine.
     #[command(subcommand)]
@@ -113,6 +131,18 @@ enum Real {
         #[arg(long)]
         husk: Option<PathBuf>,
     },
+    /// Real Helm says the same of the engine's larger test charts: template, lint, show, package.
+    Engine {
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+        /// Instead: write down what Helm prints, for the tests.
+        #[arg(long)]
+        record: bool,
+    },
     /// Real Helm 4 and 3 lint and package our charts without a word, and render them to the same bytes as husk.
     Helm {
         /// The husk binary; default: built in release mode.
@@ -133,13 +163,17 @@ fn main() -> ExitCode {
         Command::Fuzz(Fuzz::Helm { cases, seed, stop_after, only, .. }) => {
             fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
         }
+        Command::Real(Real::NodeBinary) => node_binary::check(),
+        Command::Real(Real::Registry { husk, helm }) => exchange::check(husk, helm),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
+        Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),
         Command::Real(Real::Charts { kubeconfig, husk }) => charts::check(&kubeconfig, husk),
         Command::Docs { check } => docs::generate(check),
         Command::Release { step, dry_run } => release::prepare(&programs::root(), step, dry_run),
         Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),
+        Command::Images(ask) => images::make(&ask),
         Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
     };
     match result {

@@ -75,6 +75,9 @@
 {{- $values := index . 1 -}}
 {{- $affinity := include "kata-deploy.installAffinity" . | fromJson -}}
 {{- $selectors := include "kata-deploy.selectors" (dict "nodeSelector" $values.nodeSelector "nodeAffinity" $affinity.nodeAffinity "key" "affinity.nodeAffinity" "instead" "job.nodes") | fromJsonArray -}}
+{{- with $values.startupTaints }}
+- {{ printf "--startup-taints=%s" (kindIs "string" . | ternary . (join "," .)) | quote }}
+{{- end }}
 {{- if $values.job.nodes }}
 - {{ printf "--nodes=%s" (join "," $values.job.nodes) | quote }}
 {{- else }}

@@ -99,7 +99,7 @@ fn json(value: &Go, depth: usize) -> Result<Value, NoJson> {
             Some(inner) => json(&inner, depth + 1)?,
             None => Value::Object(
                 object
-                    .fields()
+                    .json_fields()
                     .into_iter()
                     .map(|(name, v)| Ok((name.to_string(), json(&v, depth + 1)?)))
                     .collect::<Result<_, _>>()?,

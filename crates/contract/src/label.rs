@@ -22,6 +22,9 @@ pub const NODE_NAME_ANNOTATION: &str = "kata-deploy-job-dispatcher/node-name";
 pub const NODE_UID_ANNOTATION: &str = "husk/node-uid";
 /// Label on node records: the identity of the dispatcher whose run the node is through with.
 pub const RUN: &str = "husk/run";
+/// Annotation on Nodes: how many nodes the cluster will have, from whoever knows that beforehand. When so many are there,
+/// nobody has to wait and see whether more come.
+pub const NODES_EXPECTED: &str = "husk/nodes-expected";
 /// Annotation on Nodes: cordoned by a rollout, which uncordons them.
 pub const CORDONED: &str = "husk/cordoned";
 /// Annotation on a dispatcher Job: `pause`, `resume` or `abort`.

@@ -71,6 +71,9 @@ pub(crate) struct Rollout {
     /// Nodes by name, instead of selectors.
     #[arg(long, value_delimiter = ',')]
     nodes: Vec<String>,
+    /// Taints, as `key` or `key:effect`, that new nodes carry until they are installed: they keep no Job away.
+    #[arg(long, value_delimiter = ',')]
+    startup_taints: Vec<String>,
     /// Also take nodes whose taints the per-node pods do not tolerate.
     #[arg(long)]
     ignore_node_taints: bool,
@@ -209,7 +212,8 @@ impl Rollout {
             Some(namespace) => namespace,
             None => namespace()?,
         };
-        let template = template(&self.job_template)?;
+        let mut template = template(&self.job_template)?;
+        template.tolerate(&self.startup_taints);
         let selectors = self.node_selector.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let name = self.owner_job_name;
         let doing = Error::api(format!("reading {name}, which owns the Jobs"));
@@ -249,6 +253,10 @@ impl Rollout {
             absent_wait: ABSENT_WAIT,
             late: None,
         };
-        Ok(Run { paused: self.pacing.paused, other_owners: self.other_owners, ..Run::new(settings, template, namespace) })
+        Ok(Run {
+            paused: self.pacing.paused,
+            other_owners: self.other_owners,
+            ..Run::new(settings, template, namespace)
+        })
     }
 }

@@ -21,6 +21,7 @@ const LINES: i64 = 20;
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How an effect ended.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are events, and none is kept")]
 pub(crate) enum Done {
     /// With news for the plan.
     Event(Event),
@@ -34,7 +35,7 @@ pub(crate) fn carry_out(client: Client, run: &Run, fleet: &Fleet, action: Action
     let namespace = run.namespace.clone();
     match action {
         Action::Create(name) => {
-            let Some(node) = fleet.node(&name).cloned() else { return Box::pin(async { Done::Nothing }) };
+            let Some(node) = fleet.node(&name) else { return Box::pin(async { Done::Nothing }) };
             let job = run.template.pinned(&node, &run.settings.prefix, &namespace, &run.settings.owner);
             let labels = run.claim.then(|| marks::claim(&node.labels, &run.settings.install)).flatten();
             let owner = run.settings.owner.clone();
@@ -89,7 +90,7 @@ pub(crate) fn carry_out(client: Client, run: &Run, fleet: &Fleet, action: Action
             counted(name, pods.map(|pods| pods.len()))
         }),
         Action::Drain(name) => {
-            let Some(node) = fleet.node(&name).cloned() else { return Box::pin(async { Done::Nothing }) };
+            let Some(node) = fleet.node(&name) else { return Box::pin(async { Done::Nothing }) };
             Box::pin(async move { counted(name, patiently(|| sandboxes::drain(&client, &node)).await) })
         }
         Action::Uncordon(name) => Box::pin(async move {
@@ -168,7 +169,7 @@ async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, jo
     }
 }
 
-pub(crate) fn written(client: Client, run: &Run, record: NodeRecord, last: Option<&Node>) -> BoxFuture<'static, Done> {
+pub(crate) fn written(client: Client, run: &Run, record: NodeRecord, last: Option<Node>) -> BoxFuture<'static, Done> {
     let (namespace, removal) = (run.namespace.clone(), run.settings.removal);
     let through = last.filter(|_| !removal).map(|node| (run.settings.owner.uid.clone(), node.uid.clone()));
     Box::pin(async move {

@@ -10,13 +10,14 @@ use kube::core::DynamicResourceScope;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 
 /// Objects asked for in one request: a page is held as a whole while it is read, so this bounds memory.
 const PAGE: u32 = 200;
 
 /// Something heard on a watch.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are events, and none is kept")]
 pub(crate) enum News {
     /// News for the plan.
     Event(Event),
@@ -131,7 +132,7 @@ where
     K: Resource<Scope = DynamicResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut known: HashMap<String, Trace> = HashMap::new();
-    let mut listed: HashMap<String, Trace> = HashMap::new();
+    let mut listed: HashSet<String> = HashSet::new();
     let trace =
         move |object: &K| Trace { uid: object.uid().unwrap_or_default().into(), node: node(object).into_boxed_str() };
     watcher(api, config.page_size(PAGE))
@@ -143,20 +144,21 @@ where
                     Vec::new()
                 }
                 Ok(watcher::Event::InitApply(object)) => {
-                    listed.insert(object.name_any(), trace(&object));
-                    vec![event(object).map(News::Event)]
+                    listed.insert(object.name_any());
+                    let before = known.insert(object.name_any(), trace(&object));
+                    successor(before, &object, &gone).into_iter().chain([event(object).map(News::Event)]).collect()
                 }
                 Ok(watcher::Event::InitDone) => {
-                    // What was known and is not in the new list, or not as itself, went away while the watch was broken.
-                    let before = std::mem::replace(&mut known, std::mem::take(&mut listed));
-                    let lost = before.into_iter().filter(|(name, t)| known.get(name).is_none_or(|now| now.uid != t.uid));
+                    // What was known and is not in the list went away while the watch was broken. It may have been known
+                    // from a list that broke half-way, too.
+                    let lost = known.extract_if(|name, _| !listed.contains(name));
                     let lost = lost.filter_map(|(name, trace)| gone(name, trace)).map(News::Event).map(Some);
                     let whole = (kind == "jobs").then_some(News::Event(Event::JobsListed));
                     lost.chain([whole, Some(News::Synced(kind))]).collect()
                 }
                 Ok(watcher::Event::Apply(object)) => {
-                    known.insert(object.name_any(), trace(&object));
-                    vec![event(object).map(News::Event)]
+                    let before = known.insert(object.name_any(), trace(&object));
+                    successor(before, &object, &gone).into_iter().chain([event(object).map(News::Event)]).collect()
                 }
                 Ok(watcher::Event::Delete(object)) => {
                     known.remove(&object.name_any());
@@ -168,4 +170,14 @@ where
             futures::stream::iter(news.into_iter().flatten())
         })
         .flatten()
+}
+
+/// Tells that an object is gone whose name another one has by now.
+fn successor<K: Resource<Scope = DynamicResourceScope>>(
+    before: Option<Trace>,
+    object: &K,
+    gone: &impl Fn(String, Trace) -> Option<Event>,
+) -> Option<Option<News>> {
+    let before = before.filter(|before| object.uid().is_none_or(|uid| *uid != *before.uid))?;
+    Some(gone(object.name_any(), before).map(News::Event))
 }

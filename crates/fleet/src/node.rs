@@ -95,6 +95,8 @@ pub struct Node {
     pub runtime_version: String,
     /// Its machine id.
     pub machine_id: String,
+    /// How many nodes the cluster will have, where that is known beforehand.
+    pub expected: Option<usize>,
     /// Whether a rollout cordoned it and has not uncordoned it yet.
     pub cordoned_by_us: bool,
     /// The handlers that it serves; `None` when its kubelet does not tell.
@@ -108,7 +110,8 @@ pub struct Node {
 impl Node {
     /// Tells whether it is a server of a control plane, by the labels that kubeadm, k3s and RKE2 set.
     pub fn is_control_plane(&self) -> bool {
-        let roles = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master", "node-role.kubernetes.io/etcd"];
+        let roles =
+            ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master", "node-role.kubernetes.io/etcd"];
         roles.iter().any(|role| self.labels.get(*role).is_some_and(|value| value != "false"))
     }
 
@@ -134,6 +137,7 @@ impl From<ApiNode> for Node {
             unreachable: status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "Unknown"),
             runtime_version: status.node_info.container_runtime_version,
             machine_id: status.node_info.machine_id,
+            expected: annotations.get(contract::label::NODES_EXPECTED).and_then(|text| text.parse().ok()),
             cordoned_by_us: annotations.contains_key(contract::label::CORDONED),
             handlers: (!handlers.is_empty()).then_some(handlers),
             changed,

@@ -138,7 +138,7 @@ impl Pace {
         }
         let Some(wave) = self.wave else { return usize::MAX };
         let size = wave.of(at.selected).max(1);
-        let within = (at.begun - canaries) % size;
+        let within = at.begun.saturating_sub(canaries) % size;
         match (within, at.flying) {
             (0, 0) => at.begun + size,
             (0, _) => at.begun, // complete, and not over yet

@@ -7,6 +7,7 @@
 mod begin;
 mod event;
 mod jobs;
+mod known;
 mod late;
 mod progress;
 mod queue;
@@ -21,6 +22,7 @@ use crate::pace::{Pace, Sandboxes, Standing};
 use crate::selection::Rules;
 use crate::template::Owner;
 use contract::{Code, NodeFailure, NodeRecord, Stage, State};
+use known::Known;
 use queue::{Place, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 use work::{Phase, Work};
@@ -56,7 +58,7 @@ pub struct Settings {
 /// The run.
 pub struct Fleet {
     settings: Settings,
-    nodes: BTreeMap<String, Node>,
+    nodes: BTreeMap<String, Known>,
     works: BTreeMap<String, Work>,
     /// Jobs of this run, by node, until their node is through.
     jobs: BTreeMap<String, Job>,
@@ -64,8 +66,8 @@ pub struct Fleet {
     others: BTreeMap<String, BTreeMap<String, String>>,
     /// Jobs to delete: by name; identity and node.
     stale: BTreeMap<String, (String, String)>,
-    /// Jobs whose deletion is under way: by name; identity.
-    deleting: BTreeMap<String, String>,
+    /// Jobs whose deletion is under way: by name; identity and node.
+    deleting: BTreeMap<String, (String, String)>,
     /// How many complete lists of Jobs were told.
     lists: u64,
     /// News of pods whose Node has not been heard of yet: three watches have no common order.
@@ -208,13 +210,19 @@ impl Fleet {
     }
 
     /// Returns a known Node.
-    pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.get(name)
+    pub fn node(&self, name: &str) -> Option<Node> {
+        self.nodes.get(name).map(Known::unpacked)
     }
 
     /// Returns every known Node.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
+    pub fn nodes(&self) -> impl Iterator<Item = Node> {
+        self.nodes.values().map(Known::unpacked)
+    }
+
+    /// Tells whether the cluster has as many Nodes as it is said to get.
+    pub fn complete(&self) -> bool {
+        let expected = self.nodes.values().filter_map(|node| node.expected).max();
+        expected.is_some_and(|expected| self.nodes.len() >= expected)
     }
 
     /// Returns when any Node was last made or relabelled, in seconds since 1970; 0 when none is known.
@@ -277,7 +285,7 @@ impl Fleet {
         if fresh {
             self.late.weigh(&self.settings, &node, now);
         }
-        self.nodes.insert(name.clone(), node);
+        self.nodes.insert(name.clone(), node.into());
         if mine && selected && !fresh && !self.works.contains_key(&name) {
             self.take_in(&name, now);
         }
@@ -289,10 +297,10 @@ impl Fleet {
         }
         self.nodes.remove(name);
         self.late.forget(name);
-        if self.works.get(name).is_some_and(|work| work.phase != Phase::Over) {
-            self.retire(name);
+        if self.works.get(name).is_some_and(|work| work.phase != Phase::Waiting) {
             self.pending.push(Action::Forget(name.to_owned()));
         }
+        self.retire(name);
     }
 
     /// Makes a selected node one of the run.
@@ -359,7 +367,7 @@ impl Fleet {
         }
     }
 
-    fn place(&self, node: &Node) -> Place {
+    fn place(&self, node: &Known) -> Place {
         let pace = &self.settings.pace;
         Place {
             control_plane: pace.control_plane_last && node.is_control_plane(),

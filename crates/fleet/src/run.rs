@@ -100,7 +100,7 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
                 accepting = false;
                 fleet.stop_accepting();
                 if count.selected == 0 && !run.settings.removal {
-                    let why = explain_nothing(&run.settings.rules, fleet.nodes());
+                    let why = explain_nothing(&run.settings.rules, fleet.nodes().collect::<Vec<_>>().iter());
                     if !run.wait_for_nodes.is_zero() {
                         return Err(Error::NothingSelected(why));
                     }
@@ -119,15 +119,15 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
                 }
                 let tell = last && record.state != State::Pending && (detailed || record.state == State::Failed);
                 if tell && let Some(node) = fleet.node(&name) {
-                    let uid = node.uid.clone();
-                    effects.push(effects::announced(client.clone(), record.clone(), uid, run.settings.removal));
+                    effects.push(effects::announced(client.clone(), record.clone(), node.uid, run.settings.removal));
                 }
             }
             let ready: Vec<String> = unwritten.difference(&writing).cloned().collect();
             for name in ready {
                 unwritten.remove(&name);
                 if let Some((record, last)) = fleet.record(&name) {
-                    let node = fleet.node(&name).filter(|_| last && !late && record.state != State::Pending);
+                    let through = last && !late && record.state != State::Pending;
+                    let node = if through { fleet.node(&name) } else { None };
                     effects.push(effects::written(client.clone(), run, record.clone(), node));
                     if last {
                         fleet.settle(&name, millis(now));
@@ -201,7 +201,8 @@ fn watches(client: &Client, run: &Run) -> SelectAll<futures::stream::BoxStream<'
 /// Tells whether late nodes are left to another run from now on.
 ///
 /// The set has settled when it has not changed while we looked and no Node was made or relabelled shortly before: that
-/// is read off the Nodes themselves, so a cluster that has been quiet for long is not waited for.
+/// is read off the Nodes themselves, so a cluster that has been quiet for long is not waited for, nor one whose Nodes say
+/// how many they will be.
 fn closed(run: &Run, fleet: &Fleet, waited: Duration, unchanged: Duration) -> bool {
     if run.wait_for_nodes.is_zero() {
         return true;
@@ -211,7 +212,7 @@ fn closed(run: &Run, fleet: &Fleet, waited: Duration, unchanged: Duration) -> bo
     }
     let now = jiff::Timestamp::now().as_second();
     let quiet = Duration::from_secs(u64::try_from(now - fleet.youngest()).unwrap_or(0));
-    unchanged >= run.settle || quiet >= run.settle || waited >= run.wait_for_nodes
+    fleet.complete() || unchanged >= run.settle || quiet >= run.settle || waited >= run.wait_for_nodes
 }
 
 fn millis(time: Duration) -> u64 {

@@ -75,8 +75,10 @@ mod tests {
     fn running_pods_of_kata_classes_are_sandboxes() {
         let kata = BTreeSet::from(["kata-qemu".to_owned()]);
         let pod = |class: Option<&str>, phase: &str| -> Pod {
-            serde_json::from_value(json!({"spec": {"containers": [], "runtimeClassName": class}, "status": {"phase": phase}}))
-                .unwrap()
+            serde_json::from_value(
+                json!({"spec": {"containers": [], "runtimeClassName": class}, "status": {"phase": phase}}),
+            )
+            .unwrap()
         };
         assert!(is_sandbox(&pod(Some("kata-qemu"), "Running"), &kata));
         assert!(is_sandbox(&pod(Some("kata-qemu"), "Pending"), &kata));

@@ -63,6 +63,25 @@ impl JobTemplate {
         serde_json::from_value(self.job["spec"]["template"]["spec"]["tolerations"].clone()).unwrap_or_default()
     }
 
+    /// Lets the template's pods tolerate the taints that new nodes carry until they are installed: `key` or `key:effect`.
+    pub fn tolerate(&mut self, taints: &[String]) {
+        let spec = object(object_value(object(&mut self.job, "spec"), "template"), "spec");
+        let tolerations = spec.entry("tolerations").or_insert(Value::Null);
+        if !tolerations.is_array() {
+            *tolerations = json!([]);
+        }
+        let Value::Array(tolerations) = tolerations else { return };
+        for taint in taints.iter().filter(|taint| !taint.is_empty()) {
+            let (key, effect) = taint.split_once(':').unwrap_or((taint, ""));
+            let key = key.split_once('=').map_or(key, |(key, _)| key);
+            let mut toleration = json!({"key": key, "operator": "Exists"});
+            if !effect.is_empty() {
+                toleration["effect"] = effect.into();
+            }
+            tolerations.push(toleration);
+        }
+    }
+
     /// Returns the Job of one node.
     pub fn pinned(&self, node: &Node, prefix: &str, namespace: &str, owner: &Owner) -> Value {
         let mut job = self.job.clone();
@@ -80,7 +99,11 @@ impl JobTemplate {
                     "controller": false, "blockOwnerDeletion": false}]),
         );
         set_all(metadata, "labels", &labels);
-        set_all(metadata, "annotations", &[(label::NODE_NAME_ANNOTATION, &node.name), (label::NODE_UID_ANNOTATION, &node.uid)]);
+        set_all(
+            metadata,
+            "annotations",
+            &[(label::NODE_NAME_ANNOTATION, &node.name), (label::NODE_UID_ANNOTATION, &node.uid)],
+        );
 
         let template = object_value(object(&mut job, "spec"), "template");
         set_all(object(template, "metadata"), "labels", &labels);
@@ -181,6 +204,16 @@ spec:
         assert_eq!(init.len(), 4);
         assert!(init.contains(&json!({"name": "NODE_MACHINE_ID", "value": "m"})));
         assert_eq!(pod["spec"]["containers"][0]["env"][0]["value"], "containerd://2.1.4");
+    }
+
+    #[test]
+    fn startup_taints_are_tolerated() {
+        let mut template = JobTemplate::parse(TEMPLATE).unwrap();
+        template.tolerate(&["a/b:NoSchedule".to_owned(), "c".to_owned(), String::new()]);
+        let tolerations = template.tolerations();
+        assert_eq!(tolerations.len(), 3);
+        assert_eq!((tolerations[1].key.as_str(), tolerations[1].effect.as_str()), ("a/b", "NoSchedule"));
+        assert_eq!((tolerations[2].key.as_str(), tolerations[2].effect.as_str()), ("c", ""));
     }
 
     #[test]

@@ -139,7 +139,8 @@ async fn left_behind(client: &Client, run: &Run) -> Result<BTreeSet<String>, Err
 /// Returns the nodes whose removal was begun and not finished, by their records.
 async fn half_removed(client: &Client, run: &Run) -> Result<BTreeSet<String>, Error> {
     let of = format!("{}=true,{}={}", label::NODE_RECORD, label::INSTALL, run.settings.install);
-    let records = records::matching(client, &run.namespace, &of).await.map_err(Error::api("listing the node records"))?;
+    let records =
+        records::matching(client, &run.namespace, &of).await.map_err(Error::api("listing the node records"))?;
     let begun = records.into_iter().filter(|(record, _)| Stage::REMOVE.contains(&record.stage));
     Ok(begun.map(|(record, _)| record.node).collect())
 }

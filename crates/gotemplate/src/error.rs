@@ -80,6 +80,8 @@ pub enum LimitError {
     Output(usize),
     /// More steps than allowed.
     Steps(u64),
+    /// More memory, in bytes, than allowed.
+    Memory(usize),
     /// The run was cancelled from outside.
     Cancelled,
 }
@@ -90,6 +92,7 @@ impl fmt::Display for LimitError {
             LimitError::Depth(n) => write!(f, "template executions are nested more than {n} deep"),
             LimitError::Output(n) => write!(f, "templates produced more than {n} bytes"),
             LimitError::Steps(n) => write!(f, "templates took more than {n} steps"),
+            LimitError::Memory(n) => write!(f, "templates need more than {n} bytes of memory"),
             LimitError::Cancelled => f.write_str("template execution was cancelled"),
         }
     }

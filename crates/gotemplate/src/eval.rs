@@ -282,6 +282,7 @@ impl<'t> Exec<'t, '_, '_> {
         let values: Vec<Value> =
             self.arguments(dot, name, signature, args)?.into_iter().map(|datum| datum.value).collect();
         self.run.step()?;
+        self.run.work(values.iter().map(weight).sum())?;
         match crate::stack::grow(|| function(self, &values)) {
             Ok(value) => Ok(Datum::plain(value)),
             Err(error) => {
@@ -448,6 +449,18 @@ impl<'t> Exec<'t, '_, '_> {
             }
         }
     }
+}
+
+/// The steps that looking at an argument costs.
+fn weight(value: &Value) -> u64 {
+    let size = match value {
+        Value::Str(text) => text.len() / 128,
+        Value::Bytes(bytes) => bytes.len() / 128,
+        Value::List(list) => list.len() / 64,
+        Value::Map(map) => map.len() / 64,
+        _ => 0,
+    };
+    size as u64
 }
 
 /// How Go's reflection shows a value as a string: a string as it is, anything else by its type.

@@ -49,7 +49,7 @@ pub use bytestr::Str;
 pub use collections::{List, Map};
 pub use error::{CallError, Error, ExecError, FuncError, LimitError, ParseError};
 pub use function::{CallResult, Function, Functions, Method, Signature};
-pub use run::{Limits, Run};
+pub use run::{Limits, MemoryLimit, Run};
 pub use set::{MissingKey, TemplateSet};
 pub use stack::grow as grow_stack;
 pub use types::{Kind, NamedType, Type};

@@ -9,6 +9,9 @@ use crate::error::{Error, LimitError};
 use crate::set::TemplateSet;
 use crate::value::Value;
 
+/// Claimed bytes after which the memory is looked at again.
+const LOOK_AFTER: usize = 4 << 20;
+
 /// What one run may use up.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -18,14 +21,34 @@ pub struct Limits {
     pub execution_depth: usize,
     /// Bytes that all executions of the run write together, and that functions claim with [`Run::claim`].
     pub output: usize,
-    /// Nodes walked, range items counted.
+    /// Bytes that one claim may ask for.
+    pub claim: usize,
+    /// Nodes walked, range items counted, and [`Run::work`] that functions count.
     pub steps: u64,
+    /// Memory that the run may take.
+    pub memory: Option<MemoryLimit>,
+}
+
+/// A bound for the memory of a run, watched from time to time.
+#[derive(Clone, Debug)]
+pub struct MemoryLimit {
+    /// Bytes above what was in use when the run began.
+    pub bytes: usize,
+    /// Tells how many bytes are in use now; `None` when that cannot be told.
+    pub in_use: fn() -> Option<usize>,
 }
 
 impl Default for Limits {
     /// Go's limit for the depth, generous ones for the rest: 20000 nested executions, 1 GiB, 10^10 steps.
     fn default() -> Self {
-        Limits { template_depth: 100_000, execution_depth: 20_000, output: 1 << 30, steps: 10_000_000_000 }
+        Limits {
+            template_depth: 100_000,
+            execution_depth: 20_000,
+            output: 1 << 30,
+            claim: 1 << 30,
+            steps: 10_000_000_000,
+            memory: None,
+        }
     }
 }
 
@@ -36,6 +59,8 @@ pub struct Run<'s> {
     limits: Limits,
     steps: u64,
     output: usize,
+    /// Memory in use at the beginning, and the output at which it is looked at next.
+    memory: (usize, usize),
     depth: usize,
     cancel: Option<Arc<AtomicBool>>,
     state: Option<&'s mut (dyn Any + Send)>,
@@ -51,7 +76,8 @@ impl Default for Run<'_> {
 impl<'s> Run<'s> {
     /// A run with these limits.
     pub fn new(limits: Limits) -> Run<'s> {
-        Run { limits, steps: 0, output: 0, depth: 0, cancel: None, state: None, templates: None }
+        let begun = limits.memory.as_ref().and_then(|memory| (memory.in_use)()).unwrap_or_default();
+        Run { limits, steps: 0, output: 0, memory: (begun, 0), depth: 0, cancel: None, state: None, templates: None }
     }
 
     /// Gives functions something of the host's to work with, see [`Run::state`].
@@ -98,8 +124,33 @@ impl<'s> Run<'s> {
     /// # Errors
     /// When the limit is reached.
     pub fn claim(&mut self, bytes: usize) -> Result<(), LimitError> {
+        if bytes > self.limits.claim {
+            return Err(LimitError::Output(self.limits.claim));
+        }
         self.output = self.output.saturating_add(bytes);
-        if self.output > self.limits.output { Err(LimitError::Output(self.limits.output)) } else { Ok(()) }
+        if self.output > self.limits.output {
+            return Err(LimitError::Output(self.limits.output));
+        }
+        if self.output >= self.memory.1 {
+            self.memory.1 = self.output.saturating_add(LOOK_AFTER);
+            self.look_at_memory()?;
+        }
+        Ok(())
+    }
+
+    /// Counts work that a function is about to do, as steps: about twenty million take a second.
+    ///
+    /// # Errors
+    /// When the limit is reached.
+    pub fn work(&mut self, steps: u64) -> Result<(), LimitError> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > self.limits.steps { Err(LimitError::Steps(self.limits.steps)) } else { Ok(()) }
+    }
+
+    fn look_at_memory(&self) -> Result<(), LimitError> {
+        let Some(memory) = &self.limits.memory else { return Ok(()) };
+        let taken = (memory.in_use)().map_or(0, |now| now.saturating_sub(self.memory.0));
+        if taken > memory.bytes { Err(LimitError::Memory(memory.bytes)) } else { Ok(()) }
     }
 
     /// Counts one step, and looks now and then whether the run was cancelled.
@@ -107,6 +158,9 @@ impl<'s> Run<'s> {
         self.steps += 1;
         if self.steps > self.limits.steps {
             return Err(LimitError::Steps(self.limits.steps));
+        }
+        if self.steps & 0x3fff == 0 {
+            self.look_at_memory()?;
         }
         let due = self.steps & 0xff == 0;
         if due && self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {

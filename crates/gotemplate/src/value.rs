@@ -57,6 +57,11 @@ pub trait Object: Any + Send + Sync + fmt::Debug {
         Vec::new()
     }
 
+    /// The fields as Go's JSON writes them: under their names there, without those that it leaves out.
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// The value of the underlying type, for named numbers and strings (`time.Duration` is an `int64`).
     fn basic(&self) -> Option<Value> {
         None

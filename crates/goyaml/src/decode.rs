@@ -2,8 +2,9 @@
 
 use crate::node::{Document, Id, Kind, first_document};
 use crate::resolve::{Scalar, is_tag, resolve_plain, resolve_tagged};
-use crate::{Error, go_syntax, number};
-use serde_json::{Map, Number, Value};
+use crate::{Error, Tree, go_syntax, number};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// How deep a document may nest, aliases included. Go allows 10000, which no honest document needs and which a thread's
@@ -21,15 +22,15 @@ pub enum Strictness {
 
 /// A value as go-yaml decodes it without a type in mind: keys may be anything but lists and maps.
 #[derive(Debug, Clone)]
-pub(crate) enum Any {
+pub(crate) enum Any<'t> {
     Null,
     Bool(bool),
     Int(i64),
     Uint(u64),
     Float(f64),
-    Str(String),
-    Seq(Vec<Any>),
-    Map(Vec<(Any, Any)>),
+    Str(Cow<'t, str>),
+    Seq(Vec<Any<'t>>),
+    Map(Vec<(Any<'t>, Any<'t>)>),
 }
 
 /// Reads the first document of `text`. Numbers keep the kind that YAML gave them: integers are integers, anything else
@@ -37,16 +38,23 @@ pub(crate) enum Any {
 ///
 /// Errors: the text is not YAML, expands too many aliases, or has no JSON form.
 pub fn parse(text: &str) -> Result<Value, Error> {
+    read(text, Strictness::LastWins).map(|tree| tree.into_value(false))
+}
+
+/// As [`parse`], without a copy of what the text says.
+///
+/// Errors: as [`parse`].
+pub fn parse_tree(text: &str) -> Result<Tree<'_>, Error> {
     read(text, Strictness::LastWins)
 }
 
 /// As [`parse`], but a repeated key is an error.
 pub fn parse_strict(text: &str) -> Result<Value, Error> {
-    read(text, Strictness::Refuse)
+    read(text, Strictness::Refuse).map(|tree| tree.into_value(false))
 }
 
-fn read(text: &str, strictness: Strictness) -> Result<Value, Error> {
-    let Some(document) = first_document(text)? else { return Ok(Value::Null) };
+fn read(text: &str, strictness: Strictness) -> Result<Tree<'_>, Error> {
+    let Some(document) = first_document(text)? else { return Ok(Tree::Null) };
     let mut decoder = Decoder {
         document: &document,
         strictness,
@@ -60,22 +68,22 @@ fn read(text: &str, strictness: Strictness) -> Result<Value, Error> {
     if !decoder.repeated.is_empty() {
         return Err(Error::Yaml(format!("unmarshal errors:\n  {}", decoder.repeated.join("\n  "))));
     }
-    into_json(any)
+    tree(any)
 }
 
 /// The identity of a key in a Go map: numbers of different types and text are different keys.
 #[derive(PartialEq, Eq, Hash)]
-enum KeyId {
+enum KeyId<'t> {
     Null,
     Bool(bool),
     Int(i64),
     Uint(u64),
     Float(u64),
-    Str(String),
+    Str(Cow<'t, str>),
 }
 
-impl KeyId {
-    fn of(key: &Any) -> Option<KeyId> {
+impl<'t> KeyId<'t> {
+    fn of(key: &Any<'t>) -> Option<KeyId<'t>> {
         Some(match key {
             Any::Null => KeyId::Null,
             Any::Bool(b) => KeyId::Bool(*b),
@@ -88,15 +96,56 @@ impl KeyId {
     }
 }
 
-/// A mapping while it is filled.
-#[derive(Default)]
-struct Pairs {
-    pairs: Vec<(Any, Any)>,
-    index: HashMap<KeyId, usize>,
+/// Whether two keys are one in a Go map.
+fn same_key(a: &Any<'_>, b: &Any<'_>) -> bool {
+    match (a, b) {
+        (Any::Null, Any::Null) => true,
+        (Any::Bool(a), Any::Bool(b)) => a == b,
+        (Any::Int(a), Any::Int(b)) => a == b,
+        (Any::Uint(a), Any::Uint(b)) => a == b,
+        (Any::Float(a), Any::Float(b)) => a.to_bits() == b.to_bits(),
+        (Any::Str(a), Any::Str(b)) => a == b,
+        _ => false,
+    }
 }
 
-struct Decoder<'a> {
-    document: &'a Document,
+/// A mapping while it is filled.
+#[derive(Default)]
+struct Pairs<'t> {
+    pairs: Vec<(Any<'t>, Any<'t>)>,
+    /// Where the keys are, once there are many.
+    index: HashMap<KeyId<'t>, usize>,
+}
+
+impl<'t> Pairs<'t> {
+    /// Up to so many keys are compared one by one.
+    const FEW: usize = 16;
+
+    /// Where a key is.
+    fn place(&mut self, key: &Any<'t>) -> Option<usize> {
+        if self.pairs.len() <= Pairs::FEW {
+            return self.pairs.iter().position(|(known, _)| same_key(known, key));
+        }
+        if self.index.is_empty() {
+            let numbered = self.pairs.iter().enumerate();
+            self.index = numbered.filter_map(|(at, (known, _))| Some((KeyId::of(known)?, at))).collect();
+        }
+        self.index.get(&KeyId::of(key)?).copied()
+    }
+
+    /// Adds a key that is not there.
+    fn add(&mut self, key: Any<'t>, value: Any<'t>) {
+        if !self.index.is_empty()
+            && let Some(id) = KeyId::of(&key)
+        {
+            self.index.insert(id, self.pairs.len());
+        }
+        self.pairs.push((key, value));
+    }
+}
+
+struct Decoder<'a, 't> {
+    document: &'a Document<'t>,
     strictness: Strictness,
     repeated: Vec<String>,
     /// Alias nodes that are being expanded, to find those that contain themselves.
@@ -106,7 +155,7 @@ struct Decoder<'a> {
     depth: usize,
 }
 
-impl Decoder<'_> {
+impl<'t> Decoder<'_, 't> {
     /// Counts one decoded node and refuses a document that is mostly aliases. The allowed share falls from 99 % for
     /// small documents to 10 % for huge ones.
     fn count(&mut self) -> Result<(), Error> {
@@ -151,7 +200,7 @@ impl Decoder<'_> {
         self.leave();
     }
 
-    fn value(&mut self, id: Id) -> Result<Any, Error> {
+    fn value(&mut self, id: Id) -> Result<Any<'t>, Error> {
         self.count()?;
         let document = self.document;
         let node = &document.nodes[id];
@@ -173,14 +222,14 @@ impl Decoder<'_> {
                 Ok(Any::Seq(values))
             }
             Kind::Mapping(children) => {
-                let mut pairs = Pairs::default();
+                let mut pairs = Pairs { pairs: Vec::with_capacity(children.len() / 2), ..Pairs::default() };
                 self.mapping(children, &mut pairs)?;
                 Ok(Any::Map(pairs.pairs))
             }
         }
     }
 
-    fn mapping(&mut self, children: &[Id], into: &mut Pairs) -> Result<(), Error> {
+    fn mapping(&mut self, children: &[Id], into: &mut Pairs<'t>) -> Result<(), Error> {
         self.enter()?;
         for pair in children.chunks_exact(2) {
             let (key_id, value_id) = (pair[0], pair[1]);
@@ -189,21 +238,18 @@ impl Decoder<'_> {
                 continue;
             }
             let key = self.value(key_id)?;
-            let Some(id) = KeyId::of(&key) else {
+            if matches!(key, Any::Seq(_) | Any::Map(_)) {
                 return Err(Error::Yaml(format!("invalid map key: {}", go_syntax::value(&key, false))));
-            };
+            }
             let value = self.value(value_id)?;
-            match into.index.get(&id) {
+            match into.place(&key) {
                 Some(_) if self.strictness == Strictness::Refuse => {
                     let line = self.document.nodes[value_id].line;
                     self.repeated
                         .push(format!("line {line}: key {} already set in map", go_syntax::value(&key, false)));
                 }
-                Some(&at) => into.pairs[at].1 = value,
-                None => {
-                    into.index.insert(id, into.pairs.len());
-                    into.pairs.push((key, value));
-                }
+                Some(at) => into.pairs[at].1 = value,
+                None => into.add(key, value),
             }
         }
         self.leave();
@@ -221,7 +267,7 @@ impl Decoder<'_> {
     }
 
     /// Takes the entries of a mapping, an alias of one, or a list of such, into `into`; of a list the first wins.
-    fn merge(&mut self, id: Id, into: &mut Pairs) -> Result<(), Error> {
+    fn merge(&mut self, id: Id, into: &mut Pairs<'t>) -> Result<(), Error> {
         let document = self.document;
         let refused = || Error::Yaml("map merge requires map or sequence of maps as the value".into());
         let sources: Vec<Id> = match &document.nodes[id].kind {
@@ -247,14 +293,14 @@ impl Decoder<'_> {
     }
 }
 
-fn scalar(tag: Option<&str>, text: &str, plain: bool) -> Result<Any, Error> {
-    let own = || Any::Str(text.to_string());
+fn scalar<'t>(tag: Option<&str>, text: &Cow<'t, str>, plain: bool) -> Result<Any<'t>, Error> {
+    let own = || Any::Str(text.clone());
     let resolved = match tag {
         None if !plain => return Ok(own()),
         None => resolve_plain(text),
         Some(tag) if is_tag(tag, "binary") => {
             return base64_text(text)
-                .map(Any::Str)
+                .map(|text| Any::Str(text.into()))
                 .ok_or_else(|| Error::Yaml("!!binary value contains invalid base64 data".into()));
         }
         Some(tag) => match resolve_tagged(tag, text)? {
@@ -301,47 +347,53 @@ fn base64_text(text: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&out).into_owned())
 }
 
-fn key_text(key: &Any, value: &Any) -> Result<String, Error> {
+fn key_text<'t>(key: Any<'t>, value: &Any<'t>) -> Result<Cow<'t, str>, Error> {
     Ok(match key {
-        Any::Str(s) => s.clone(),
-        Any::Int(i) => i.to_string(),
-        Any::Bool(b) => b.to_string(),
-        Any::Float(f) => match number::go_float32(*f).as_str() {
+        Any::Str(s) => s,
+        Any::Int(i) => i.to_string().into(),
+        Any::Bool(b) => if b { "true" } else { "false" }.into(),
+        Any::Float(f) => match number::go_float32(f).as_str() {
             "+Inf" => ".inf".into(),
             "-Inf" => "-.inf".into(),
             "NaN" => ".nan".into(),
-            text => text.into(),
+            text => text.to_string().into(),
         },
         Any::Null | Any::Uint(_) | Any::Seq(_) | Any::Map(_) => {
             return Err(Error::NotJson(format!(
                 "unsupported map key of type: {}, key: {}, value: {}",
-                go_syntax::type_name(key),
-                go_syntax::value(key, false),
+                go_syntax::type_name(&key),
+                go_syntax::value(&key, false),
                 go_syntax::value(value, false)
             )));
         }
     })
 }
 
-fn into_json(any: Any) -> Result<Value, Error> {
+fn tree(any: Any<'_>) -> Result<Tree<'_>, Error> {
     Ok(match any {
-        Any::Null => Value::Null,
-        Any::Bool(b) => Value::Bool(b),
-        Any::Int(i) => Value::Number(i.into()),
-        Any::Uint(u) => Value::Number(u.into()),
-        Any::Float(f) => Value::Number(
-            Number::from_f64(f)
-                .ok_or_else(|| Error::NotJson(format!("json: unsupported value: {}", number::go_float(f))))?,
-        ),
-        Any::Str(s) => Value::String(s),
-        Any::Seq(items) => Value::Array(items.into_iter().map(into_json).collect::<Result<_, _>>()?),
+        Any::Null => Tree::Null,
+        Any::Bool(b) => Tree::Bool(b),
+        Any::Int(i) => Tree::Int(i),
+        Any::Uint(u) => Tree::Uint(u),
+        Any::Float(f) if f.is_finite() => Tree::Float(f),
+        Any::Float(f) => return Err(Error::NotJson(format!("json: unsupported value: {}", number::go_float(f)))),
+        Any::Str(s) => Tree::Text(s),
+        Any::Seq(items) => Tree::List(items.into_iter().map(tree).collect::<Result<_, _>>()?),
         Any::Map(pairs) => {
             let mut entries = Vec::with_capacity(pairs.len());
             for (key, value) in pairs {
-                entries.push((key_text(&key, &value)?, into_json(value)?));
+                entries.push((key_text(key, &value)?, tree(value)?));
             }
             entries.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(Map::from_iter(entries))
+            // Different keys may have the same text; the last one wins.
+            entries.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    std::mem::swap(&mut later.1, &mut kept.1);
+                }
+                same
+            });
+            Tree::Map(entries)
         }
     })
 }

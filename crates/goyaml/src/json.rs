@@ -1,6 +1,6 @@
 //! What becomes of a YAML text once Go has turned it into JSON and read that again.
 
-use crate::{Error, number, parse};
+use crate::{Error, Tree, number, parse, parse_tree};
 use serde_json::{Number, Value};
 
 /// Applies `change` to every number in `value`.
@@ -46,7 +46,7 @@ pub fn to_json(text: &str) -> Result<Value, Error> {
 ///
 /// Errors: as [`parse`].
 pub fn unmarshal(text: &str) -> Result<Value, Error> {
-    parse(text).map(with_float_numbers)
+    parse_tree(text).map(|tree| tree.into_value(true))
 }
 
 /// The kind of value that a caller can work with.
@@ -62,22 +62,22 @@ pub enum Expect {
 ///
 /// Errors: as [`parse`]; and the value is of another kind ([`Error::Kind`]).
 pub fn unmarshal_as(text: &str, expect: Expect) -> Result<Value, Error> {
-    let value = unmarshal(text)?;
-    let found = match (&value, expect) {
-        (Value::Object(_), Expect::Map) | (Value::Array(_), Expect::List) => return Ok(value),
-        (Value::Null, Expect::Map) => return Ok(Value::Object(Default::default())),
-        (Value::Null, Expect::List) => return Ok(Value::Array(Vec::new())),
-        (Value::Object(_), _) => "object",
-        (Value::Array(_), _) => "array",
-        (Value::String(_), _) => "string",
-        (Value::Bool(_), _) => "bool",
-        (Value::Number(_), _) => "number",
+    tree_as(text, expect).map(|tree| tree.into_value(true))
+}
+
+/// As [`unmarshal_as`], without a copy of what the text says. Numbers are as they were written.
+///
+/// Errors: as [`unmarshal_as`].
+pub fn tree_as(text: &str, expect: Expect) -> Result<Tree<'_>, Error> {
+    let tree = parse_tree(text)?;
+    let wanted = match (&tree, expect) {
+        (Tree::Map(_), Expect::Map) | (Tree::List(_), Expect::List) => return Ok(tree),
+        (Tree::Null, Expect::Map) => return Ok(Tree::Map(Vec::new())),
+        (Tree::Null, Expect::List) => return Ok(Tree::List(Vec::new())),
+        (_, Expect::Map) => "map[string]interface {}",
+        (_, Expect::List) => "[]interface {}",
     };
-    let wanted = match expect {
-        Expect::Map => "map[string]interface {}",
-        Expect::List => "[]interface {}",
-    };
-    Err(Error::Kind { found, wanted })
+    Err(Error::Kind { found: tree.kind(), wanted })
 }
 
 #[cfg(test)]

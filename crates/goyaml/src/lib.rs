@@ -22,11 +22,13 @@ mod resolve;
 mod scan;
 mod scan_property;
 mod scan_scalar;
+mod tree;
 mod write;
 
-pub use decode::{MAX_DEPTH, Strictness, parse, parse_strict};
+pub use decode::{MAX_DEPTH, Strictness, parse, parse_strict, parse_tree};
 pub use emit::{Node, Style, emit};
 pub use error::Error;
-pub use json::{Expect, to_json, unmarshal, unmarshal_as, with_float_numbers, with_json_numbers};
+pub use json::{Expect, to_json, tree_as, unmarshal, unmarshal_as, with_float_numbers, with_json_numbers};
 pub use number::{json_text, json_text_pretty};
+pub use tree::Tree;
 pub use write::{to_yaml, to_yaml_pretty};

@@ -1,22 +1,23 @@
 //! Tokens to nodes: the first document of a text as a tree, anchors resolved to the nodes they name.
 
-use crate::scan::{Mark, Scanner, TokenKind};
+use crate::scan::{Mark, Scanner, TagParts, TokenKind};
 use crate::{Error, MAX_DEPTH};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Index of a node in its [`Document`].
 pub(crate) type Id = usize;
 
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Kind<'t> {
     Scalar {
-        value: String,
+        value: Cow<'t, str>,
         /// Whether the scalar was plain, so that it may be something else than text.
         plain: bool,
     },
     Alias {
         target: Id,
-        name: String,
+        name: &'t str,
     },
     Sequence(Vec<Id>),
     /// Keys and values in turn.
@@ -24,8 +25,8 @@ pub(crate) enum Kind {
 }
 
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) kind: Kind,
+pub(crate) struct Node<'t> {
+    pub(crate) kind: Kind<'t>,
     pub(crate) tag: Option<String>,
     /// Line of the first character, counted from 1.
     pub(crate) line: usize,
@@ -33,20 +34,20 @@ pub(crate) struct Node {
 
 /// Nodes live side by side, so that aliases are plain indices and dropping a deep document needs no deep stack.
 #[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) nodes: Vec<Node>,
+pub(crate) struct Document<'t> {
+    pub(crate) nodes: Vec<Node<'t>>,
     pub(crate) root: Id,
 }
 
 /// Parses the first document of `text`; `None` when there is none. What follows that document is looked at only so far as
 /// to find its end.
-pub(crate) fn first_document(text: &str) -> Result<Option<Document>, Error> {
+pub(crate) fn first_document(text: &str) -> Result<Option<Document<'_>>, Error> {
     let mut parser =
         Parser { scanner: Scanner::new(text)?, nodes: Vec::new(), anchors: HashMap::new(), tags: Vec::new(), depth: 0 };
     use TokenKind::{DocumentStart, StreamEnd};
     let explicit = match parser.peek()? {
         StreamEnd => return Ok(None),
-        TokenKind::Version { .. } | TokenKind::TagDirective { .. } | DocumentStart => true,
+        TokenKind::Version { .. } | TokenKind::TagDirective(_) | DocumentStart => true,
         _ => false,
     };
     parser.directives()?;
@@ -59,11 +60,7 @@ pub(crate) fn first_document(text: &str) -> Result<Option<Document>, Error> {
     let empty = explicit
         && matches!(
             parser.peek()?,
-            TokenKind::Version { .. }
-                | TokenKind::TagDirective { .. }
-                | DocumentStart
-                | TokenKind::DocumentEnd
-                | StreamEnd
+            TokenKind::Version { .. } | TokenKind::TagDirective(_) | DocumentStart | TokenKind::DocumentEnd | StreamEnd
         );
     let root = if empty { parser.empty_here()? } else { parser.node(true, false)? };
     parser.peek()?;
@@ -80,17 +77,17 @@ enum Opened {
     BlockMapping,
 }
 
-struct Parser {
-    scanner: Scanner,
-    nodes: Vec<Node>,
-    anchors: HashMap<String, Id>,
+struct Parser<'t> {
+    scanner: Scanner<'t>,
+    nodes: Vec<Node<'t>>,
+    anchors: HashMap<&'t str, Id>,
     /// Tag handles and the prefixes they stand for.
     tags: Vec<(String, String)>,
     depth: usize,
 }
 
-impl Parser {
-    fn peek(&mut self) -> Result<&TokenKind, Error> {
+impl<'t> Parser<'t> {
+    fn peek(&mut self) -> Result<&TokenKind<'t>, Error> {
         Ok(&self.scanner.peek_token()?.kind)
     }
 
@@ -99,7 +96,7 @@ impl Parser {
     }
 
     /// Takes the next token when it is `kind`.
-    fn accept(&mut self, kind: &TokenKind) -> Result<bool, Error> {
+    fn accept(&mut self, kind: &TokenKind<'t>) -> Result<bool, Error> {
         let found = self.peek()? == kind;
         if found {
             self.scanner.next_token()?;
@@ -117,11 +114,13 @@ impl Parser {
     fn directives(&mut self) -> Result<(), Error> {
         let mut version_seen = false;
         loop {
-            match self.peek()?.clone() {
+            match self.peek()? {
                 TokenKind::Version { .. } if version_seen => return self.fail("found duplicate %YAML directive", None),
                 TokenKind::Version { major: 1, minor: 1 } => version_seen = true,
                 TokenKind::Version { .. } => return self.fail("found incompatible YAML document", None),
-                TokenKind::TagDirective { handle, prefix } => {
+                TokenKind::TagDirective(parts) => {
+                    let TagParts { handle, suffix } = &**parts;
+                    let (handle, prefix) = (handle.clone(), suffix.clone());
                     if self.tags.iter().any(|(known, _)| *known == handle) {
                         return self.fail("found duplicate %TAG directive", None);
                     }
@@ -139,7 +138,7 @@ impl Parser {
         Ok(())
     }
 
-    fn add(&mut self, kind: Kind, tag: Option<String>, mark: Mark, anchor: Option<String>) -> Id {
+    fn add(&mut self, kind: Kind<'t>, tag: Option<String>, mark: Mark, anchor: Option<&'t str>) -> Id {
         let id = self.nodes.len();
         self.nodes.push(Node { kind, tag, line: mark.line + 1 });
         if let Some(anchor) = anchor {
@@ -149,7 +148,7 @@ impl Parser {
     }
 
     fn empty(&mut self, mark: Mark) -> Id {
-        self.add(Kind::Scalar { value: String::new(), plain: true }, None, mark, None)
+        self.add(Kind::Scalar { value: Cow::Borrowed(""), plain: true }, None, mark, None)
     }
 
     fn empty_here(&mut self) -> Result<Id, Error> {
@@ -157,7 +156,8 @@ impl Parser {
         Ok(self.empty(mark))
     }
 
-    fn tag(&mut self, handle: String, suffix: String, start: Mark, mark: Mark) -> Result<String, Error> {
+    fn tag(&mut self, parts: TagParts, start: Mark, mark: Mark) -> Result<String, Error> {
+        let TagParts { handle, suffix } = parts;
         if handle.is_empty() {
             return Ok(suffix);
         }
@@ -194,20 +194,27 @@ impl Parser {
     }
 
     /// Anchor and tag in either order, the tag resolved to its long form.
-    fn properties(&mut self, start: Mark) -> Result<(Option<String>, Option<String>), Error> {
+    fn properties(&mut self, start: Mark) -> Result<(Option<&'t str>, Option<String>), Error> {
         let (mut anchor, mut tag) = (None, None);
         for _ in 0..2 {
-            let mark = self.here()?;
-            match self.peek()?.clone() {
-                TokenKind::Anchor(name) if anchor.is_none() => anchor = Some(name),
-                TokenKind::Tag { handle, suffix } if tag.is_none() => tag = Some((handle, suffix, mark)),
-                _ => break,
+            let wanted = match self.peek()? {
+                TokenKind::Anchor(_) => anchor.is_none(),
+                TokenKind::Tag(_) => tag.is_none(),
+                _ => false,
+            };
+            if !wanted {
+                break;
             }
-            self.scanner.next_token()?;
+            let token = self.scanner.next_token()?;
+            match token.kind {
+                TokenKind::Anchor(name) => anchor = Some(name),
+                TokenKind::Tag(parts) => tag = Some((*parts, token.start)),
+                _ => {}
+            }
         }
         self.peek()?;
         let tag = match tag {
-            Some((handle, suffix, mark)) => Some(self.tag(handle, suffix, start, mark)?).filter(|t| !t.is_empty()),
+            Some((parts, mark)) => Some(self.tag(parts, start, mark)?).filter(|t| !t.is_empty()),
             None => None,
         };
         Ok((anchor, tag))
@@ -216,8 +223,8 @@ impl Parser {
     /// Adds the node that starts here; a scalar or an alias is complete then, a collection has yet to be filled.
     fn begin_node(&mut self, block: bool, indentless: bool) -> Result<(Id, Opened), Error> {
         let start = self.here()?;
-        if let TokenKind::Alias(name) = self.peek()?.clone() {
-            let Some(&target) = self.anchors.get(&name) else {
+        if let TokenKind::Alias(name) = *self.peek()? {
+            let Some(&target) = self.anchors.get(name) else {
                 return Err(Error::Yaml(format!("unknown anchor '{name}' referenced")));
             };
             self.scanner.next_token()?;
@@ -232,7 +239,7 @@ impl Parser {
             TokenKind::BlockMappingStart if block => Opened::BlockMapping,
             TokenKind::Scalar { .. } => Opened::Nothing,
             _ if anchor.is_some() || tag.is_some() => {
-                let kind = Kind::Scalar { value: String::new(), plain: tag.is_none() };
+                let kind = Kind::Scalar { value: Cow::Borrowed(""), plain: tag.is_none() };
                 return Ok((self.add(kind, tag, start, anchor), Opened::Nothing));
             }
             _ => return self.fail("did not find expected node content", Some(start)),

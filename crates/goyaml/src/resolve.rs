@@ -1,6 +1,7 @@
 //! Which kind of value a scalar is: YAML 1.1's words and numbers as go-yaml reads them.
 
 use crate::Error;
+use std::borrow::Cow;
 
 /// A scalar after resolution, with the tag that it resolved to.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,12 +97,12 @@ fn integer(text: &str) -> Option<(bool, u64)> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    let lower = body.get(..2).map(str::to_ascii_lowercase);
-    let (radix, digits) = match lower.as_deref() {
-        Some("0x") => (16, &body[2..]),
-        Some("0b") => (2, &body[2..]),
-        Some("0o") => (8, &body[2..]),
-        Some(two) if two.starts_with('0') => (8, &body[1..]),
+    let (radix, digits) = match body.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &body[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &body[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &body[2..]),
+        // A character beyond ASCII is no digit of any kind.
+        [b'0', _, ..] => (8, &body[1..]),
         _ => (10, body),
     };
     if digits.is_empty() || !digits.bytes().all(|b| (b as char).is_digit(radix)) {
@@ -111,7 +112,10 @@ fn integer(text: &str) -> Option<(bool, u64)> {
 }
 
 fn number(text: &str) -> Option<Scalar> {
-    let plain: String = text.chars().filter(|c| *c != '_').collect();
+    let plain = match text.contains('_') {
+        true => Cow::Owned(text.replace('_', "")),
+        false => Cow::Borrowed(text),
+    };
     if let Some((negative, magnitude)) = integer(&plain) {
         if let Ok(i) = i64::try_from(magnitude) {
             return Some(Scalar::Int(if negative { -i } else { i }));

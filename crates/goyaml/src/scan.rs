@@ -5,7 +5,8 @@
 //! of them afterwards.
 
 use crate::{Error, MAX_DEPTH};
-use std::collections::{HashMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
 /// A place in the text; lines and columns count characters from zero.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,11 +16,18 @@ pub(crate) struct Mark {
     pub(crate) column: usize,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum TokenKind {
+/// A tag in two parts: `!!` and `str`; or a handle and what it stands for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TagParts {
+    pub(crate) handle: String,
+    pub(crate) suffix: String,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum TokenKind<'t> {
     StreamEnd,
     Version { major: u8, minor: u8 },
-    TagDirective { handle: String, prefix: String },
+    TagDirective(Box<TagParts>),
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -33,15 +41,15 @@ pub(crate) enum TokenKind {
     FlowEntry,
     Key,
     Value,
-    Alias(String),
-    Anchor(String),
-    Tag { handle: String, suffix: String },
-    Scalar { value: String, plain: bool },
+    Alias(&'t str),
+    Anchor(&'t str),
+    Tag(Box<TagParts>),
+    Scalar { value: Cow<'t, str>, plain: bool },
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Token {
-    pub(crate) kind: TokenKind,
+#[derive(Debug)]
+pub(crate) struct Token<'t> {
+    pub(crate) kind: TokenKind<'t>,
     pub(crate) start: Mark,
 }
 
@@ -54,10 +62,12 @@ struct SimpleKey {
     mark: Mark,
 }
 
-pub(crate) struct Scanner {
-    chars: Vec<char>,
+pub(crate) struct Scanner<'t> {
+    pub(super) text: &'t str,
+    /// Where in the text the scanner stands, in bytes.
+    pub(super) at: usize,
     pub(super) mark: Mark,
-    tokens: VecDeque<Token>,
+    tokens: VecDeque<Token<'t>>,
     /// How many tokens were taken so far.
     taken: usize,
     ended: bool,
@@ -67,8 +77,8 @@ pub(crate) struct Scanner {
     pub(super) flow_level: usize,
     pub(super) simple_key_allowed: bool,
     simple_keys: Vec<SimpleKey>,
-    /// Which of them belongs to a token that is still in the queue.
-    key_of_token: HashMap<usize, usize>,
+    /// Which of them belongs to a token that is still in the queue: the token's number and the key's place.
+    key_of_token: Vec<(usize, usize)>,
 }
 
 pub(super) fn is_break(c: char) -> bool {
@@ -97,15 +107,17 @@ fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-impl Scanner {
+impl<'t> Scanner<'t> {
     /// Errors: the text holds a control character.
-    pub(crate) fn new(text: &str) -> Result<Scanner, Error> {
-        let chars: Vec<char> = text.strip_prefix('\u{feff}').unwrap_or(text).chars().collect();
-        if !chars.iter().all(|c| is_allowed(*c)) {
+    pub(crate) fn new(text: &'t str) -> Result<Scanner<'t>, Error> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let plain = text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r'));
+        if !plain && !text.chars().all(is_allowed) {
             return Err(Error::Yaml("control characters are not allowed".into()));
         }
         Ok(Scanner {
-            chars,
+            text,
+            at: 0,
             mark: Mark::default(),
             tokens: VecDeque::new(),
             taken: 0,
@@ -115,28 +127,59 @@ impl Scanner {
             flow_level: 0,
             simple_key_allowed: true,
             simple_keys: vec![SimpleKey::default()],
-            key_of_token: HashMap::new(),
+            key_of_token: Vec::new(),
         })
     }
 
-    /// The character `ahead` places further; NUL behind the end.
+    /// The character `ahead` places further, provided that those before it are ASCII; NUL behind the end.
     pub(super) fn peek(&self, ahead: usize) -> char {
-        self.chars.get(self.mark.index + ahead).copied().unwrap_or('\0')
+        let at = self.at + ahead;
+        match self.text.as_bytes().get(at) {
+            None => '\0',
+            Some(b) if b.is_ascii() => char::from(*b),
+            Some(_) => self.text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or('\u{fffd}'),
+        }
     }
 
     pub(super) fn skip(&mut self) {
-        if self.mark.index < self.chars.len() {
-            self.mark.index += 1;
-            self.mark.column += 1;
-        }
+        let Some(b) = self.text.as_bytes().get(self.at) else { return };
+        self.at += if b.is_ascii() { 1 } else { self.peek(0).len_utf8() };
+        self.mark.index += 1;
+        self.mark.column += 1;
+    }
+
+    /// Goes on to a place on the same line and gives what lies between.
+    pub(super) fn skip_to(&mut self, at: usize) -> &'t str {
+        let text: &'t str = self.text;
+        let passed = &text[self.at..at];
+        let characters = passed.bytes().filter(|b| b & 0xc0 != 0x80).count();
+        self.at = at;
+        self.mark.index += characters;
+        self.mark.column += characters;
+        passed
     }
 
     /// Takes one character into `text`.
     pub(super) fn read(&mut self, text: &mut String) {
-        if let Some(c) = self.chars.get(self.mark.index) {
-            text.push(*c);
+        if self.at < self.text.len() {
+            text.push(self.peek(0));
             self.skip();
         }
+    }
+
+    /// Where the line ends: at the next break or at the end of the text.
+    pub(super) fn line_end(&self) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        while let Some(b) = bytes.get(at) {
+            match b {
+                b'\n' | b'\r' => break,
+                0xc2 if bytes.get(at + 1) == Some(&0x85) => break,
+                0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => break,
+                _ => at += 1,
+            }
+        }
+        at
     }
 
     /// Steps over a line break, CR LF being one, and gives the text that it stands for.
@@ -145,7 +188,9 @@ impl Scanner {
         if !is_break(c) {
             return None;
         }
-        self.mark.index += if c == '\r' && self.peek(1) == '\n' { 2 } else { 1 };
+        let two = c == '\r' && self.peek(1) == '\n';
+        self.at += if two { 2 } else { c.len_utf8() };
+        self.mark.index += if two { 2 } else { 1 };
         self.mark.column = 0;
         self.mark.line += 1;
         Some(if matches!(c, '\u{2028}' | '\u{2029}') { c } else { '\n' })
@@ -159,9 +204,7 @@ impl Scanner {
 
     pub(super) fn skip_comment(&mut self) {
         if self.peek(0) == '#' {
-            while !is_breakz(self.peek(0)) {
-                self.skip();
-            }
+            self.skip_to(self.line_end());
         }
     }
 
@@ -174,7 +217,7 @@ impl Scanner {
     }
 
     /// The next token, left in place.
-    pub(crate) fn peek_token(&mut self) -> Result<&Token, Error> {
+    pub(crate) fn peek_token(&mut self) -> Result<&Token<'t>, Error> {
         while self.tokens.is_empty() || self.head_may_be_key()? {
             self.fetch()?;
         }
@@ -185,19 +228,23 @@ impl Scanner {
     }
 
     /// Takes the next token.
-    pub(crate) fn next_token(&mut self) -> Result<Token, Error> {
-        let token = self.peek_token()?.clone();
-        self.tokens.pop_front();
+    pub(crate) fn next_token(&mut self) -> Result<Token<'t>, Error> {
+        self.peek_token()?;
         self.taken += 1;
-        Ok(token)
+        self.tokens.pop_front().ok_or_else(|| Error::Yaml("did not find expected token".into()))
     }
 
     /// Whether a key token may yet have to be put before the first token in the queue.
     fn head_may_be_key(&mut self) -> Result<bool, Error> {
-        match self.key_of_token.get(&self.taken) {
-            Some(&at) => self.key_still_possible(at),
+        match self.key_of_token.iter().find(|(number, _)| *number == self.taken) {
+            Some(&(_, at)) => self.key_still_possible(at),
             None => Ok(false),
         }
+    }
+
+    /// The token with this number belongs to no key any more.
+    fn disown(&mut self, number: usize) {
+        self.key_of_token.retain(|(known, _)| *known != number);
     }
 
     /// A simple key stays on one line and within 1024 characters.
@@ -217,12 +264,12 @@ impl Scanner {
         Ok(true)
     }
 
-    fn push(&mut self, kind: TokenKind, start: Mark) {
+    fn push(&mut self, kind: TokenKind<'t>, start: Mark) {
         self.tokens.push_back(Token { kind, start });
     }
 
     /// Steps over an indicator of `length` characters and queues its token.
-    fn indicator(&mut self, kind: TokenKind, length: usize) {
+    fn indicator(&mut self, kind: TokenKind<'t>, length: usize) {
         let start = self.mark;
         for _ in 0..length {
             self.skip();
@@ -230,9 +277,9 @@ impl Scanner {
         self.push(kind, start);
     }
 
-    fn at_document_indicator(&self, text: &str) -> bool {
+    fn at_document_indicator(&self, text: &'static str) -> bool {
         self.mark.column == 0
-            && text.chars().enumerate().all(|(i, c)| self.peek(i) == c)
+            && self.text.as_bytes()[self.at..].starts_with(text.as_bytes())
             && is_blankz(self.peek(text.len()))
     }
 
@@ -283,7 +330,7 @@ impl Scanner {
                 self.forget_key()?;
                 self.simple_key_allowed = true;
                 let start = self.mark;
-                let value = self.scan_block_scalar(c == '|')?;
+                let value = self.scan_block_scalar(c == '|')?.into();
                 self.push(TokenKind::Scalar { value, plain: false }, start);
                 Ok(())
             }
@@ -342,7 +389,8 @@ impl Scanner {
             };
             self.forget_key()?;
             let last = self.simple_keys.len() - 1;
-            self.key_of_token.insert(key.token_number, last);
+            self.disown(key.token_number);
+            self.key_of_token.push((key.token_number, last));
             self.simple_keys[last] = key;
         }
         Ok(())
@@ -353,7 +401,8 @@ impl Scanner {
             Some(key) if key.possible && key.required => self.error("could not find expected ':'"),
             Some(key) if key.possible => {
                 key.possible = false;
-                self.key_of_token.remove(&key.token_number);
+                let number = key.token_number;
+                self.disown(number);
                 Ok(())
             }
             _ => Ok(()),
@@ -362,7 +411,13 @@ impl Scanner {
 
     /// Opens a block collection when `column` is deeper than the current one. `before` is the number of the token that
     /// its start token must precede.
-    fn roll_indent(&mut self, column: usize, before: Option<usize>, kind: TokenKind, mark: Mark) -> Result<(), Error> {
+    fn roll_indent(
+        &mut self,
+        column: usize,
+        before: Option<usize>,
+        kind: TokenKind<'t>,
+        mark: Mark,
+    ) -> Result<(), Error> {
         if self.flow_level > 0 || self.indent >= column as i64 {
             return Ok(());
         }
@@ -376,7 +431,7 @@ impl Scanner {
     }
 
     /// Queues a token before the one with the number `before`, or last when that one is gone already.
-    fn insert(&mut self, before: Option<usize>, kind: TokenKind, start: Mark) {
+    fn insert(&mut self, before: Option<usize>, kind: TokenKind<'t>, start: Mark) {
         let at = before.and_then(|number| number.checked_sub(self.taken)).unwrap_or(usize::MAX);
         self.tokens.insert(at.min(self.tokens.len()), Token { kind, start });
     }
@@ -414,7 +469,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn fetch_document_indicator(&mut self, kind: TokenKind) -> Result<(), Error> {
+    fn fetch_document_indicator(&mut self, kind: TokenKind<'t>) -> Result<(), Error> {
         self.unroll_indent(-1);
         self.forget_key()?;
         self.simple_key_allowed = false;
@@ -422,7 +477,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn fetch_flow_start(&mut self, kind: TokenKind) -> Result<(), Error> {
+    fn fetch_flow_start(&mut self, kind: TokenKind<'t>) -> Result<(), Error> {
         self.remember_key()?;
         // The bracket's own number, so that closing it also settles that no key is to be put before it.
         let token_number = self.taken + self.tokens.len();
@@ -436,12 +491,12 @@ impl Scanner {
         Ok(())
     }
 
-    fn fetch_flow_end(&mut self, kind: TokenKind) -> Result<(), Error> {
+    fn fetch_flow_end(&mut self, kind: TokenKind<'t>) -> Result<(), Error> {
         self.forget_key()?;
         if self.flow_level > 0 {
             self.flow_level -= 1;
             if let Some(key) = self.simple_keys.pop() {
-                self.key_of_token.remove(&key.token_number);
+                self.disown(key.token_number);
             }
         }
         self.simple_key_allowed = false;
@@ -482,7 +537,7 @@ impl Scanner {
             self.insert(Some(token_number), TokenKind::Key, mark);
             self.roll_indent(mark.column, Some(token_number), TokenKind::BlockMappingStart, mark)?;
             self.simple_keys[last].possible = false;
-            self.key_of_token.remove(&token_number);
+            self.disown(token_number);
             self.simple_key_allowed = false;
         } else {
             if self.flow_level == 0 {

@@ -1,10 +1,10 @@
 //! What stands before a node or a document: anchors, tags and directives.
 
 use crate::Error;
-use crate::scan::{Scanner, TokenKind, is_blank, is_blankz, is_breakz, is_word};
+use crate::scan::{Scanner, TagParts, TokenKind, is_blank, is_blankz, is_breakz, is_word};
 
-impl Scanner {
-    pub(super) fn scan_anchor(&mut self, alias: bool) -> Result<TokenKind, Error> {
+impl<'t> Scanner<'t> {
+    pub(super) fn scan_anchor(&mut self, alias: bool) -> Result<TokenKind<'t>, Error> {
         self.skip();
         let name = self.take_word();
         let ends = is_blankz(self.peek(0)) || matches!(self.peek(0), '?' | ':' | ',' | ']' | '}' | '%' | '@' | '`');
@@ -14,15 +14,13 @@ impl Scanner {
         Ok(if alias { TokenKind::Alias(name) } else { TokenKind::Anchor(name) })
     }
 
-    fn take_word(&mut self) -> String {
-        let mut word = String::new();
-        while is_word(self.peek(0)) {
-            self.read(&mut word);
-        }
-        word
+    fn take_word(&mut self) -> &'t str {
+        let rest = &self.text.as_bytes()[self.at..];
+        let length = rest.iter().take_while(|b| is_word(char::from(**b))).count();
+        self.skip_to(self.at + length)
     }
 
-    pub(super) fn scan_tag(&mut self) -> Result<TokenKind, Error> {
+    pub(super) fn scan_tag(&mut self) -> Result<TokenKind<'t>, Error> {
         let (mut handle, mut suffix);
         if self.peek(1) == '<' {
             self.skip();
@@ -48,7 +46,7 @@ impl Scanner {
         if !is_blankz(self.peek(0)) {
             return self.error("did not find expected whitespace or line break");
         }
-        Ok(TokenKind::Tag { handle, suffix })
+        Ok(TokenKind::Tag(Box::new(TagParts { handle, suffix })))
     }
 
     fn scan_tag_handle(&mut self, directive: bool) -> Result<String, Error> {
@@ -57,7 +55,7 @@ impl Scanner {
         }
         let mut handle = String::new();
         self.read(&mut handle);
-        handle.push_str(&self.take_word());
+        handle.push_str(self.take_word());
         if self.peek(0) == '!' {
             self.read(&mut handle);
         } else if directive && handle != "!" {
@@ -119,7 +117,7 @@ impl Scanner {
         }
     }
 
-    pub(super) fn scan_directive(&mut self) -> Result<TokenKind, Error> {
+    pub(super) fn scan_directive(&mut self) -> Result<TokenKind<'t>, Error> {
         self.skip();
         let name = self.take_word();
         if name.is_empty() {
@@ -128,7 +126,7 @@ impl Scanner {
         if !is_blankz(self.peek(0)) {
             return self.error("found unexpected non-alphabetical character");
         }
-        let kind = match name.as_str() {
+        let kind = match name {
             "YAML" => self.scan_version()?,
             "TAG" => self.scan_tag_directive()?,
             _ => return self.error("found unknown directive name"),
@@ -142,7 +140,7 @@ impl Scanner {
         Ok(kind)
     }
 
-    fn scan_version(&mut self) -> Result<TokenKind, Error> {
+    fn scan_version(&mut self) -> Result<TokenKind<'t>, Error> {
         self.skip_blanks();
         let major = self.scan_version_number()?;
         if self.peek(0) != '.' {
@@ -167,17 +165,17 @@ impl Scanner {
         if length == 0 { self.error("did not find expected version number") } else { Ok(value) }
     }
 
-    fn scan_tag_directive(&mut self) -> Result<TokenKind, Error> {
+    fn scan_tag_directive(&mut self) -> Result<TokenKind<'t>, Error> {
         self.skip_blanks();
         let handle = self.scan_tag_handle(true)?;
         if !is_blank(self.peek(0)) {
             return self.error("did not find expected whitespace");
         }
         self.skip_blanks();
-        let prefix = self.scan_tag_uri("")?;
+        let suffix = self.scan_tag_uri("")?;
         if !is_blankz(self.peek(0)) {
             return self.error("did not find expected whitespace or line break");
         }
-        Ok(TokenKind::TagDirective { handle, prefix })
+        Ok(TokenKind::TagDirective(Box::new(TagParts { handle, suffix })))
     }
 }

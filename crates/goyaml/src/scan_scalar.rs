@@ -2,35 +2,39 @@
 
 use crate::Error;
 use crate::scan::{Scanner, is_blank, is_blankz, is_break, is_breakz};
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// White space between two pieces of a flow or plain scalar: blanks on one line, or line breaks that fold.
 #[derive(Default)]
 struct Gap {
     /// Set once a line break was seen; blanks no longer count then.
     broken: bool,
-    blanks: String,
+    /// Where in the text the blanks are.
+    blanks: Range<usize>,
     first_break: Option<char>,
     more_breaks: String,
 }
 
 impl Gap {
     /// Takes all white space that follows.
-    fn take(&mut self, scanner: &mut Scanner, violates: impl Fn(&Scanner) -> bool) -> Result<(), Error> {
+    fn take(&mut self, scanner: &mut Scanner<'_>, violates: impl Fn(&Scanner<'_>) -> bool) -> Result<(), Error> {
+        if !self.broken && self.blanks.is_empty() {
+            self.blanks = scanner.at..scanner.at;
+        }
         loop {
             if is_blank(scanner.peek(0)) {
-                if self.broken {
-                    if violates(scanner) {
-                        return scanner.error("found a tab character that violates indentation");
-                    }
-                    scanner.skip();
-                } else {
-                    scanner.read(&mut self.blanks);
+                if self.broken && violates(scanner) {
+                    return scanner.error("found a tab character that violates indentation");
+                }
+                scanner.skip();
+                if !self.broken {
+                    self.blanks.end = scanner.at;
                 }
             } else if let Some(c) = scanner.take_break() {
                 if self.broken {
                     self.more_breaks.push(c);
                 } else {
-                    self.blanks.clear();
                     self.first_break = Some(c);
                     self.broken = true;
                 }
@@ -41,9 +45,9 @@ impl Gap {
     }
 
     /// Adds what the gap stands for: one line break is a blank, more are one less.
-    fn fold_into(&mut self, text: &mut String) {
+    fn fold_into(&mut self, text: &mut Pieces<'_>) {
         if !self.broken {
-            text.push_str(&self.blanks);
+            text.push_range(self.blanks.clone());
         } else if let Some(c) = self.first_break {
             if c != '\n' {
                 text.push(c);
@@ -61,7 +65,72 @@ impl Gap {
     }
 }
 
-impl Scanner {
+/// The text of a scalar while it is put together. As long as it stands in the source as it is, it is but a range of it.
+struct Pieces<'t> {
+    source: &'t str,
+    range: Range<usize>,
+    own: Option<String>,
+}
+
+impl<'t> Pieces<'t> {
+    fn new(scanner: &Scanner<'t>) -> Pieces<'t> {
+        Pieces { source: scanner.text, range: scanner.at..scanner.at, own: None }
+    }
+
+    fn own(&mut self) -> &mut String {
+        self.own.get_or_insert_with(|| self.source[self.range.clone()].to_string())
+    }
+
+    fn push(&mut self, c: char) {
+        self.own().push(c);
+    }
+
+    fn push_str(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.own().push_str(text);
+        }
+    }
+
+    /// Adds a range of the source.
+    fn push_range(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        match &mut self.own {
+            None if self.range.end == range.start => self.range.end = range.end,
+            None if self.range.is_empty() => self.range = range,
+            _ => {
+                let source = self.source;
+                self.own().push_str(&source[range]);
+            }
+        }
+    }
+
+    fn finish(self) -> Cow<'t, str> {
+        match self.own {
+            Some(own) => Cow::Owned(own),
+            None => Cow::Borrowed(&self.source[self.range]),
+        }
+    }
+}
+
+impl<'t> Scanner<'t> {
+    /// Where the run of characters ends that are neither white space nor one of `special`.
+    fn run_end(&self, special: &[u8]) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        while let Some(b) = bytes.get(at) {
+            match b {
+                b' ' | b'\t' | b'\n' | b'\r' => break,
+                0xc2 if bytes.get(at + 1) == Some(&0x85) => break,
+                0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => break,
+                b if special.contains(b) => break,
+                _ => at += 1,
+            }
+        }
+        at
+    }
+
     pub(super) fn scan_block_scalar(&mut self, literal: bool) -> Result<String, Error> {
         self.skip();
         let (mut keep, mut strip, mut increment) = (false, false, 0);
@@ -96,9 +165,7 @@ impl Scanner {
             }
             text.push_str(&breaks);
             after_blank = starts_blank;
-            while !is_breakz(self.peek(0)) {
-                self.read(&mut text);
-            }
+            text.push_str(self.skip_to(self.line_end()));
             last_break = self.take_break();
             breaks = self.scan_block_breaks(&mut indent)?;
         }
@@ -116,7 +183,7 @@ impl Scanner {
         let mut breaks = String::new();
         let mut deepest = 0;
         loop {
-            let unindented = |s: &Scanner| *indent == 0 || (s.mark.column as i64) < *indent;
+            let unindented = |s: &Scanner<'t>| *indent == 0 || (s.mark.column as i64) < *indent;
             while unindented(self) && self.peek(0) == ' ' {
                 self.skip();
             }
@@ -135,10 +202,10 @@ impl Scanner {
         Ok(breaks)
     }
 
-    pub(super) fn scan_quoted(&mut self, single: bool) -> Result<String, Error> {
+    pub(super) fn scan_quoted(&mut self, single: bool) -> Result<Cow<'t, str>, Error> {
         self.skip();
         let quote = if single { '\'' } else { '"' };
-        let mut text = String::new();
+        let mut text = Pieces::new(self);
         loop {
             if self.at_any_document_indicator() {
                 return self.error("found unexpected document indicator");
@@ -147,8 +214,14 @@ impl Scanner {
                 return self.error("found unexpected end of stream");
             }
             let mut gap = Gap::default();
-            while !is_blankz(self.peek(0)) {
+            loop {
+                let from = self.at;
+                self.skip_to(self.run_end(if single { b"'" } else { b"\"\\" }));
+                text.push_range(from..self.at);
                 let c = self.peek(0);
+                if is_blankz(c) {
+                    break;
+                }
                 if c == quote {
                     if single && self.peek(1) == '\'' {
                         text.push('\'');
@@ -158,17 +231,15 @@ impl Scanner {
                     }
                     break;
                 }
-                if c != '\\' || single {
-                    self.read(&mut text);
-                } else if is_break(self.peek(1)) {
+                // A backslash.
+                if is_break(self.peek(1)) {
                     self.skip();
                     self.take_break();
                     gap.broken = true;
                     break;
-                } else {
-                    let escaped = self.scan_escape()?;
-                    text.push(escaped);
                 }
+                let escaped = self.scan_escape()?;
+                text.push(escaped);
             }
             if self.peek(0) == quote {
                 break;
@@ -177,7 +248,7 @@ impl Scanner {
             gap.fold_into(&mut text);
         }
         self.skip();
-        Ok(text)
+        Ok(text.finish())
     }
 
     fn scan_escape(&mut self) -> Result<char, Error> {
@@ -227,22 +298,29 @@ impl Scanner {
         Ok(c)
     }
 
-    pub(super) fn scan_plain(&mut self) -> Result<String, Error> {
+    pub(super) fn scan_plain(&mut self) -> Result<Cow<'t, str>, Error> {
         let indent = self.indent + 1;
-        let mut text = String::new();
+        let mut text = Pieces::new(self);
         let mut gap = Gap::default();
         loop {
             if self.at_any_document_indicator() || self.peek(0) == '#' {
                 break;
             }
-            while !is_blankz(self.peek(0)) {
-                let c = self.peek(0);
-                let ends_in_flow = self.flow_level > 0 && matches!(c, ',' | '?' | '[' | ']' | '{' | '}');
-                if ends_in_flow || (c == ':' && is_blankz(self.peek(1))) {
+            loop {
+                let from = self.at;
+                let end = self.run_end(if self.flow_level > 0 { b":,?[]{}" } else { b":" });
+                if end > from {
+                    gap.fold_into(&mut text);
+                    self.skip_to(end);
+                    text.push_range(from..end);
+                }
+                // A colon ends the scalar only before white space.
+                if self.peek(0) != ':' || is_blankz(self.peek(1)) {
                     break;
                 }
                 gap.fold_into(&mut text);
-                self.read(&mut text);
+                text.push_range(end..end + 1);
+                self.skip();
             }
             if !(is_blank(self.peek(0)) || is_break(self.peek(0))) {
                 break;
@@ -255,6 +333,6 @@ impl Scanner {
         if gap.broken {
             self.simple_key_allowed = true;
         }
-        Ok(text)
+        Ok(text.finish())
     }
 }

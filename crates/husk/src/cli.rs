@@ -42,9 +42,14 @@ pub(crate) enum Command {
         /// The directory.
         directory: PathBuf,
     },
-    /// Explain an error code, or list all of them.
+    /// Bring an earlier revision back, on every node or on one.
+    Rollback(Rollback),
+    /// Tell a rollout of Job mode that is under way to pause, to go on or to end.
+    #[command(subcommand)]
+    Rollout(RolloutVerb),
+    /// Explain an error code or a topic, or list all codes.
     Explain {
-        /// Such as HUSK-2202.
+        /// Such as HUSK-2202, or `autoscaling`.
         code: Option<String>,
     },
     /// Look for mistakes in a chart, and for what does not suit GitOps.
@@ -57,6 +62,8 @@ pub(crate) enum Command {
     /// Start, stop and look at the sandbox: a cluster inside this binary.
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// Plan, install, remove and show Kata runtimes on one host, without Kubernetes.
+    Node(node::OneHost),
     /// Print the version.
     Version,
     /// Print the completion script for a shell: `husk completion bash`.
@@ -321,6 +328,43 @@ pub(crate) struct Down {
     pub(crate) timeout: u64,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// The revision; by default the newest before the current one that was in force.
+    #[arg(value_name = "REVISION")]
+    pub(crate) revision: Option<u32>,
+    /// Only this node, in Job mode: the release stays as it is.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// How long it may take, in seconds.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RolloutVerb {
+    /// Begin no further node; those in flight are finished.
+    Pause(RolloutOrder),
+    /// Go on.
+    Resume(RolloutOrder),
+    /// Begin no further node, and end when those in flight are finished.
+    Abort(RolloutOrder),
+}
+
+#[derive(Args)]
+pub(crate) struct RolloutOrder {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
 }
 
 #[derive(Args)]

@@ -1,4 +1,4 @@
-//! `husk explain CODE`: an entry of the error catalogue.
+//! `husk explain CODE`: an entry of the error catalogue; or a topic.
 
 use crate::error::{Failure, Result};
 use contract::Code;
@@ -10,6 +10,9 @@ pub(crate) fn explain(code: Option<&str>) -> Result<String> {
         let lines = CATALOGUE.iter().map(|entry| format!("{}  {}\n", entry.code, entry.title));
         return Ok(lines.collect());
     };
+    if code == "autoscaling" {
+        return Ok(crate::autoscaling::explain());
+    }
     let parsed: Code = code.parse().map_err(Failure::plain)?;
     let entry = entry(parsed)
         .ok_or_else(|| Failure::plain(format!("there is no {parsed}; `husk explain` lists every code")))?;

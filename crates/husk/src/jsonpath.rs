@@ -1,6 +1,6 @@
 //! Kubernetes' JSONPath templates: text with `{…}` in which fields are followed, listed, filtered and ranged over.
 //!
-//! The language is that of `kubectl -o jsonpath`. A path that leads nowhere ends the output: what was printed before stays.
+//! The language is that of `kubectl -o jsonpath`. When a path leads nowhere, nothing is printed.
 
 use serde_json::Value;
 
@@ -69,12 +69,10 @@ impl Template {
         if stack.is_empty() { Ok(Template(nodes)) } else { Err("unterminated range".to_owned()) }
     }
 
-    /// Prints what the template says about a document.
+    /// What the template says about a document; nothing when one of its paths leads nowhere.
     pub(crate) fn render(&self, document: &Value) -> String {
         let mut out = String::new();
-        // Output stops where a path leads nowhere.
-        let _ = print(&self.0, document, document, &mut out);
-        out
+        print(&self.0, document, document, &mut out).map_or_else(String::new, |()| out)
     }
 }
 
@@ -399,7 +397,7 @@ mod tests {
             ("{range .list[*]}{.name}={.v};{end}", "x=1;y=2;z=3;"),
             ("{$.flag} {@.n} {.image.*}", "true 3  1.2"),
             ("{.image}", "{\"pull\":null,\"tag\":\"1.2\"}"),
-            ("before {.nope} behind", "before "),
+            ("before {.nope} behind", ""),
         ] {
             assert_eq!(render(template), wanted, "{template}");
         }

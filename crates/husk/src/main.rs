@@ -1,5 +1,6 @@
 //! The `husk` binary. Called as `husk-node`, `husk-dispatcher` or `helm` it is these programs: the sandbox needs one file only.
 
+mod autoscaling;
 mod blast;
 mod board;
 mod charts;
@@ -18,11 +19,13 @@ mod lint;
 mod logs;
 mod man;
 mod node_jobs;
+mod pacing;
 mod plan;
 mod preflight;
 mod profile;
 mod records;
 mod resume;
+mod rollback;
 mod rollout;
 mod rollout_watch;
 mod sandbox_verbs;
@@ -79,6 +82,9 @@ fn main() -> ExitCode {
     if let Command::Helm { arguments } = call {
         return helm::main(&arguments);
     }
+    if let Command::Node(call) = call {
+        return node::one_host(&call);
+    }
     match run(call) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -132,11 +138,14 @@ fn run(call: Command) -> Result<()> {
             Command::Logs(call) => logs::logs(call).await,
             Command::Verify(call) => verify::verify(call).await,
             Command::Sysdump(call) => sysdump::sysdump(call).await,
+            Command::Rollback(call) => rollback::rollback(call).await,
+            Command::Rollout(verb) => pacing::order(verb).await,
             Command::Explain { .. }
             | Command::Version
             | Command::Lint(_)
             | Command::Man { .. }
             | Command::Schema { .. }
+            | Command::Node(_)
             | Command::Sandbox(_)
             | Command::Completion { .. }
             | Command::Helm { .. } => unreachable!("handled above"),

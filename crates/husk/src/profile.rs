@@ -38,7 +38,10 @@ pub(crate) async fn profile(call: cli::Profile) -> Result<()> {
         }
         Output::Text => {
             let remarks: String = remarks.iter().map(|remark| format!("# {remark}\n")).collect();
-            emit(&format!("# Proposed from {} nodes. Look it over, save it, then: husk up -f FILE\n{remarks}{values}", nodes.len()));
+            emit(&format!(
+                "# Proposed from {} nodes. Look it over, save it, then: husk up -f FILE\n{remarks}{values}",
+                nodes.len()
+            ));
         }
     }
     Ok(())

@@ -26,7 +26,8 @@ pub(crate) async fn resume(call: cli::Resume) -> Result<()> {
         return Err(Failure::new(Code::RELEASE_NOT_FOUND, format!("{message}; `husk recover` finishes the removal")));
     }
     let picture = crate::status::look(&cluster, &names).await?;
-    let drifted: Vec<&str> = picture.nodes.iter().filter(|node| node.has_drifted()).map(|node| node.name.as_str()).collect();
+    let drifted: Vec<&str> =
+        picture.nodes.iter().filter(|node| node.has_drifted()).map(|node| node.name.as_str()).collect();
     replace_pods(&cluster, &names.namespace, &release, &drifted).await?;
     again(&call, release).await
 }

@@ -5,7 +5,7 @@ use fleet::selection::{Rules, Toleration};
 use fleet::selector::{Requirement, Selector};
 use fleet::template::JobTemplate;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How a rollout reaches its nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,11 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
     let source =
         objects.iter().filter(|object| object["kind"] == "ConfigMap").find_map(|map| map["data"][&key].as_str())?;
     let template: Value = serde_saphyr::from_str(source).ok()?;
-    let tolerations = JobTemplate::parse(source).ok()?.tolerations();
+    let mut parsed_template = JobTemplate::parse(source).ok()?;
+    let startup: Vec<String> =
+        options("startup-taints").iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
+    parsed_template.tolerate(&startup);
+    let tolerations = parsed_template.tolerations();
     let node_pod = &template["spec"]["template"]["spec"];
     let environment = containers(node_pod)
         .map(|container| environment(container, objects))

@@ -74,7 +74,9 @@ impl Subject {
                 let kind = object["spec"]["names"]["kind"].as_str().unwrap_or_default().to_owned();
                 let group = object["spec"]["group"].as_str().unwrap_or_default().to_owned();
                 let versions = object["spec"]["versions"].as_array().cloned().unwrap_or_default();
-                versions.into_iter().filter_map(move |version| Some(format!("{group}/{}/{kind}", version["name"].as_str()?)))
+                versions
+                    .into_iter()
+                    .filter_map(move |version| Some(format!("{group}/{}/{kind}", version["name"].as_str()?)))
             })
             .collect()
     }

@@ -104,7 +104,10 @@ pub(crate) async fn sysdump(call: cli::Sysdump) -> Result<()> {
     let count = dump.files.len();
     let size = pack(&file, &dump.files)?;
     let size = crate::blast::bytes(size);
-    screen.step("archive", &format!("{}: {count} files, {size}; secrets were removed, look it over before you send it", file.display()));
+    screen.step(
+        "archive",
+        &format!("{}: {count} files, {size}; secrets were removed, look it over before you send it", file.display()),
+    );
     Ok(())
 }
 
@@ -157,7 +160,8 @@ fn masked(value: &Value) -> Value {
             .iter()
             .map(|(key, value)| {
                 let lower = key.to_ascii_lowercase();
-                let secret = ["password", "token", "secret", "credential", "privatekey"].iter().any(|w| lower.contains(w));
+                let secret =
+                    ["password", "token", "secret", "credential", "privatekey"].iter().any(|w| lower.contains(w));
                 let kept = !secret || matches!(value, Value::Bool(_) | Value::Null) || lower.ends_with("secrets");
                 (key.clone(), if kept { masked(value) } else { REMOVED.into() })
             })
@@ -224,7 +228,8 @@ fn host(name: &str, answer: &node_jobs::Answer, dump: &mut Dump) {
         Ok(files) => {
             for (path, text) in files {
                 // Paths come from a host: nothing of them may point out of the archive.
-                let clean = path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect::<Vec<_>>().join("/");
+                let clean =
+                    path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect::<Vec<_>>().join("/");
                 dump.add(format!("nodes/{name}/host/{clean}"), &text);
             }
         }

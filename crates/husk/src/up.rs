@@ -108,11 +108,7 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
         if let Ending::TimedOut(nodes) = ending {
             return Err(Failure::new(
                 Code::NODES_FAILED,
-                format!(
-                    "after {} s these nodes are not through: {}; the cluster goes on",
-                    timeout,
-                    nodes.join(", ")
-                ),
+                format!("after {} s these nodes are not through: {}; the cluster goes on", timeout, nodes.join(", ")),
             )
             .exiting(exit::TIMED_OUT));
         }

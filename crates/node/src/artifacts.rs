@@ -12,11 +12,14 @@ use crate::kata_config;
 use crate::ledger::{Ledger, Owned, Part};
 use crate::lines::Ours;
 use crate::payload::{self, Selection};
+use crate::payload_source::{self, Located};
+use crate::selinux::Policy;
 use crate::session::{Outcome, Session};
 use crate::shim::{self, Handler, Variant};
 use crate::snapshotter::NYDUS_DIRECTORY;
 use crate::store::{Entry, Journal, Store};
 use crate::unpack;
+use crate::users::Users;
 use crate::wanted;
 use contract::Code;
 use std::collections::BTreeSet;
@@ -26,27 +29,67 @@ use std::os::unix::fs::PermissionsExt;
 #[derive(Clone, Debug)]
 pub struct ArtifactsPlan {
     /// What is taken from the payload.
-    pub selection: Selection,
+    pub content: Content,
     /// The directory it goes to.
     pub tree: String,
     /// Edits up to the unpacked directory; empty when it is there.
     pub unpack: Vec<Edit>,
 }
 
+/// What is known of a payload before it is unpacked.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// It is here.
+    Here(Selection),
+    /// It has to be fetched; what it has in it is known then.
+    Elsewhere(Box<Located>),
+}
+
+impl Content {
+    /// One line for people.
+    pub fn describe(&self, session: &Session) -> String {
+        match self {
+            Content::Here(selection) => {
+                let names: Vec<&str> = selection.archives.iter().map(|archive| archive.component.as_str()).collect();
+                format!("{} for {}", names.join(", "), session.asked.arch)
+            }
+            Content::Elsewhere(located) => match located.size {
+                Some(size) => format!("{} ({} MiB) for {}", located.name, size >> 20, session.asked.arch),
+                None => format!("{} for {}", located.name, session.asked.arch),
+            },
+        }
+    }
+}
+
+/// Finds the payload and selects what the settings need, as far as that can be told without fetching it.
+pub fn content(session: &Session) -> Result<Content> {
+    match (session.payload(), payload_source::locate(session)?) {
+        (_, Some(located)) => Ok(Content::Elsewhere(Box::new(located))),
+        (Some(directory), None) => Ok(Content::Here(payload::select(&directory, session.asked)?)),
+        (None, None) => Err(NodeError::new(Code::PAYLOAD_MISSING, "nobody says where the payload is")),
+    }
+}
+
 /// Plans up to the unpacked directory; how it is configured can only be planned when it is there.
 pub fn plan(session: &Session, ledger: &Ledger) -> Result<ArtifactsPlan> {
-    let selection = payload::select(&session.around.payload, session.asked)?;
     let home = session.asked.home();
+    let content = content(session)?;
     check_home(session.host, &home, ledger)?;
-    let tree = format!("{}/{}", session.asked.versions(), selection.digest);
+    let (digest, components) = match &content {
+        Content::Here(selection) => {
+            let names = selection.archives.iter().map(|archive| archive.component.clone()).collect();
+            (selection.digest.clone(), names)
+        }
+        Content::Elsewhere(located) => (located.digest(session), vec![located.name.clone()]),
+    };
+    let tree = format!("{}/{digest}", session.asked.versions());
     let mut edits = Vec::new();
     if !(ledger.trees.contains_key(&tree) && session.host.is_directory(&tree)) {
         let missing = wanted::ancestors(&tree).into_iter().filter(|path| !session.host.path(path).is_dir());
         edits.extend(missing.map(|path| Edit::MakeDirectory { path: path.to_owned(), mode: 0o755 }));
-        let components = selection.archives.iter().map(|archive| archive.component.clone()).collect();
-        edits.push(Edit::Unpack { path: tree.clone(), digest: selection.digest.clone(), components });
+        edits.push(Edit::Unpack { path: tree.clone(), digest, components });
     }
-    Ok(ArtifactsPlan { selection, tree, unpack: edits })
+    Ok(ArtifactsPlan { content, tree, unpack: edits })
 }
 
 /// What is still to be configured and switched, as far as it can be told before the payload is unpacked.
@@ -54,6 +97,7 @@ pub fn pending(session: &Session, plan: &ArtifactsPlan, distribution: Option<Dis
     let mut edits = plan.unpack.clone();
     if edits.is_empty() {
         edits.extend(configure(session, &plan.tree, distribution)?);
+        edits.extend(stale(session, &plan.tree, &edits)?);
     }
     edits.extend(switch(session, &plan.tree)?);
     Ok(edits)
@@ -74,16 +118,36 @@ pub fn check_home(host: &Host, home: &str, ledger: &Ledger) -> Result<()> {
     Err(NodeError::new(Code::PATH_OCCUPIED, message))
 }
 
-/// Refuses when the file system has too little room. Returns the free bytes when they could be read.
-pub fn check_room(session: &Session, plan: &ArtifactsPlan) -> Result<Option<u64>> {
-    let free = unpack::free_bytes(&plan.tree, &session.disk);
-    let needed = plan.selection.unpacked + plan.selection.unpacked / 20;
-    match free {
-        Some(free) if free < needed => {
-            let message = format!("{} needs {} MiB and has {} MiB free", parent(&plan.tree), needed >> 20, free >> 20);
-            Err(NodeError::new(Code::DISK_FULL, message))
-        }
-        free => Ok(free),
+/// Bytes of a payload for each inode that it takes, at the least; Kata's files are large.
+const BYTES_OF_AN_INODE: u64 = 64 << 10;
+
+/// Refuses when the file system has too little room. Returns the bytes needed and the free ones, when they could be read.
+pub fn check_room(session: &Session, plan: &ArtifactsPlan) -> Result<Option<(u64, u64)>> {
+    let needed = match &plan.content {
+        Content::Here(selection) => selection.unpacked,
+        // it arrives compressed, and is about three times as large when it is unpacked beside that
+        Content::Elsewhere(located) => located.size.unwrap_or(0) * 4,
+    };
+    check_free(session, &plan.tree, needed)
+}
+
+fn check_free(session: &Session, tree: &str, needed: u64) -> Result<Option<(u64, u64)>> {
+    let needed = needed + needed / 20;
+    let (bytes, inodes) = (unpack::free_bytes(tree, &session.disk), unpack::free_inodes(tree, &session.disk));
+    enough(parent(tree), needed, bytes, inodes)?;
+    Ok(bytes.map(|free| (needed, free)))
+}
+
+/// Whether a payload of so many bytes has room.
+fn enough(place: &str, needed: u64, bytes: Option<u64>, inodes: Option<u64>) -> Result<()> {
+    let full = |what: String| Err(NodeError::new(Code::DISK_FULL, what));
+    if let Some(free) = bytes.filter(|free| *free < needed) {
+        return full(format!("{place} needs {} MiB and has {} MiB free", needed >> 20, free >> 20));
+    }
+    let files = needed / BYTES_OF_AN_INODE + 1000;
+    match inodes.filter(|free| *free < files) {
+        Some(free) => full(format!("{place} needs {files} inodes and has {free} free")),
+        None => Ok(()),
     }
 }
 
@@ -103,23 +167,14 @@ pub fn install(session: &mut Session, distribution: Option<Distribution>) -> Res
     }
     let mut journal = open.clone();
     let result = advance(session, &store, &ledger, &mut journal, &plan, distribution);
-    let version = match (result, journal) {
-        (Ok(version), None) => version, // everything was in place
-        (Ok(version), Some(journal)) => {
-            let mut ledger = ledger.clone();
-            hand_over(&store, session.host, &journal.edits(), &known)?;
-            ledger.commit(Part::Artifacts, journal.transaction, &journal.edits());
-            ledger.payload.clone_from(&version);
-            store.save(&ledger)?;
-            store.discard(Part::Artifacts)?;
-            version
-        }
-        (Err(error), journal) => {
-            for edit in journal.map(|journal| journal.edits()).unwrap_or_default().iter().rev() {
-                edit.undo(&session.disk)?;
-            }
-            store.discard(Part::Artifacts)?;
-            store.clean_if_empty()?;
+    let result = result.and_then(|version| match &journal {
+        None => Ok(version), // everything was in place
+        Some(journal) => commit(session, &store, &ledger, &known, journal, version),
+    });
+    let version = match result {
+        Ok(version) => version,
+        Err(error) => {
+            take_back(session, &store, journal.as_ref())?;
             return Err(error);
         }
     };
@@ -131,8 +186,40 @@ pub fn install(session: &mut Session, distribution: Option<Distribution>) -> Res
     } else {
         outcome.message = format!("{} was in place", plan.tree);
     }
+    outcome.warnings.extend(payload_source::unverified(&session.asked.payload));
     collect(session, &store, after, &plan.tree, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Makes an open transaction the host's new state. Returns the payload's version.
+fn commit(
+    session: &Session,
+    store: &Store,
+    ledger: &Ledger,
+    known: &Ledger,
+    journal: &Journal,
+    version: Option<String>,
+) -> Result<Option<String>> {
+    let mut ledger = ledger.clone();
+    hand_over(store, session.host, &journal.edits(), known)?;
+    ledger.commit(Part::Artifacts, journal.transaction, &journal.edits());
+    ledger.payload.clone_from(&version);
+    store.save(&ledger)?;
+    store.discard(Part::Artifacts)?;
+    Ok(version)
+}
+
+/// Takes back what a transaction has done, unless it counts already.
+fn take_back(session: &Session, store: &Store, journal: Option<&Journal>) -> Result<()> {
+    let committed = store.ledger()?.committed.get(&Part::Artifacts).copied().unwrap_or(0);
+    if let Some(journal) = journal.filter(|journal| journal.transaction > committed) {
+        for edit in journal.edits().iter().rev() {
+            edit.undo(&session.disk)?;
+        }
+    }
+    store.tidy_ledger()?;
+    store.discard(Part::Artifacts)?;
+    store.clean_if_empty()
 }
 
 /// Makes what is missing, opening a transaction only when something is. Returns the payload's version.
@@ -149,15 +236,23 @@ fn advance(
     }
     let mut edits = configure(session, &plan.tree, distribution)?;
     edits.extend(carry_over(session, &plan.tree)?);
+    edits.extend(stale(session, &plan.tree, &edits)?);
     for edit in edits {
         apply(session, store, ledger, journal, &edit, plan)?;
+    }
+    if journal.is_some() {
+        label_tree(session, &plan.tree)?;
     }
     verify(session, &plan.tree)?;
     if let Some(edit) = switch(session, &plan.tree)? {
         apply(session, store, ledger, journal, &edit, plan)?;
     }
     let own = session.host.text(&format!("{}/VERSION", plan.tree)).map(|text| text.trim().to_owned());
-    Ok(plan.selection.version.clone().or(own.filter(|text| !text.is_empty())))
+    let told = match &plan.content {
+        Content::Here(selection) => selection.version.clone(),
+        Content::Elsewhere(_) => None,
+    };
+    Ok(told.or(own.filter(|text| !text.is_empty())))
 }
 
 fn apply(
@@ -177,12 +272,25 @@ fn apply(
     *journal = Some(open);
     recorded?;
     match edit {
-        Edit::Unpack { path, .. } => unpack_all(session, path, &plan.selection),
+        Edit::Unpack { path, .. } => unpack_all(session, path, &plan.content),
         edit => edit.apply(&session.disk),
     }
 }
 
-fn unpack_all(session: &Session, tree: &str, selection: &Selection) -> Result<()> {
+fn unpack_all(session: &Session, tree: &str, content: &Content) -> Result<()> {
+    match content {
+        Content::Here(selection) => unpack_here(session, tree, selection, None),
+        Content::Elsewhere(located) => {
+            let spool = payload_source::spool(tree);
+            payload_source::bring(session, located, &spool)?;
+            let selection = payload::select(&session.host.path(&spool), session.asked)?;
+            check_free(session, tree, selection.unpacked)?;
+            unpack_here(session, tree, &selection, Some(&spool))
+        }
+    }
+}
+
+fn unpack_here(session: &Session, tree: &str, selection: &Selection, spool: Option<&str>) -> Result<()> {
     let disk = &session.disk;
     let partial = partial(tree);
     disk.remove_tree(tree)?;
@@ -212,13 +320,30 @@ fn unpack_all(session: &Session, tree: &str, selection: &Selection) -> Result<()
                 .map_err(|error| NodeError::io("setting the mode of", &file, &error))?;
         }
     }
+    if let Some(version) = selection.version.as_ref().filter(|_| !session.host.exists(&format!("{partial}/VERSION"))) {
+        disk.put(&format!("{partial}/VERSION"), &Image::text(format!("{version}\n"), 0o644))?;
+    }
     unpack::sync(&partial, disk)?;
+    // before the tree has its name: after that nobody looks for what was left beside it
+    if let Some(spool) = spool {
+        disk.remove_tree(spool)?;
+    }
     disk.rename(&partial, tree)
+}
+
+/// Gives every file the SELinux label that the host's policy has for it, where there is such a policy.
+fn label_tree(session: &Session, tree: &str) -> Result<()> {
+    match Policy::of(session.host, &session.around.kernel) {
+        Some(policy) => policy.label(session, tree),
+        None => Ok(()),
+    }
 }
 
 /// Edits that configure Kata inside the unpacked directory.
 fn configure(session: &Session, tree: &str, distribution: Option<Distribution>) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
+    let image = session.host.exists(&format!("{tree}/{}", kata_config::DEVKIT_IMAGE));
+    let devkit = session.host.text(&format!("{tree}/{}", kata_config::DEVKIT_HASH)).filter(|_| image);
     let mut linked = BTreeSet::new();
     for handler in session.asked.handlers() {
         let (shipped, kept) = shipped(session.host, tree, &handler)?;
@@ -239,13 +364,54 @@ fn configure(session: &Session, tree: &str, distribution: Option<Distribution>) 
             format!("{directory}/{file}"),
             Some(Image::text(kata_config::configuration(session.asked, &handler, &shipped)?, 0o644)),
         )?;
-        let mut drop_ins = kata_config::drop_ins(session.asked, &handler, distribution, &shipped)?;
+        let mut drop_ins = kata_config::drop_ins(session.asked, &handler, distribution, &shipped, devkit.as_deref())?;
         for name in kata_config::DROP_INS {
             put(format!("{directory}/config.d/{name}"), drop_ins.remove(name).map(|text| Image::text(text, 0o644)))?;
         }
         if handler.variant == Variant::Plain {
             let target = format!("runtimes/{}/{file}", handler.shim);
             put(format!("{tree}/{}/{file}", shim::defaults(&handler.shim)), Some(Image::Link { target }))?;
+        }
+    }
+    Ok(edits)
+}
+
+/// Edits that remove what handlers have left that nobody wants any more, such as those for debugging. What somebody has put
+/// beside it stays.
+fn stale(session: &Session, tree: &str, planned: &[Edit]) -> Result<Vec<Edit>> {
+    let host = session.host;
+    let wanted: BTreeSet<String> =
+        session.asked.handlers().iter().map(|handler| format!("{tree}/{}", handler.directory())).collect();
+    let mut edits = Vec::new();
+    for place in shim::HANDLER_DIRECTORIES {
+        let place = format!("{tree}/{place}");
+        for name in host.names(&place) {
+            let directory = format!("{place}/{name}");
+            let drop_ins = format!("{directory}/config.d");
+            let mut gone: BTreeSet<String> =
+                planned.iter().filter(|edit| edit.removes()).map(|edit| edit.path().to_owned()).collect();
+            let ours =
+                |name: &String| name.starts_with("configuration-") || kata_config::DROP_INS.contains(&name.as_str());
+            if !wanted.contains(&directory) {
+                for (place, name) in [&directory, &drop_ins]
+                    .into_iter()
+                    .flat_map(|place| host.names(place).into_iter().map(move |name| (place, name)))
+                    .filter(|(_, name)| ours(name))
+                {
+                    let path = format!("{place}/{name}");
+                    edits.push(Edit::Put { before: host.image(&path)?, path: path.clone(), after: None, owned: None });
+                    gone.insert(path);
+                }
+            }
+            let puts: Vec<&str> = planned.iter().filter(|edit| !edit.removes()).map(Edit::path).collect();
+            for path in [drop_ins, directory] {
+                let filled = puts.iter().any(|put| put.starts_with(&format!("{path}/")))
+                    || host.names(&path).iter().any(|name| !gone.contains(&format!("{path}/{name}")));
+                if host.is_directory(&path) && !filled {
+                    edits.push(Edit::DropDirectory { path: path.clone(), mode: 0o755 });
+                    gone.insert(path);
+                }
+            }
         }
     }
     Ok(edits)
@@ -337,12 +503,22 @@ fn switch(session: &Session, tree: &str) -> Result<Option<Edit>> {
 }
 
 /// Removes versions that nobody uses.
-fn collect(session: &Session, store: &Store, mut ledger: Ledger, current: &str, outcome: &mut Outcome) -> Result<()> {
+fn collect(
+    session: &mut Session,
+    store: &Store,
+    mut ledger: Ledger,
+    current: &str,
+    outcome: &mut Outcome,
+) -> Result<()> {
     let old: Vec<String> =
         ledger.trees.keys().filter(|tree| *tree != current && !is_containerd(tree)).cloned().collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    let users = Users::look(session, &ledger);
     for tree in old {
-        if let Some(user) = user_of(session, &tree) {
-            outcome.warnings.push(format!("{tree} is kept: {user}"));
+        if let Some(user) = users.of(&tree) {
+            outcome.warnings.push(format!("{tree} is kept: {user}; it goes with the next run after that"));
             continue;
         }
         remove_version(session, &tree)?;
@@ -360,28 +536,8 @@ fn remove_version(session: &Session, tree: &str) -> Result<()> {
         session.disk.remove_tree(&partial)?;
         session.disk.rename(tree, &partial)?;
     }
-    session.disk.remove_tree(&partial)
-}
-
-/// Who may be using a version: a process that runs a program of it or names it, or a sandbox of Kata's, whose version cannot be
-/// told from inside a pod.
-fn user_of(session: &Session, tree: &str) -> Option<String> {
-    let processes = &session.around.processes;
-    for entry in std::fs::read_dir(processes).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.bytes().all(|byte| byte.is_ascii_digit()) {
-            continue;
-        }
-        let program = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
-        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if program.to_string_lossy().contains(tree) || String::from_utf8_lossy(&words).contains(tree) {
-            return Some(format!("process {name} uses it"));
-        }
-    }
-    ["/run/vc/sbs", "/run/kata"]
-        .into_iter()
-        .find(|path| !session.host.names(path).is_empty())
-        .map(|path| format!("sandboxes run on this node ({path})"))
+    session.disk.remove_tree(&partial)?;
+    payload_source::sweep(tree, &session.disk)
 }
 
 /// Removes the payload's files. Every step can be repeated, so there is nothing to take back.
@@ -398,6 +554,20 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
         outcome.message = "nothing of the payload is on this node".into();
         return Ok(outcome);
     }
+    let users = Users::look(session, &ledger);
+    let used = ledger.trees.keys().filter(|tree| !is_containerd(tree)).find_map(|tree| users.of(tree));
+    if let Some(user) = used {
+        let message = format!(
+            "{} stays with its versions: {user}. Stop the pods that run on {}, then remove again",
+            session.asked.home(),
+            session
+                .asked
+                .handlers()
+                .first()
+                .map_or("its handlers".to_owned(), |handler| format!("`{}` and the like", handler.name))
+        );
+        return Err(NodeError::new(Code::PAYLOAD_IN_USE, message));
+    }
     let (now, _) = crate::cri_plan::observe(&wanted::Wishes::new(), session.host, &ledger, Part::Artifacts)?;
     let edits = wanted::plan(Part::Artifacts, &wanted::Wishes::new(), &now, &BTreeSet::new(), &ledger)?;
     for edit in edits.iter().filter(|edit| matches!(edit, Edit::Put { .. })) {
@@ -406,9 +576,6 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
         outcome.changes += 1;
     }
     for tree in ledger.trees.keys().filter(|tree| !is_containerd(tree)) {
-        if let Some(user) = user_of(session, tree) {
-            outcome.warnings.push(format!("{tree} is removed although {user}"));
-        }
         (session.around.say)(&format!("- {tree}"));
         remove_version(session, tree)?;
         outcome.changes += 1;
@@ -426,4 +593,18 @@ pub fn remove(session: &mut Session) -> Result<Outcome> {
     store.clean_if_empty()?;
     outcome.message = format!("{} and its versions are gone", session.asked.home());
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_inodes_are_both_needed() {
+        let code = |needed, bytes, inodes| enough("/opt/kata.d", needed, bytes, inodes).map_err(|error| error.message);
+        assert_eq!(code(1 << 30, Some(2 << 30), Some(1 << 20)), Ok(()));
+        assert_eq!(code(1 << 30, None, None), Ok(()), "what is not counted is not short");
+        assert!(code(1 << 30, Some(1 << 20), None).unwrap_err().contains("needs 1024 MiB and has 1 MiB free"));
+        assert!(code(1 << 30, Some(2 << 30), Some(900)).unwrap_err().contains("inodes and has 900 free"));
+    }
 }

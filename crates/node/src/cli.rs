@@ -5,12 +5,11 @@ use crate::cri_stage;
 use crate::daemon::{self, Duty};
 use crate::disk::{Disk, NoFaults};
 use crate::error::{NodeError, Result};
-use crate::ledger::Part;
-use crate::session::Session;
-use crate::settings::Settings;
+use crate::local::{self, Local};
 use crate::stages::{Bench, is_permanent, print};
 use crate::store::{NodeLock, Store};
-use crate::{artifacts, cri_plan, custom_containerd, distribution, systemd::Systemd, witness};
+use crate::systemd::Systemd;
+use crate::{dump, witness};
 use clap::{Parser, Subcommand};
 use contract::{Stage, StageReport, State, label, pod};
 use std::ffi::OsString;
@@ -64,14 +63,6 @@ enum Verb {
         #[arg(long, default_value = label::DEFAULT_INSTALL)]
         install: String,
     },
-    /// Print what an installation would change on this host.
-    Plan,
-    /// Install on this host, without a cluster.
-    Apply,
-    /// Remove everything from this host, without a cluster.
-    Revert,
-    /// Show what Husk owns on this host.
-    Status,
     /// Print what a bug report needs of this host, as JSON; reads only, secrets removed.
     Dump,
     /// Tell the kernel and the confidential hardware that this container sees.
@@ -83,6 +74,8 @@ enum Verb {
         #[arg(long)]
         resource: Option<String>,
     },
+    #[command(flatten)]
+    Local(Local),
 }
 
 /// Runs the command line; what `husk-node` and the multi-call binary start.
@@ -103,10 +96,40 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     run(&arguments, &tokio).unwrap_or_else(|error| fail(&error))
 }
 
+/// One host without Kubernetes: `husk node`.
+#[derive(Debug, clap::Args)]
+pub struct OneHost {
+    /// The directory that holds the host's file system.
+    #[arg(long, default_value = "/", global = true, value_name = "DIR")]
+    root: String,
+    #[command(subcommand)]
+    verb: Local,
+}
+
+/// Runs a verb of [`OneHost`].
+///
+/// Exit status as of [`main`], but for a failure that another attempt cannot cure, which is a failure like others here.
+pub fn one_host(arguments: &OneHost) -> ExitCode {
+    let tokio = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(tokio) => tokio,
+        Err(error) => return fail(&NodeError::io("starting", "the event loop", &error)),
+    };
+    match local::run(&arguments.verb, Container::from_environment(), &arguments.root, &tokio) {
+        Ok(status) if status == ExitCode::from(pod::EXIT_PERMANENT) => ExitCode::FAILURE,
+        Ok(status) => status,
+        Err(error) => {
+            fail(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn run(arguments: &Arguments, tokio: &Tokio) -> Result<ExitCode> {
     let container = Container::from_environment();
-    let local = matches!(arguments.verb, Verb::Plan | Verb::Apply | Verb::Revert | Verb::Status);
-    let host_root = arguments.host_root.as_deref().unwrap_or(if local { "/" } else { pod::HOST_MOUNT });
+    if let Verb::Local(verb) = &arguments.verb {
+        return local::run(verb, container, arguments.host_root.as_deref().unwrap_or("/"), tokio);
+    }
+    let host_root = arguments.host_root.as_deref().unwrap_or(pod::HOST_MOUNT);
     let bench = Bench::new(container, host_root, tokio);
     let stage = match &arguments.verb {
         Verb::HostCheck => Stage::HostCheck,
@@ -116,22 +139,20 @@ fn run(arguments: &Arguments, tokio: &Tokio) -> Result<ExitCode> {
         Verb::Unlabel => Stage::Unlabel,
         Verb::RevertCri => Stage::RevertCri,
         Verb::RemoveArtifacts => Stage::RemoveArtifacts,
-        Verb::Install => return serve(&bench, Duty::Runtimes),
-        Verb::Containerd => return serve(&bench, Duty::Containerd),
-        Verb::CopyTo { destination } => return copy_to(&bench, destination),
-        Verb::Undo { install } => return undo(&bench, install),
-        Verb::Plan => return plan(&bench, &local_settings(&bench)?),
-        Verb::Apply => return apply(&bench, &local_settings(&bench)?),
-        Verb::Revert => return revert(&bench, &local_settings(&bench)?),
-        Verb::Status => return status(&bench),
         Verb::Dump => {
-            container::say(&serde_json::to_string(&crate::dump::read(&bench.host)).unwrap_or_default());
+            container::say(&serde_json::to_string(&dump::read(&bench.host)).unwrap_or_default());
             return Ok(ExitCode::SUCCESS);
         }
         Verb::Witness { runtime_data, resource } => {
             witness::tell(&witness::look(&bench.container, runtime_data.as_deref(), resource.as_deref()));
             return Ok(ExitCode::SUCCESS);
         }
+        Verb::Install => return serve(&bench, Duty::Runtimes),
+        Verb::Containerd => return serve(&bench, Duty::Containerd),
+        Verb::CopyTo { destination } => return copy_to(&bench, destination),
+        Verb::Undo { install } => return undo(&bench, install),
+        // done above
+        Verb::Local(_) => return Ok(ExitCode::SUCCESS),
     };
     Ok(end(&bench, &report_of(&bench, stage)))
 }
@@ -159,7 +180,7 @@ fn end(bench: &Bench, report: &StageReport) -> ExitCode {
     status_of(report)
 }
 
-fn status_of(report: &StageReport) -> ExitCode {
+pub(crate) fn status_of(report: &StageReport) -> ExitCode {
     match report.code {
         None => ExitCode::SUCCESS,
         Some(code) if is_permanent(code) => ExitCode::from(pod::EXIT_PERMANENT),
@@ -205,87 +226,5 @@ fn undo(bench: &Bench, install: &str) -> Result<ExitCode> {
     let mut hands = cri_stage::Hands { units: &mut units, around: &around, disk, install: install.to_owned() };
     let undone = cri_stage::undo(&Store::new(disk, install), &mut hands)?;
     container::say(if undone { "the unfinished change was taken back" } else { "nothing to undo" });
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Without a cluster the node has no name; everything else comes from the same variables.
-fn local_settings(bench: &Bench) -> Result<Settings> {
-    let variable = |name: &str| container::variable(name).or_else(|| (name == "NODE_NAME").then(|| "local".to_owned()));
-    let file = |path: &str| std::fs::read_to_string(bench.container.path(path)).ok();
-    Settings::read(&variable, &bench.container.machine(), &file)
-}
-
-fn plan(bench: &Bench, asked: &Settings) -> Result<ExitCode> {
-    bench.with_session(asked, |session| {
-        let lines = planned(session)?;
-        lines.iter().for_each(|line| container::say(line));
-        if lines.is_empty() {
-            container::say("nothing to change");
-        }
-        Ok(if lines.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
-    })
-}
-
-fn planned(session: &mut Session) -> Result<Vec<String>> {
-    let version = match &session.asked.runtime_version {
-        Some(version) => version.clone(),
-        None => distribution::ask(session.host, session.runtime)?,
-    };
-    let found = distribution::detect(session.asked, &version, session.host, session.units)?;
-    let ledger = session.store().known()?;
-    let artifacts = artifacts::plan(session, &ledger)?;
-    let pending = artifacts::pending(session, &artifacts, Some(found.distribution))?;
-    let aim = custom_containerd::aim(session.asked, &found, session.host, &ledger)?;
-    let fetched = aim.switch.iter().flat_map(|switch| custom_containerd::fetch::pending(session.host, switch));
-    let cri = cri_plan::install(session.asked, &aim, session.host, &ledger)?;
-    let edits = pending.iter().cloned().chain(fetched).chain(cri.edits.iter().cloned());
-    let mut lines: Vec<String> = edits.map(|edit| edit.describe()).collect();
-    lines.extend(cri.stop.iter().map(|service| format!("stop {service}")));
-    lines.extend(cri.start.iter().map(|service| format!("start {service}")));
-    if cri.restarts() {
-        lines.push(format!("restart {}", found.unit));
-    }
-    Ok(lines)
-}
-
-fn apply(bench: &Bench, asked: &Settings) -> Result<ExitCode> {
-    chain(bench, asked, &[Stage::HostCheck, Stage::Artifacts, Stage::Cri])
-}
-
-fn revert(bench: &Bench, asked: &Settings) -> Result<ExitCode> {
-    chain(bench, asked, &[Stage::RevertCri, Stage::RemoveArtifacts])
-}
-
-fn chain(bench: &Bench, asked: &Settings, stages: &[Stage]) -> Result<ExitCode> {
-    for stage in stages {
-        let report = bench.run(*stage, asked);
-        print(&report);
-        if report.state == State::Failed {
-            return Ok(status_of(&report));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn status(bench: &Bench) -> Result<ExitCode> {
-    let installs = Store::installs(&bench.host);
-    if installs.is_empty() {
-        container::say("Husk owns nothing on this host");
-    }
-    for install in installs {
-        let store = Store::new(Disk::new(&bench.host, &NoFaults), &install);
-        let ledger = store.ledger()?;
-        container::say(&format!("installation {install}"));
-        for path in ledger.directories.keys().chain(ledger.files.keys()).chain(ledger.trees.keys()) {
-            container::say(&format!("  {path}"));
-        }
-        for part in [Part::Artifacts, Part::Cri] {
-            if let Some(journal) = store.journal(part, &ledger)? {
-                let message =
-                    format!("{} has an unfinished transaction of {} entries", part.name(), journal.entries.len());
-                container::say(&format!("  {message}"));
-            }
-        }
-    }
     Ok(ExitCode::SUCCESS)
 }

@@ -23,8 +23,10 @@ pub fn settings(asked: &Settings, layout: &Layout) -> Vec<Setting> {
         let mut add = |key: &str, value: Value| {
             all.push(setting(["plugins", plugin, "containerd", "runtimes", name, key], value));
         };
-        add("runtime_type", handler.runtime_type().into());
-        add("runtime_path", format!("{home}/{}", program(&handler.shim)).into());
+        let shim = format!("{home}/{}", program(&handler.shim));
+        let kind = if layout.path_is_type { shim.clone() } else { handler.runtime_type() };
+        add("runtime_type", kind.into());
+        add("runtime_path", shim.into());
         add("privileged_without_host_devices", true.into());
         add("pod_annotations", words(&["io.katacontainers.*"]));
         add("container_annotations", words(&["io.kubernetes.container.terminationMessage*"]));
@@ -123,7 +125,15 @@ mod tests {
     }
 
     fn layout(schema: i64, route: Route) -> Layout {
-        Layout { main: "/etc/containerd/config.toml".into(), main_exists: true, route, schema, default_runtime: None }
+        let main = "/etc/containerd/config.toml".into();
+        Layout { main, main_exists: true, route, schema, default_runtime: None, path_is_type: false }
+    }
+
+    #[test]
+    fn before_1_6_21_the_type_is_the_path() {
+        let old = Layout { path_is_type: true, ..layout(2, Route::MainFile) };
+        let text = document("", &settings(&asked(&[]), &old)).unwrap().0;
+        assert!(text.contains("runtime_type = \"/opt/kata/bin/containerd-shim-kata-v2\"\n"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The container runtime asked over its CRI socket.
 
 use crate::host::Host;
-use crate::units::{Runtime, Served};
+use crate::units::{Runtime, Sandbox, Served};
 use std::time::Duration;
 use tokio::runtime::Runtime as Tokio;
 
@@ -32,5 +32,21 @@ impl Runtime for CriSocket<'_> {
             Ok(Served { name: version.runtime_name, version: version.runtime_version, ready, handlers })
         };
         self.tokio.block_on(asking).map_err(|error: cri::Error| error.to_string())
+    }
+
+    fn sandboxes(&mut self, socket: &str) -> Result<Vec<Sandbox>, String> {
+        let path = self.host.path(socket);
+        let asking = async {
+            let client = cri::Client::connect(path, CALL_TIMEOUT).await?;
+            client.pod_sandboxes(Some(cri::message::PodSandboxState::Ready)).await
+        };
+        let all = self.tokio.block_on(asking).map_err(|error: cri::Error| error.to_string())?;
+        Ok(all
+            .into_iter()
+            .map(|sandbox| {
+                let pod = sandbox.metadata.unwrap_or_default();
+                Sandbox { pod: format!("{}/{}", pod.namespace, pod.name), handler: sandbox.runtime_handler }
+            })
+            .collect())
     }
 }

@@ -13,6 +13,7 @@ use crate::session::{Outcome, Session, Surroundings};
 use crate::snapshotter;
 use crate::store::{Entry, Journal, Store};
 use crate::units::{Runtime, Served, Units};
+use crate::unpack;
 use contract::Code;
 use std::time::{Duration, Instant};
 
@@ -183,11 +184,18 @@ fn transact(
     unit: &str,
     socket: Option<&str>,
 ) -> Result<Outcome> {
+    if plan.installs() {
+        check_room(session)?;
+    }
     let mut journal = store.begin(Part::Cri, &ledger, Some(unit))?;
-    match attempt(session, store, &mut journal, plan, unit, socket) {
-        Ok(restarted) => {
-            let installing = plan.installs();
-            let changes = commit(session, ledger, &journal, installing.then_some(unit), &plan.services)?;
+    let installing = plan.installs();
+    let number = journal.transaction;
+    let done = attempt(session, store, &mut journal, plan, unit, socket).and_then(|restarted| {
+        let changes = commit(session, ledger, &journal, installing.then_some(unit), &plan.services)?;
+        Ok((restarted, changes))
+    });
+    match done {
+        Ok((restarted, changes)) => {
             settle(session, store)?;
             let message = match (installing, restarted) {
                 (true, true) => format!("{unit} was restarted once and {}", serves(plan)),
@@ -195,8 +203,25 @@ fn transact(
             };
             Ok(Outcome { message, changes, restarted, handlers: plan.handlers.clone(), ..Outcome::default() })
         }
+        // it counts already: the next run finds everything in place
+        Err(error) if store.ledger()?.committed.get(&Part::Cri).is_some_and(|last| *last >= number) => Err(error),
         Err(error) => Err(take_back(session, store, &journal, error)),
     }
+}
+
+/// Room for journal, installer and configuration, and for putting the old configuration back.
+const ROOM: u64 = 8 << 20;
+
+/// Refuses to begin where the end, whichever it is, would not fit on the disk.
+fn check_room(session: &Session) -> Result<()> {
+    let installer = std::fs::metadata(&session.around.installer).map_or(0, |meta| meta.len());
+    for (place, needed) in [("/etc", ROOM), ("/var/lib", ROOM + installer)] {
+        if let Some(free) = unpack::free_bytes(place, &session.disk).filter(|free| *free < needed) {
+            let message = format!("{place} has {} KiB free; {} KiB are needed", free >> 10, needed >> 10);
+            return Err(NodeError::new(Code::DISK_FULL, message));
+        }
+    }
+    Ok(())
 }
 
 /// Takes a transaction back because of an error, which is told then, together with what went wrong meanwhile.
@@ -259,8 +284,9 @@ fn attempt(
         store.record(journal, Entry::Start { services: plan.start.clone() })?;
         for service in &plan.start {
             session.units.restart(service)?;
-            wait_active(session.units, session.around, service, None)
-                .map_err(|why| NodeError::new(Code::SNAPSHOTTER_UNAVAILABLE, format!("{service} {why}")))?;
+            wait_active(session.units, session.around, service, None).map_err(|why| {
+                NodeError::new(Code::SNAPSHOTTER_UNAVAILABLE, format!("{service} {why}", why = why.message))
+            })?;
         }
     }
     if restarts {
@@ -269,7 +295,7 @@ fn attempt(
         let before = session.units.state(unit)?.since;
         session.units.restart(unit)?;
         prove(session.units, session.runtime, session.around, unit, before, socket, plan)
-            .map_err(|why| NodeError::new(Code::RUNTIME_REFUSED, format!("{unit} {why}")))?;
+            .map_err(|why| of_unit(unit, &why))?;
     }
     Ok(restarts)
 }
@@ -321,30 +347,41 @@ fn roll_back(store: &Store, journal: &Journal, hands: &mut Hands) -> Result<()> 
         say(&format!("restarting {unit} with its old configuration"));
         let before = hands.units.state(unit)?.since;
         hands.units.restart(unit)?;
-        broken = wait_active(hands.units, hands.around, unit, Some(before)).err().map(|why| format!("{unit} {why}"));
+        broken = wait_active(hands.units, hands.around, unit, Some(before)).err().map(|why| of_unit(unit, &why));
     }
+    store.tidy_ledger()?;
     // The files are as they were, so the transaction is over even if the runtime has other troubles.
     hands.units.disarm(&timer(&hands.install))?;
     store.discard(journal.part)?;
     store.drop_installer()?;
     match broken {
-        Some(why) => Err(NodeError::new(Code::RUNTIME_REFUSED, format!("with its old configuration too {why}"))),
+        Some(why) => Err(of_unit("with its old configuration too", &why)),
         None => Ok(()),
     }
 }
 
+/// A sentence about a unit, from what it is or does.
+fn of_unit(unit: &str, why: &NodeError) -> NodeError {
+    NodeError::new(why.code, format!("{unit} {}", why.message))
+}
+
+/// It came back and refuses, or failed: it will do so the next time too.
+fn refused(why: String) -> NodeError {
+    NodeError::new(Code::RUNTIME_REFUSED, why)
+}
+
+/// It did nothing in time: a host under less load may do better.
+fn silent(why: String) -> NodeError {
+    NodeError::new(Code::RUNTIME_SILENT, why)
+}
+
 /// Waits until the unit is active, after a restart when `before` names the time of its last start. The error says what it is
-/// instead.
-fn wait_active(
-    units: &mut dyn Units,
-    around: &Surroundings,
-    unit: &str,
-    before: Option<u64>,
-) -> std::result::Result<(), String> {
+/// instead, without its name.
+fn wait_active(units: &mut dyn Units, around: &Surroundings, unit: &str, before: Option<u64>) -> Result<()> {
     let start = Instant::now();
     let mut failures = 0;
     loop {
-        let state = units.state(unit).map_err(|error| error.message)?;
+        let state = units.state(unit)?;
         let fresh = before.is_none_or(|before| state.since != before || state.since == 0);
         if state.is_active() && fresh {
             return Ok(());
@@ -352,13 +389,14 @@ fn wait_active(
         failures += u32::from(state.has_failed());
         let detail = if state.status.is_empty() { String::new() } else { format!(": {}", state.status) };
         if failures >= 3 {
-            return Err(format!(
+            return Err(refused(format!(
                 "did not come back: it is {} ({}), result `{}`{detail}",
                 state.active, state.sub, state.result
-            ));
+            )));
         }
         if start.elapsed() >= around.patience {
-            return Err(format!("is {} ({}) after {} s{detail}", state.active, state.sub, around.patience.as_secs()));
+            let patience = around.patience.as_secs();
+            return Err(silent(format!("is {} ({}) after {patience} s{detail}", state.active, state.sub)));
         }
         (around.pause)(POLL);
     }
@@ -372,7 +410,7 @@ fn prove(
     before: u64,
     socket: Option<&str>,
     plan: &CriPlan,
-) -> std::result::Result<(), String> {
+) -> Result<()> {
     wait_active(units, around, unit, Some(before))?;
     let Some(socket) = socket else { return Ok(()) };
     let start = Instant::now();
@@ -384,20 +422,20 @@ fn prove(
                 Err(why) => {
                     // the configuration was read at the start; what it does not serve now it will not serve later
                     if answered.get_or_insert_with(Instant::now).elapsed() >= SETTLED {
-                        return Err(format!("came back, but {why}"));
+                        return Err(refused(format!("came back, but {why}")));
                     }
                     why
                 }
             },
             Err(why) => why,
         };
-        let state = units.state(unit).map_err(|error| error.message)?;
-        if state.has_failed() {
+        if units.state(unit)?.has_failed() {
             // it came up, read its configuration and went down again
             wait_active(units, around, unit, None)?;
         }
         if start.elapsed() >= around.patience {
-            return Err(format!("came back, but {why} after {} s", around.patience.as_secs()));
+            let why = format!("came back, but {why} after {} s", around.patience.as_secs());
+            return Err(if answered.is_some() { refused(why) } else { silent(why) });
         }
         (around.pause)(POLL);
     }

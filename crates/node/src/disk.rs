@@ -6,7 +6,8 @@
 use crate::error::{NodeError, Result};
 use crate::host::{Host, file_name, parent};
 use crate::image::Image;
-use rustix::fs::{Gid, Uid};
+use crate::selinux::ATTRIBUTE;
+use rustix::fs::{Gid, Uid, XattrFlags};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
@@ -34,9 +35,14 @@ pub struct Disk<'a> {
     faults: &'a dyn FaultPoint,
 }
 
-/// The name under which a new version of a file is written before it is renamed.
+/// The name under which a new version of a file is written before it is renamed: beside it, but not where somebody reads every
+/// file that there is, whatever its name. CRI-O would not start with half a file in its directory of drop-ins.
 pub fn temporary(path: &str) -> String {
-    format!("{}/.{}.husk~", parent(path).trim_end_matches('/'), file_name(path))
+    let directory = match parent(path) {
+        directory if directory.ends_with("/crio.conf.d") => parent(directory),
+        directory => directory,
+    };
+    format!("{}/.{}.husk~", directory.trim_end_matches('/'), file_name(path))
 }
 
 impl<'a> Disk<'a> {
@@ -113,6 +119,7 @@ impl<'a> Disk<'a> {
                         .map_err(|error| failed(error.into()))?;
                 }
                 file.set_permissions(fs::Permissions::from_mode(*mode)).map_err(failed)?;
+                self.keep_label(path, &here)?;
                 self.announce("fsync", path)?;
                 file.sync_all().map_err(failed)?;
             }
@@ -120,11 +127,28 @@ impl<'a> Disk<'a> {
         self.rename(&temporary, path)
     }
 
+    /// A file that takes another's place keeps its SELinux label; without one it has its directory's. Where labels cannot be
+    /// set nobody enforces them.
+    fn keep_label(&self, path: &str, fresh: &Path) -> Result<()> {
+        let mut label = [0; 256];
+        match rustix::fs::lgetxattr(self.host.path(path), ATTRIBUTE, &mut label) {
+            Ok(length) => {
+                self.announce("label", path)?;
+                let _ = rustix::fs::lsetxattr(fresh, ATTRIBUTE, &label[..length], XattrFlags::empty());
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Renames within a file system and makes it durable.
     pub fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.announce("rename", to)?;
         fs::rename(self.host.path(from), self.host.path(to))
             .map_err(|error| NodeError::io("renaming to", to, &error))?;
+        if parent(from) != parent(to) {
+            self.sync_directory(parent(from))?;
+        }
         self.sync_directory(parent(to))
     }
 

@@ -70,8 +70,14 @@ pub struct Found {
 impl Found {
     /// Major and minor version.
     pub fn release(&self) -> (u32, u32) {
-        let mut parts = self.version.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+        let (major, minor, _) = self.numbers();
+        (major, minor)
+    }
+
+    /// Major, minor and patch version; Debian's `~ds1` and the like are not part of it.
+    pub fn numbers(&self) -> (u32, u32, u32) {
+        let mut parts = self.version.split(['.', '-', '+', '~']).map(|part| part.parse().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 
     /// `containerd 1.7.24`, as reports show it.
@@ -144,7 +150,7 @@ pub fn detect(settings: &Settings, version_text: &str, host: &Host, units: &mut 
 }
 
 /// Sockets on which a runtime may answer, those of distributions that bring their own first.
-const SOCKETS: [&str; 5] = [
+pub const SOCKETS: [&str; 5] = [
     "/run/k3s/containerd/containerd.sock",
     "/run/k0s/containerd.sock",
     "/var/snap/microk8s/common/run/containerd.sock",

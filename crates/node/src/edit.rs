@@ -6,6 +6,7 @@ use crate::host::{Host, parent};
 use crate::image::{Image, digest_of};
 use crate::ledger::Owned;
 use crate::lines;
+use crate::payload_source;
 use contract::Code;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,11 @@ impl Edit {
             | Edit::Put { path, .. }
             | Edit::Unpack { path, .. } => path,
         }
+    }
+
+    /// Whether nothing is at the path afterwards.
+    pub fn removes(&self) -> bool {
+        matches!(self, Edit::Put { after: None, .. } | Edit::DropDirectory { .. })
     }
 
     /// One line for people.
@@ -121,6 +127,7 @@ impl Edit {
             Edit::MakeDirectory { path, .. } => disk.remove_directory(path).map(drop),
             Edit::DropDirectory { path, mode } => disk.make_directories(path, *mode),
             Edit::Unpack { path, .. } => {
+                payload_source::sweep(path, disk)?;
                 disk.remove_tree(&partial(path))?;
                 disk.remove_tree(path)
             }

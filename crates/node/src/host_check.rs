@@ -6,7 +6,7 @@ use crate::distribution::{Found, RuntimeKind};
 use crate::error::NodeError;
 use crate::host::parent;
 use crate::session::Session;
-use crate::{cri_plan, custom_containerd, payload, snapshotter};
+use crate::{cri_plan, custom_containerd, snapshotter};
 use contract::{Check, Code, Verdict};
 use std::os::unix::fs::MetadataExt;
 
@@ -104,11 +104,8 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
             Err(why) => add("runtime", Verdict::Warn, why, None),
         }
     }
-    match payload::select(&session.around.payload, asked) {
-        Ok(selection) => {
-            let names: Vec<&str> = selection.archives.iter().map(|archive| archive.component.as_str()).collect();
-            add("payload", Verdict::Pass, format!("{} for {}", names.join(", "), asked.arch), None);
-        }
+    match artifacts::content(session) {
+        Ok(content) => add("payload", Verdict::Pass, content.describe(session), None),
         Err(error) => add("payload", Verdict::Fail, error.message, Some(error.code)),
     }
     if let Ok(ledger) = &ledger {
@@ -117,12 +114,9 @@ pub fn run(session: &mut Session, found: Result<&Found, &NodeError>) -> Vec<Chec
                 add("disk", Verdict::Pass, "the payload is on the host already".into(), None)
             }
             Ok(plan) => match artifacts::check_room(session, &plan) {
-                Ok(Some(free)) => add(
-                    "disk",
-                    Verdict::Pass,
-                    format!("needs {} MiB, {} MiB are free", plan.selection.unpacked >> 20, free >> 20),
-                    None,
-                ),
+                Ok(Some((needed, free))) => {
+                    add("disk", Verdict::Pass, format!("needs {} MiB, {} MiB are free", needed >> 20, free >> 20), None)
+                }
                 Ok(None) => add("disk", Verdict::Skip, "free space could not be read".into(), None),
                 Err(error) => add("disk", Verdict::Fail, error.message, Some(error.code)),
             },

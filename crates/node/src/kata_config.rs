@@ -48,12 +48,24 @@ pub fn configuration(asked: &Settings, handler: &Handler, shipped: &str) -> Resu
     Ok(format!("{NOTICE}{text}"))
 }
 
-/// The drop-ins of a handler by file name.
+/// The image with tools for developers that is plugged into a guest beside its own, below the installation, and the file with its
+/// root hash. Only the Rust runtime's NVIDIA shims have one.
+pub const DEVKIT_IMAGE: &str = "share/kata-containers/kata-containers-nvidia-devkit-extension.img";
+/// See [`DEVKIT_IMAGE`].
+pub const DEVKIT_HASH: &str = "share/kata-containers/root_hash_nvidia-devkit-extension.txt";
+
+/// Whether a shim's guests take [`DEVKIT_IMAGE`].
+pub fn takes_devkit(shim: &str) -> bool {
+    is_rust(shim) && shim.contains("nvidia")
+}
+
+/// The drop-ins of a handler by file name. `devkit` is the root hash of [`DEVKIT_IMAGE`], where that is installed.
 pub fn drop_ins(
     asked: &Settings,
     handler: &Handler,
     distribution: Option<Distribution>,
     shipped: &str,
+    devkit: Option<&str>,
 ) -> Result<BTreeMap<&'static str, String>> {
     let document = parse(handler, shipped)?;
     let table = hypervisor(&handler.shim);
@@ -101,6 +113,14 @@ pub fn drop_ins(
     for (name, settings) in files {
         let (text, _) = lines::document("# Written by Husk.\n", &settings).map_err(|error| corrupt(handler, &error))?;
         texts.insert(name, text);
+    }
+    if let (Some(hash), Some(text), true) = (devkit, texts.get_mut("25-devkit.toml"), takes_devkit(&handler.shim)) {
+        // arrays of tables are appended to those of the shipped file
+        let path = Value::from(format!("{home}/{DEVKIT_IMAGE}"));
+        let hash = Value::from(hash.trim());
+        text.push_str(&format!(
+            "\n[[hypervisor.{table}.guest_extension_images]]\nname = \"nvidia-devkit\"\npath = {path}\nverity_params = {hash}\n"
+        ));
     }
     let (name, theirs) = match handler.variant {
         Variant::Custom => {
@@ -180,8 +200,28 @@ enable_debug = false
     fn defaults_need_no_drop_in() {
         let asked = asked(&[]);
         let handler = &asked.handlers()[0];
-        assert!(drop_ins(&asked, handler, None, SHIPPED).unwrap().is_empty());
+        assert!(drop_ins(&asked, handler, None, SHIPPED, None).unwrap().is_empty());
         assert_eq!(configuration(&asked, handler, SHIPPED).unwrap(), format!("{NOTICE}{SHIPPED}"));
+    }
+
+    #[test]
+    fn the_devkit_image_is_plugged_into_guests_that_take_it() {
+        let asked = asked(&[("SHIMS_X86_64", "qemu qemu-nvidia-gpu-runtime-rs"), ("DEVKIT", "true")]);
+        let devkit = |shim: &str| {
+            let handlers = asked.handlers();
+            let handler = handlers.iter().find(|h| h.shim == shim && h.variant == Variant::Devkit).unwrap();
+            drop_ins(&asked, handler, None, SHIPPED, Some("root_hash=ab,salt=cd\n"))
+                .unwrap()
+                .remove("25-devkit.toml")
+                .unwrap()
+        };
+        let text = devkit("qemu-nvidia-gpu-runtime-rs");
+        let document = lines::parse(&text).unwrap();
+        let images = document["hypervisor"]["qemu"]["guest_extension_images"].as_array_of_tables().unwrap();
+        let image = images.get(0).unwrap();
+        assert_eq!(image["verity_params"].as_str(), Some("root_hash=ab,salt=cd"));
+        assert_eq!(image["path"].as_str(), Some(format!("/opt/kata/{DEVKIT_IMAGE}").as_str()));
+        assert!(!devkit("qemu").contains("guest_extension_images"));
     }
 
     #[test]
@@ -194,14 +234,14 @@ enable_debug = false
             ("EXPERIMENTAL_FORCE_GUEST_PULL_X86_64", "qemu"),
         ]);
         let handlers = asked.handlers();
-        let plain = drop_ins(&asked, &handlers[0], Some(Distribution::K0s), SHIPPED).unwrap();
+        let plain = drop_ins(&asked, &handlers[0], Some(Distribution::K0s), SHIPPED, None).unwrap();
         assert_eq!(
             plain.keys().copied().collect::<Vec<_>>(),
             ["10-installation-prefix.toml", "22-k0s-kubelet-root.toml", "30-kernel-params.toml"]
         );
         assert!(plain["10-installation-prefix.toml"].contains("path = \"/data/opt/kata/bin/qemu-system-x86_64\""));
         assert!(plain["30-kernel-params.toml"].contains("kernel_params = \"quiet agent.https_proxy=http://p:1\""));
-        let debug = drop_ins(&asked, &handlers[1], None, SHIPPED).unwrap();
+        let debug = drop_ins(&asked, &handlers[1], None, SHIPPED, None).unwrap();
         assert!(debug.contains_key("20-debug.toml"));
         assert!(debug["30-kernel-params.toml"].contains("agent.log=debug initcall_debug"));
         let text = configuration(&asked, &handlers[0], SHIPPED).unwrap();

@@ -231,21 +231,27 @@ pub fn without_ours(now: Option<&Image>, ours: Option<&Ours>, original: Option<&
         Ours::Toml { values, support, imports } => {
             let Ok(mut fillable) = Fillable::parse(text) else { return Some(now.clone()) };
             let document = &mut fillable.document;
+            let mut kept = Vec::new();
             let first =
                 original.and_then(Image::as_text).and_then(|text| parse_fillable(text).ok()).unwrap_or_default();
             imports.iter().for_each(|import| remove_import(document, import, first.contains_key("imports")));
-            values.iter().for_each(|line| unset(document, line, &first));
+            values.iter().for_each(|line| unset(document, line, &first, &mut kept));
             for line in support.iter().rev() {
                 if !is_needed(document, line) {
-                    unset(document, line, &first);
+                    unset(document, line, &first, &mut kept);
                 }
             }
-            (fillable.text(), "")
+            (kept.concat() + &fillable.text(), "")
         }
     };
-    let said = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let said = |line: &&str| !line.trim().is_empty() && !is_notice(line);
     let empty = rest.lines().filter(said).eq(made_for.lines().filter(said));
     if original.is_none() && empty { None } else { Some(now.with_text(rest)) }
+}
+
+/// Whether a line is the comment under which a file of our own begins.
+fn is_notice(line: &str) -> bool {
+    line.trim_start().starts_with("# Written by Husk")
 }
 
 /// Whether others' lines stand beside the table of a supporting one.
@@ -298,7 +304,8 @@ fn insert(table: &mut dyn TableLike, path: &[String], value: Value) -> Result<()
     }
 }
 
-fn unset(document: &mut DocumentMut, line: &Line, first: &DocumentMut) {
+/// Takes a value of ours out. Comments above it are somebody's; they are handed to `kept`.
+fn unset(document: &mut DocumentMut, line: &Line, first: &DocumentMut, kept: &mut Vec<String>) {
     let ours = get(document, &line.path).and_then(Item::as_value).map(plain) == Some(line.after.clone());
     if !ours {
         return;
@@ -324,6 +331,17 @@ fn unset(document: &mut DocumentMut, line: &Line, first: &DocumentMut) {
             }
         }
         if let Some(table) = item.as_table_like_mut() {
+            let above = match table.get(&last[0]) {
+                Some(Item::Table(table)) => table.decor().prefix(),
+                _ => table.key(&last[0]).and_then(|key| key.leaf_decor().prefix()),
+            };
+            let above = above.and_then(toml_edit::RawString::as_str).unwrap_or_default();
+            kept.extend(
+                above
+                    .lines()
+                    .filter(|line| line.trim_start().starts_with('#') && !is_notice(line))
+                    .map(|line| format!("{line}\n")),
+            );
             table.remove(&last[0]);
         }
     }
@@ -415,7 +433,7 @@ version = 2   # keep
 
     #[test]
     fn a_file_of_ours_alone_vanishes_unless_somebody_added_to_it() {
-        let (text, ours) = document("# by us\n", &settings()).unwrap();
+        let (text, ours) = document("# Written by Husk.\n", &settings()).unwrap();
         let image = Image::text(text.clone(), 0o644);
         assert_eq!(without_ours(Some(&image), Some(&ours), None), None);
         let more = Image::text(format!("{text}\n[debug]\nlevel = \"info\"\n"), 0o644);

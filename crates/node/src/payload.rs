@@ -11,10 +11,13 @@ use crate::snapshotter;
 use contract::Code;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+/// The file that says what a payload has.
+pub const INDEX: &str = "shim-components.json";
 
 #[derive(Debug, Deserialize)]
 struct Index {
@@ -59,7 +62,7 @@ pub struct Selection {
 /// [`Code::PAYLOAD_MISSING`] without an index or an archive, [`Code::SHIM_NOT_FOR_ARCHITECTURE`] for a shim that the payload
 /// does not have for this architecture, [`Code::PAYLOAD_INCOMPLETE`] without a program of a snapshotter.
 pub fn select(directory: &Path, asked: &Settings) -> Result<Selection> {
-    let path = directory.join("shim-components.json");
+    let path = directory.join(INDEX);
     let text = fs::read(&path).map_err(|error| {
         NodeError::new(
             Code::PAYLOAD_MISSING,
@@ -87,6 +90,23 @@ pub fn select(directory: &Path, asked: &Settings) -> Result<Selection> {
     let unpacked =
         archives.iter().map(|archive| unpacked_size(&archive.path).unwrap_or(archive.size * 4)).sum::<u64>() + extra;
     Ok(Selection { archives, nydus, digest, version, unpacked })
+}
+
+/// The component whose archive has this file name.
+pub fn component_of(name: &str) -> Option<&str> {
+    name.strip_prefix("kata-static-")?.strip_suffix(".tar.zst")
+}
+
+/// The components that the settings need, as far as an index tells; `None` when it cannot be read, which [`select`] will tell.
+pub fn needed(index: &Path, asked: &Settings) -> Result<Option<BTreeSet<String>>> {
+    let Some(index) = fs::read(index).ok().and_then(|text| serde_json::from_slice::<Index>(&text).ok()) else {
+        return Ok(None);
+    };
+    let mut all = BTreeSet::new();
+    for shim in asked.needed_shims() {
+        all.extend(components(&index, &shim, asked.arch)?.iter().cloned());
+    }
+    Ok(Some(all))
 }
 
 /// The version as a file of its own says it, or the top level of `versions.yaml`.

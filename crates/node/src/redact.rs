@@ -4,7 +4,16 @@
 pub const REMOVED: &str = "(removed)";
 
 const WORDS: [&str; 11] = [
-    "password", "passwd", "secret", "token", "auth", "credential", "apikey", "api_key", "privatekey", "private_key",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "auth",
+    "credential",
+    "apikey",
+    "api_key",
+    "privatekey",
+    "private_key",
     "client-key-data",
 ];
 

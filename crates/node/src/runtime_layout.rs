@@ -43,6 +43,8 @@ pub struct Layout {
     pub schema: i64,
     /// The handler that the main file names as the default one.
     pub default_runtime: Option<String>,
+    /// `runtime_path` is read and not used, as by containerd before 1.6.21: the type has to be the path.
+    pub path_is_type: bool,
 }
 
 impl Layout {
@@ -81,6 +83,7 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
             route: Route::Merged(path),
             schema: 0,
             default_runtime: None,
+            path_is_type: false,
         });
     }
     let directory = settings.containerd_directory.clone().unwrap_or_else(|| directory(found.distribution).to_owned());
@@ -150,7 +153,8 @@ pub fn find(settings: &Settings, found: &Found, host: &Host) -> Result<Layout> {
         _ if imported(&format!("{directory}/conf.d")) => Route::DropIn(format!("{directory}/conf.d/{ours}")),
         _ => Route::Import(format!("{directory}/config.d/{ours}")),
     };
-    let mut layout = Layout { main_exists: text.is_some(), main, route, schema, default_runtime: None };
+    let path_is_type = found.numbers() < (1, 6, 21);
+    let mut layout = Layout { main_exists: text.is_some(), main, route, schema, default_runtime: None, path_is_type };
     let path = ["plugins", layout.runtime_plugin(), "containerd", "default_runtime_name"].map(str::to_owned);
     let name = document.as_ref().and_then(|document| lines::get(document, &path)).and_then(toml_edit::Item::as_str);
     layout.default_runtime = name.map(str::to_owned);

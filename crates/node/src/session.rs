@@ -2,6 +2,7 @@
 
 use crate::disk::Disk;
 use crate::host::Host;
+use crate::payload_source::Place;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::units::{Runtime, Units};
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 /// The process' own surroundings: all that is neither a setting nor the host.
 pub struct Surroundings<'a> {
-    /// The directory with the payload's archives.
+    /// What stands for the container's `/`.
+    pub root: PathBuf,
+    /// The directory with the payload's archives, unless the settings name another place.
     pub payload: PathBuf,
     /// The program that is copied to the host to undo an unfinished change.
     pub installer: PathBuf,
@@ -46,6 +49,20 @@ impl<'a> Session<'a> {
     /// The files of this installation on the host.
     pub fn store(&self) -> Store<'a> {
         Store::new(self.disk, self.asked.install())
+    }
+
+    /// Where an absolute path of the container is.
+    pub fn inside(&self, path: &std::path::Path) -> PathBuf {
+        self.around.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The directory with the payload; `None` when it has to be fetched.
+    pub fn payload(&self) -> Option<PathBuf> {
+        match &self.asked.payload.place {
+            Place::Image => Some(self.around.payload.clone()),
+            Place::Directory(path) => Some(self.inside(path)),
+            Place::File(_) | Place::Url(_) | Place::Registry(_) => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::custom_containerd::wish::{self, Wish};
 use crate::error::{NodeError, Result};
+use crate::payload_source::PayloadWish;
 use crate::shim::{Arch, Handler, Variant, is_known};
 use contract::{Code, label};
 use std::collections::BTreeMap;
@@ -109,6 +110,8 @@ pub struct Settings {
     pub machine_id: Option<String>,
     /// Another containerd than the host's own.
     pub custom_containerd: Option<Wish>,
+    /// Where the payload is.
+    pub payload: PayloadWish,
     /// The Node's labels, as far as somebody has told them.
     pub node_labels: Option<BTreeMap<String, String>>,
     /// Talkative runtimes and guests.
@@ -234,6 +237,7 @@ impl Settings {
             distribution,
             machine_id: get("NODE_MACHINE_ID"),
             custom_containerd: Wish::read(&get, arch, file)?,
+            payload: PayloadWish::read(&get, file)?,
             node_labels: get("NODE_LABELS").map(|text| wish::labels("NODE_LABELS", &text)).transpose()?,
             debug: flag("DEBUG"),
             devkit: flag("DEVKIT"),

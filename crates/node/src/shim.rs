@@ -146,6 +146,13 @@ pub struct Handler {
     pub guest_pull: bool,
 }
 
+/// The directories that hold one directory for each handler, below the installation.
+pub const HANDLER_DIRECTORIES: [&str; 3] = [
+    "share/defaults/kata-containers/runtimes",
+    "share/defaults/kata-containers/runtime-rs/runtimes",
+    "share/defaults/kata-containers/custom-runtimes",
+];
+
 impl Handler {
     /// The directory of its configuration, below the installation.
     pub fn directory(&self) -> String {

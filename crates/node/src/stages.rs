@@ -29,6 +29,8 @@ pub struct Bench<'t> {
     pub installer: std::path::PathBuf,
     /// Prints a line for people.
     pub say: fn(&str),
+    /// Whether `/proc` and `/sys` of the container are those of the host; otherwise the host's root has its own.
+    pub own_kernel: bool,
 }
 
 impl<'t> Bench<'t> {
@@ -36,7 +38,7 @@ impl<'t> Bench<'t> {
     pub fn new(container: Container, host_root: &str, tokio: &'t Tokio) -> Self {
         let host = Host::new(container.path(host_root));
         let installer = std::env::current_exe().unwrap_or_else(|_| container.path(pod::INSTALLER));
-        Bench { container, host, tokio, installer, say: container::say }
+        Bench { container, host, tokio, installer, say: container::say, own_kernel: true }
     }
 
     /// Calls something with a session on the host.
@@ -58,14 +60,25 @@ impl<'t> Bench<'t> {
     /// The process' surroundings.
     pub fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
+            root: self.container.root.clone(),
             payload: self.container.path(pod::PAYLOAD),
             installer: self.installer.clone(),
-            processes: self.container.path("/proc"),
-            kernel: self.container.path("/sys"),
+            processes: self.kernel_path("/proc"),
+            kernel: self.kernel_path("/sys"),
             say: &self.say,
             pause: &std::thread::sleep,
             patience: container::patience(),
         }
+    }
+
+    fn kernel_path(&self, path: &str) -> std::path::PathBuf {
+        if self.own_kernel { self.container.path(path) } else { self.host.path(path) }
+    }
+
+    /// The machine's architecture, of the host that is worked on.
+    pub fn container_machine(&self) -> String {
+        let shown = self.host.text("/proc/sys/kernel/arch").filter(|_| !self.own_kernel);
+        shown.map_or_else(|| self.container.machine(), |text| text.trim().to_owned())
     }
 
     /// A client with the pod's ServiceAccount.
@@ -158,6 +171,8 @@ pub fn is_permanent(code: Code) -> bool {
             | Code::RUNTIME_CONFIG_UNREADABLE
             | Code::RUNTIME_CONFIG_CONFLICT
             | Code::DROP_IN_NOT_READ
+            // a runtime that reads the same again refuses it again, and each attempt restarts it twice
+            | Code::RUNTIME_REFUSED
             | Code::SNAPSHOTTER_UNAVAILABLE
             | Code::CONTAINERD_NOT_REPLACEABLE
             | Code::CONTAINERD_UNFIT

@@ -208,13 +208,18 @@ impl<'a> Store<'a> {
     /// Removes what a run left behind that was killed after its commit, or while it wrote for itself. Returns whether the copy
     /// of the installer was still there, which means that a timer may be armed.
     pub fn tidy(&self, part: Part, ledger: &Ledger) -> Result<bool> {
-        self.disk.remove(&temporary(&format!("{}/ledger.json", self.directory())))?;
+        self.tidy_ledger()?;
         if self.journal(part, ledger)?.is_some() {
             return Ok(false);
         }
         self.discard(part)?;
         Ok(part == Part::Cri
             && (self.disk.host().exists(&self.installer()) || self.disk.host().exists(&temporary(&self.installer()))))
+    }
+
+    /// Removes a ledger that was not written to its end.
+    pub fn tidy_ledger(&self) -> Result<()> {
+        self.disk.remove(&temporary(&format!("{}/ledger.json", self.directory())))
     }
 
     /// Copies the installer to the host.

@@ -65,4 +65,15 @@ pub struct Served {
 pub trait Runtime {
     /// Asks for name, version, readiness and handlers. The socket is a path of the host. An error is one sentence.
     fn served(&mut self, socket: &str) -> std::result::Result<Served, String>;
+    /// Asks for the sandboxes that run.
+    fn sandboxes(&mut self, socket: &str) -> std::result::Result<Vec<Sandbox>, String>;
+}
+
+/// A pod's sandbox that runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sandbox {
+    /// `namespace/name` of its pod.
+    pub pod: String,
+    /// The handler that it runs on; empty for the default one.
+    pub handler: String,
 }

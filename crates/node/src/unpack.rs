@@ -9,37 +9,155 @@ use crate::payload::Archive;
 use contract::Code;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Bytes that a decompressor hands over at once, and how many such pieces may wait: what memory the stage takes.
+const PIECE: usize = 256 << 10;
+const WAITING: usize = 16;
+/// The largest window of a frame, as a power of two: what `zstd` itself accepts without being asked for more.
+const WINDOW: u32 = 27;
+/// Members of one archive.
+const MOST_MEMBERS: u64 = 1_000_000;
 
 /// Unpacks one archive into `tree`, a directory of the host. `progress` hears of the compressed bytes read.
+///
+/// The archive is read, hashed and decompressed on a thread of its own while this one writes.
 pub fn unpack(archive: &Archive, tree: &str, disk: &Disk, progress: &mut dyn FnMut(u64)) -> Result<()> {
+    unpack_within(archive, tree, disk, progress, Bound::of(archive.size))
+}
+
+fn unpack_within(
+    archive: &Archive,
+    tree: &str,
+    disk: &Disk,
+    progress: &mut dyn FnMut(u64),
+    mut bound: Bound,
+) -> Result<()> {
     let damaged = |why: String| NodeError::new(Code::PAYLOAD_CORRUPT, format!("{}: {why}", archive.path.display()));
     let file = File::open(&archive.path).map_err(|error| damaged(error.to_string()))?;
-    let mut counted = Counted { inner: file, hash: archive.sha256.as_ref().map(|_| Sha256::new()), progress };
-    {
-        let decoder = zstd::Decoder::new(&mut counted).map_err(|error| damaged(error.to_string()))?;
-        let mut tar = tar::Archive::new(decoder);
+    let (sender, pieces) = sync_channel(WAITING);
+    let wanted = archive.sha256.clone();
+    std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new()
+            .name("decompress".to_owned())
+            .spawn_scoped(scope, move || decompress(file, wanted.as_deref(), &sender));
+        if let Err(error) = reading {
+            return Err(NodeError::io("starting a thread for", &archive.path, &error));
+        }
+        let mut ahead = Ahead { pieces, piece: Vec::new(), used: 0, progress };
+        let mut tar = tar::Archive::new(&mut ahead);
         let entries = tar.entries().map_err(|error| damaged(error.to_string()))?;
         for entry in entries {
             let mut entry = entry.map_err(|error| damaged(format!("truncated or not a tar archive: {error}")))?;
-            place(&mut entry, tree, disk).map_err(|refusal| match refusal {
+            place_kata(&mut entry, tree, disk, &mut bound).map_err(|refusal| match refusal {
                 Refusal::Damaged(why) => damaged(why),
                 Refusal::Failed(error) => error,
             })?;
         }
-        // to the end of the frame, whose checksum is verified there
-        io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|error| damaged(format!("truncated: {error}")))?;
-    }
-    io::copy(&mut counted, &mut io::sink()).map_err(|error| damaged(error.to_string()))?;
-    if let (Some(hash), Some(wanted)) = (counted.hash, &archive.sha256) {
-        let found = hex::encode(hash.finalize());
-        if !found.eq_ignore_ascii_case(wanted) {
-            return Err(damaged(format!("its SHA-256 is {found}, the payload's index says {wanted}")));
+        // to the end of the frame and of the file: their checksums are verified there
+        io::copy(&mut ahead, &mut io::sink()).map_err(|error| damaged(format!("truncated or damaged: {error}")))?;
+        Ok(())
+    })
+}
+
+/// Decompressed bytes, and how many compressed ones were read for them; an empty piece is the end.
+type Piece = std::result::Result<(Vec<u8>, u64), String>;
+
+fn decompress(file: File, wanted: Option<&str>, sender: &SyncSender<Piece>) {
+    // nobody listens any more when the archive was refused
+    let _ = sender.send(try_decompress(file, wanted, sender).map(|read| (Vec::new(), read)));
+}
+
+fn try_decompress(file: File, wanted: Option<&str>, sender: &SyncSender<Piece>) -> std::result::Result<u64, String> {
+    let text = |error: io::Error| error.to_string();
+    let mut counted = Counted { inner: file, hash: wanted.map(|_| Sha256::new()), read: 0 };
+    let mut told = 0;
+    {
+        let mut decoder = zstd::Decoder::new(&mut counted).map_err(text)?;
+        decoder.window_log_max(WINDOW).map_err(text)?;
+        loop {
+            let mut piece = vec![0; PIECE];
+            let mut filled = 0;
+            while filled < piece.len() {
+                match decoder.read(&mut piece[filled..]).map_err(text)? {
+                    0 => break,
+                    read => filled += read,
+                }
+            }
+            if filled == 0 {
+                break;
+            }
+            piece.truncate(filled);
+            let read = decoder.get_ref().get_ref().read;
+            if sender.send(Ok((piece, read - told))).is_err() {
+                return Ok(0);
+            }
+            told = read;
         }
     }
-    Ok(())
+    io::copy(&mut counted, &mut io::sink()).map_err(text)?;
+    if let (Some(hash), Some(wanted)) = (counted.hash, wanted) {
+        let found = hex::encode(hash.finalize());
+        if !found.eq_ignore_ascii_case(wanted) {
+            return Err(format!("its SHA-256 is {found}, the payload's index says {wanted}"));
+        }
+    }
+    Ok(counted.read - told)
+}
+
+/// What the other thread has decompressed.
+struct Ahead<'p> {
+    pieces: Receiver<Piece>,
+    piece: Vec<u8>,
+    used: usize,
+    progress: &'p mut dyn FnMut(u64),
+}
+
+impl Read for Ahead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.piece.len() {
+            match self.pieces.recv() {
+                Ok(Ok((piece, read))) => {
+                    (self.progress)(read);
+                    (self.piece, self.used) = (piece, 0);
+                }
+                Ok(Err(why)) => return Err(io::Error::other(why)),
+                // after the end
+                Err(_) => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.piece.len() - self.used);
+        buffer[..length].copy_from_slice(&self.piece[self.used..self.used + length]);
+        self.used += length;
+        Ok(length)
+    }
+}
+
+/// How much may come out of an archive: a small one that expands without end is an attack.
+pub(crate) struct Bound {
+    bytes: u64,
+    members: u64,
+}
+
+impl Bound {
+    /// For an archive of so many bytes: two hundred times as much, at least 1 GiB, never more than 64 GiB.
+    pub(crate) fn of(size: u64) -> Bound {
+        Bound { bytes: size.saturating_mul(200).clamp(1 << 30, 64 << 30), members: MOST_MEMBERS }
+    }
+
+    /// One more member.
+    pub(crate) fn member(&mut self) -> std::result::Result<(), Refusal> {
+        self.members = self.members.checked_sub(1).ok_or_else(|| format!("more than {MOST_MEMBERS} members"))?;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: u64) -> std::result::Result<(), Refusal> {
+        self.bytes = self.bytes.checked_sub(bytes).ok_or("it expands to far more than its size")?;
+        Ok(())
+    }
 }
 
 /// Makes everything below a directory durable.
@@ -59,8 +177,22 @@ pub fn free_bytes(path: &str, disk: &Disk) -> Option<u64> {
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-enum Refusal {
+/// The inodes free on the file system of a path; `None` where they are not counted.
+pub fn free_inodes(path: &str, disk: &Disk) -> Option<u64> {
+    let mut path = path;
+    while !disk.host().path(path).exists() {
+        path = crate::host::parent(path);
+    }
+    let stat = rustix::fs::statvfs(disk.host().path(path)).ok()?;
+    (stat.f_files > 0).then_some(stat.f_favail)
+}
+
+/// Why a member was not unpacked.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The archive is not what it should be: one sentence.
     Damaged(String),
+    /// The host could not take it.
     Failed(NodeError),
 }
 
@@ -70,21 +202,54 @@ impl From<String> for Refusal {
     }
 }
 
-fn place<R: Read>(entry: &mut tar::Entry<R>, tree: &str, disk: &Disk) -> std::result::Result<(), Refusal> {
+impl From<&str> for Refusal {
+    fn from(why: &str) -> Self {
+        Refusal::Damaged(why.to_owned())
+    }
+}
+
+fn place_kata<R: Read>(
+    entry: &mut tar::Entry<R>,
+    tree: &str,
+    disk: &Disk,
+    bound: &mut Bound,
+) -> std::result::Result<(), Refusal> {
+    bound.member()?;
     let name = entry.path().map_err(|error| error.to_string())?.into_owned();
-    let Some(relative) = relative(&name)? else { return Ok(()) };
+    match relative(&name)? {
+        Some(relative) => place(entry, &relative, tree, disk, bound, &self::relative),
+        None => Ok(()),
+    }
+}
+
+/// Where a name of an archive is in the directory; `None` for what is above it.
+type Inside<'f> = &'f dyn Fn(&Path) -> std::result::Result<Option<PathBuf>, String>;
+
+/// Puts one member at its place below `tree`. `own` translates the names that hard links hold.
+pub(crate) fn place<R: Read>(
+    entry: &mut tar::Entry<R>,
+    relative: &Path,
+    tree: &str,
+    disk: &Disk,
+    bound: &mut Bound,
+    own: Inside,
+) -> std::result::Result<(), Refusal> {
     let base = disk.host().path(tree);
-    let target = base.join(&relative);
+    let target = base.join(relative);
     let shown = format!("{tree}/{}", relative.display());
     let failed = |error: io::Error| Refusal::Failed(NodeError::io("unpacking", &shown, &error));
     if relative.as_os_str().is_empty() {
         return Ok(());
     }
-    solid(&base, &relative)?;
+    solid(&base, relative)?;
     disk.announce("unpack", &shown).map_err(Refusal::Failed)?;
     let mode = entry.header().mode().unwrap_or(0o644) & 0o7777;
     let kind = entry.header().entry_type();
     if kind.is_dir() {
+        // whatever is there and is no directory was the archive's own
+        if fs::symlink_metadata(&target).is_ok_and(|meta| !meta.is_dir()) {
+            return Err(format!("`{}` is a directory and something else", relative.display()).into());
+        }
         make_directories(&target).map_err(failed)?;
         return fs::set_permissions(&target, fs::Permissions::from_mode(mode | 0o700)).map_err(failed);
     }
@@ -95,37 +260,35 @@ fn place<R: Read>(entry: &mut tar::Entry<R>, tree: &str, disk: &Disk) -> std::re
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
+    let link_name = |entry: &tar::Entry<R>| {
+        let name = entry.link_name().map_err(|error| error.to_string())?;
+        name.map(|name| name.into_owned()).ok_or_else(|| "a link without a target".to_owned())
+    };
     if kind.is_symlink() {
-        let link = entry
-            .link_name()
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| "a link without a target".to_owned())?
-            .into_owned();
-        inside(&relative, &link)?;
+        let link = link_name(entry)?;
+        inside(relative, &link)?;
         symlink(&link, &target).map_err(failed)
     } else if kind.is_hard_link() {
-        let link = entry
-            .link_name()
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| "a link without a target".to_owned())?
-            .into_owned();
-        let source = self::relative(&link)?
-            .ok_or_else(|| format!("`{}` links to `{}`, outside of opt/kata", name.display(), link.display()))?;
+        let link = link_name(entry)?;
+        let source = own(&link)?
+            .ok_or_else(|| format!("`{}` links to `{}`, outside of it", relative.display(), link.display()))?;
         solid(&base, &source)?;
-        fs::hard_link(base.join(source), &target).map_err(failed)
+        match fs::symlink_metadata(base.join(&source)) {
+            Ok(meta) if meta.is_file() => fs::hard_link(base.join(source), &target).map_err(failed),
+            _ => Err(format!("`{}` links to `{}`, which is not there", relative.display(), link.display()).into()),
+        }
     } else if kind.is_file() {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target).map_err(failed)?;
-        copy(entry, &mut file, &shown)?;
+        copy(entry, &mut file, &shown, bound)?;
         file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)
     } else {
-        Err(Refusal::Damaged(format!("`{}` is neither a file, a directory nor a link", name.display())))
+        Err(format!("`{}` is neither a file, a directory nor a link", relative.display()).into())
     }
 }
 
 /// Copies an entry; a read error is the archive's fault, a write error the disk's.
-fn copy<R: Read>(entry: &mut R, file: &mut File, shown: &str) -> std::result::Result<(), Refusal> {
-    use std::io::Write;
-    let mut buffer = vec![0; 1 << 16];
+fn copy<R: Read>(entry: &mut R, file: &mut File, shown: &str, bound: &mut Bound) -> std::result::Result<(), Refusal> {
+    let mut buffer = vec![0; PIECE];
     loop {
         let read = match entry.read(&mut buffer) {
             Ok(0) => return Ok(()),
@@ -133,6 +296,7 @@ fn copy<R: Read>(entry: &mut R, file: &mut File, shown: &str) -> std::result::Re
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Refusal::Damaged(format!("truncated or damaged: {error}"))),
         };
+        bound.write(read as u64)?;
         file.write_all(&buffer[..read]).map_err(|error| Refusal::Failed(NodeError::io("unpacking", shown, &error)))?;
     }
 }
@@ -195,19 +359,19 @@ fn make_directories(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
-struct Counted<'p, R> {
+struct Counted<R> {
     inner: R,
     hash: Option<Sha256>,
-    progress: &'p mut dyn FnMut(u64),
+    read: u64,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         if let Some(hash) = &mut self.hash {
             hash.update(&buffer[..read]);
         }
-        (self.progress)(read as u64);
+        self.read += read as u64;
         Ok(read)
     }
 }
@@ -286,6 +450,36 @@ mod tests {
             assert_eq!(result.expect_err(name).code, Code::PAYLOAD_CORRUPT);
             assert!(!dir.path().join("host/etc").exists(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_expands_without_end_is_refused() {
+        let mut bound = Bound::of(1000);
+        assert!(bound.write(1 << 30).is_ok());
+        assert!(matches!(bound.write(1), Err(Refusal::Damaged(why)) if why.contains("expands")));
+        let mut bound = Bound { bytes: 1, members: 1 };
+        assert!(bound.member().is_ok() && bound.member().is_err());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bomb.tar.zst");
+        let mut header = tar::Header::new_gnu();
+        header.set_size(64 << 20);
+        header.set_mode(0o644);
+        header.set_path("opt/kata/bomb").unwrap();
+        header.set_cksum();
+        let mut encoder = zstd::Encoder::new(File::create(&path).unwrap(), 1).unwrap();
+        encoder.write_all(header.as_bytes()).unwrap();
+        (0..64).for_each(|_| encoder.write_all(&vec![0; 1 << 20]).unwrap());
+        encoder.finish().unwrap();
+        let size = fs::metadata(&path).unwrap().len();
+        assert!(size < 64 << 10, "{size}");
+        let archive = Archive { component: "bomb".into(), size, sha256: None, path };
+        let host = Host::new(dir.path().join("host"));
+        fs::create_dir_all(host.path("/tree")).unwrap();
+        let bound = Bound { bytes: 1 << 20, members: 10 };
+        let error = unpack_within(&archive, "/tree", &Disk::new(&host, &NoFaults), &mut |_| {}, bound).unwrap_err();
+        assert_eq!(error.code, Code::PAYLOAD_CORRUPT);
+        assert!(error.message.contains("expands"), "{}", error.message);
+        assert!(fs::metadata(host.path("/tree/bomb")).unwrap().len() <= 1 << 20);
     }
 
     #[test]

@@ -44,8 +44,7 @@ pub enum Wanted {
 pub type Wishes = BTreeMap<String, Wanted>;
 
 /// The first lines of a file of our own.
-pub const NOTICE: &str =
-    "# Written by Husk. Changes made here are kept on removal but replaced by the next installation.\n";
+pub const NOTICE: &str = "# Written by Husk. Lines that are added here stay, also when Husk's own leave.\n";
 
 /// Compares. `now` holds every path of `wishes` and of the ledger that exists on the host; `directories` those directories
 /// of the host that exist.
@@ -132,8 +131,23 @@ fn plan_file(
     let (after, ours) = match wanted {
         Wanted::Whole(image) => (image.clone(), Ours::Whole),
         Wanted::DropIn { settings } => {
-            let (text, ours) = lines::document(NOTICE, settings).map_err(unfit)?;
-            (Image::text(text, 0o644), ours)
+            if let (Some(now), Some(owned)) = (text_of(now)?, owned)
+                && lines::satisfied(&now, settings, &[], &owned.ours)
+            {
+                return Ok(None); // somebody has added to it
+            }
+            match base.as_ref().filter(|_| owned.is_some()) {
+                // what somebody has added stays
+                Some(theirs) => {
+                    let text = text_of(Some(theirs))?.unwrap_or_default();
+                    let (text, ours) = lines::set(&text, &[], settings, &[]).map_err(unfit)?;
+                    (theirs.with_text(text), ours)
+                }
+                None => {
+                    let (text, ours) = lines::document(NOTICE, settings).map_err(unfit)?;
+                    (Image::text(text, 0o644), ours)
+                }
+            }
         }
         Wanted::Lines { settings, imports, created, missing } => {
             let first = text_of(base.as_ref())?

@@ -55,6 +55,8 @@ pub struct ApplyOptions {
     pub recreate: bool,
     /// How long to wait for an old object to go.
     pub timeout: Duration,
+    /// An earlier revision is there, and Helm tells what cannot be created beside it in other words.
+    pub updating: bool,
 }
 
 /// Finds the place of each object: the kind must be served, or be defined by the manifest itself.
@@ -145,9 +147,9 @@ async fn refusal(cluster: &Cluster, item: &Item, release: &str, namespace: &str)
     Ok(refusal.map(|why| ownership::refusal(&item.id, &why)))
 }
 
-/// Applies objects in the order of their kinds; a kind starts when the one before is through. Stops after the first kind
-/// with errors. Returns what each object needed, in the order of application; what was created before an error is in
-/// `created`.
+/// Applies objects in the order of their kinds; a kind starts when the one before is through. As with Helm, an object
+/// that cannot be created ends it (what comes later may need it), and one that cannot be changed does not. What was
+/// created, also before an error, is in `created`.
 pub async fn apply_all(
     cluster: &Cluster,
     items: &[Item],
@@ -156,40 +158,60 @@ pub async fn apply_all(
 ) -> Result<()> {
     let mut sorted: Vec<&Item> = items.iter().collect();
     sorted.sort_by(|a, b| install_order(&a.id.kind, &b.id.kind));
+    let mut errors = Vec::new();
     for kind in sorted.chunk_by(|a, b| a.id.kind == b.id.kind) {
         let mut tasks = Vec::new();
         for item in kind {
             tasks.push(apply_and_tell(cluster, item, options).boxed());
         }
         let results = side_by_side(tasks).await;
-        let mut errors = Vec::new();
+        let mut missing = false;
         for (item, result) in kind.iter().copied().zip(results) {
             match result {
                 Ok(Change::Created) => created.push(item.clone()),
                 Ok(_) => {}
-                Err(error) => errors.push(error),
+                Err(Refusal { error, exists: true }) => errors.push(error),
+                Err(Refusal { error, exists: false }) => {
+                    missing = true;
+                    errors.push(if options.updating { Error::NotCreated(Box::new(error)) } else { error });
+                }
             }
         }
-        match errors.len() {
-            0 => {}
-            1 => return Err(errors.remove(0)),
-            _ => return Err(Error::Several(errors)),
+        if missing {
+            break;
         }
         if kind.iter().any(|item| item.id.kind == "CustomResourceDefinition") {
             let crds: Vec<Target> = kind.iter().map(|item| item.target()).collect();
             wait(cluster, &crds, Goal::Ready(Rules::Objects), CRD_TIMEOUT).await?;
         }
     }
-    Ok(())
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Several(errors)),
+    }
 }
 
-async fn apply_and_tell(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Result<Change> {
+/// An object could not be applied.
+struct Refusal {
+    error: Error,
+    /// It is on the cluster as it was.
+    exists: bool,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal { error, exists: false }
+    }
+}
+
+async fn apply_and_tell(cluster: &Cluster, item: &Item, options: ApplyOptions) -> std::result::Result<Change, Refusal> {
     let change = apply_one(cluster, item, options).await?;
     cluster.progress.send(Event::Applied { object: item.id.clone(), change });
     Ok(change)
 }
 
-async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Result<Change> {
+async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> std::result::Result<Change, Refusal> {
     let Item { id, resource, object } = item;
     if item.generates_name() {
         cluster.create(resource, &id.namespace, object, false).await?;
@@ -205,14 +227,15 @@ async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Res
         cluster.apply(resource, id, object, Apply { force: options.force_conflicts, dry_run: false }).await?;
         return Ok(Change::Created);
     };
+    let stays = |error| Refusal { error, exists: true };
     if options.force_replace {
         let mut object = object.clone();
         object["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
-        let new = cluster.replace(resource, id, &object).await?;
+        let new = cluster.replace(resource, id, &object).await.map_err(stays)?;
         return Ok(change(&live, &new));
     }
     if let Some(patch) = managed_fields::migration(&live, &cluster.field_manager) {
-        cluster.patch(resource, id, &patch).await?;
+        cluster.patch(resource, id, &patch).await.map_err(stays)?;
     }
     match cluster.apply(resource, id, object, Apply { force: options.force_conflicts, dry_run: false }).await {
         Ok(new) => Ok(change(&live, &new)),
@@ -222,7 +245,7 @@ async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> Res
             cluster.apply(resource, id, object, Apply { force: options.force_conflicts, dry_run: false }).await?;
             Ok(Change::Recreated)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(stays(error)),
     }
 }
 

@@ -159,6 +159,9 @@ pub enum Error {
     /// Objects that the new revision no longer has could not be deleted.
     #[error("{}", .0.join(" && "))]
     PruneFailed(Vec<String>),
+    /// An object that an earlier revision did not have could not be created.
+    #[error("failed to create resource: {0}")]
+    NotCreated(Box<Error>),
     /// The objects of a rollback did not become ready.
     #[error("release {name} failed: {source}")]
     RollbackNotReady {
@@ -189,8 +192,8 @@ pub enum Error {
         /// The error of the undoing.
         second: Box<Error>,
     },
-    /// Several errors of objects that were applied side by side.
-    #[error("{}", join(.0, "\n"))]
+    /// Several errors of objects that were applied together.
+    #[error("{}", join(.0, " && "))]
     Several(Vec<Error>),
     /// Something that Helm can and this engine does not.
     #[error("{0}")]
@@ -222,6 +225,7 @@ impl Error {
             Error::RemoveIncomplete { .. } | Error::PruneFailed(_) => Code::REMOVE_INCOMPLETE,
             Error::Unsupported(_) => Code::UNSUPPORTED_BY_ENGINE,
             Error::Crd { source, .. }
+            | Error::NotCreated(source)
             | Error::RollbackNotReady { source, .. }
             | Error::Undone { source, .. }
             | Error::UndoFailed { source, .. } => source.code(),
@@ -243,6 +247,7 @@ impl Error {
             }
             Error::Hook(failure) => failure.source.causes(),
             Error::Crd { source, .. }
+            | Error::NotCreated(source)
             | Error::RollbackNotReady { source, .. }
             | Error::Undone { source, .. }
             | Error::UndoFailed { source, .. } => source.causes(),
@@ -253,10 +258,10 @@ impl Error {
         }
     }
 
-    /// Returns the text with the root causes behind it, for records.
-    pub(crate) fn with_causes(&self) -> String {
+    /// Returns the text for records, on request with the root causes behind it.
+    pub(crate) fn described(&self, root_causes: bool) -> String {
         match self.causes().as_slice() {
-            [] => self.to_string(),
+            causes if causes.is_empty() || !root_causes => self.to_string(),
             causes => format!("{self} ({})", causes.join("; ")),
         }
     }

@@ -119,6 +119,13 @@ pub enum Event {
         /// For how long it had been away.
         away: Duration,
     },
+    /// An upgrade came to a bad end; what undoes it starts only now.
+    UpgradeFailed {
+        /// The release.
+        name: String,
+        /// What the caller will be told.
+        error: String,
+    },
     /// Something to know that stops nothing.
     Warning {
         /// The text.

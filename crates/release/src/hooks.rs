@@ -207,6 +207,8 @@ impl HookRunner<'_> {
                 let place = meta["namespace"].as_str().unwrap_or(namespace);
                 let text = match self.cluster.logs(place, name, &container, lines).await {
                     Ok(text) => text,
+                    // Of a failed hook the output is wanted if there is any; there is a worse error to tell.
+                    Err(_) if failed => continue,
                     Err(error) => {
                         let text = format!("the output of pod {name}, container {container} cannot be read: {error}");
                         self.cluster.progress.warn(text);

@@ -48,6 +48,8 @@ pub struct Options {
     pub cascade: Cascade,
     /// Keep the record of an uninstalled release.
     pub keep_history: bool,
+    /// Describe a failure in the record with its root causes, as found in pods and events; Helm has the error alone.
+    pub root_causes: bool,
 }
 
 impl Default for Options {
@@ -73,6 +75,7 @@ impl Default for Options {
             takeover: Takeover::Never,
             cascade: Cascade::Background,
             keep_history: false,
+            root_causes: true,
         }
     }
 }

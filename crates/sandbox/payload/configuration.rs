@@ -1,6 +1,6 @@
 //! A complete Kata configuration file for each shim, in Kata's own keys.
 
-use crate::components::{Shim, installed};
+use super::components::{Shim, installed};
 use std::fmt::Write;
 
 /// Returns the text of `configuration-<shim>.toml`.

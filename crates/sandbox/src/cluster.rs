@@ -100,7 +100,7 @@ impl Cluster {
         let server = ApiServer::open(apiserver::Options {
             data_dir: Some(dir.join("api")),
             version: KUBERNETES_VERSION.to_owned(),
-            audit: Some(dir.join("logs").join("audit.jsonl")),
+            audit: Some(dir.join("audit.jsonl")),
             ..Default::default()
         })?;
         let (listener, port) = listen(&dir, options.port).await?;
@@ -132,7 +132,8 @@ impl Cluster {
         };
         controllers::start(&context, &mut tasks);
 
-        let machines = hosts.iter().enumerate().map(|(index, host)| machine(&dir, index, host)).collect();
+        let machines =
+            hosts.iter().enumerate().map(|(index, host)| machine(&dir, (index, hosts.len()), host)).collect();
         let parts = Parts {
             machines,
             image,
@@ -303,8 +304,8 @@ async fn boot(options: &Options, dir: &Path) -> Result<Vec<Arc<Host>>, Error> {
     Ok(hosts.into_iter().map(|(_, host)| host).collect())
 }
 
-/// Describes a host to its kubelet.
-fn machine(dir: &Path, index: usize, host: &Arc<Host>) -> Machine {
+/// Describes a host, the one of this number among so many, to its kubelet.
+fn machine(dir: &Path, (index, hosts): (usize, usize), host: &Arc<Host>) -> Machine {
     let spec = host.spec();
     let suffix = match spec.kind {
         HostKind::K3s | HostKind::K3sAgent => "+k3s1",
@@ -323,6 +324,7 @@ fn machine(dir: &Path, index: usize, host: &Arc<Host>) -> Machine {
         pods: dir.join("hosts").join(&spec.name).join("pods"),
         address,
         labels: spec.labels.clone(),
+        hosts,
         architecture: spec.arch.name(),
         machine_id: host.machine_id(),
         kernel: kernel.unwrap_or_else(|| "6.12.0-sandbox".to_owned()),

@@ -309,12 +309,13 @@ impl Drop for Host {
 const SPEC: &str = "host.json";
 
 /// Installs beside the final place and renames, so that a host is either there or not.
-fn install(spec: &HostSpec, dir: &Path, root: &Path) -> io::Result<()> {
+pub(crate) fn install(spec: &HostSpec, dir: &Path, root: &Path) -> io::Result<()> {
     let fresh = dir.join("root.installing");
     match fs::remove_dir_all(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => fs::create_dir_all(&fresh)?,
     }
+    fs::create_dir_all(dir)?;
     fs::write(dir.join(SPEC), serde_json::to_vec_pretty(spec)?)?;
     let tree = Tree { root: &fresh, spec };
     populate::install(&tree, &machine_id(spec, dir))?;

@@ -6,6 +6,8 @@
 //! was learnt where), renders the templates of k3s, RKE2, k0s and MicroK8s, and runs transient units as child processes.
 //! The directory is the only truth: a host that is started again has booted.
 //!
+//! [`Still`] is a host's disk alone, for those who only ask what its runtime would make of it.
+//!
 //! What does not live here: anything of Kubernetes (the sandbox makes Nodes of hosts), and anything of Kata.
 
 mod containerd;
@@ -20,6 +22,7 @@ mod refusal;
 pub mod rules;
 mod runtime;
 pub mod spec;
+mod still;
 mod systemd;
 mod template;
 mod toml;
@@ -28,3 +31,4 @@ pub use host::{Error, Faults, Host, RuntimeStatus};
 pub use layout::Layout;
 pub use manifest::Manifest;
 pub use spec::{Arch, HostKind, HostSpec, Tee};
+pub use still::Still;

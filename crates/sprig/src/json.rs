@@ -104,7 +104,7 @@ impl Writer {
             Value::Object(object) => match object.marshal() {
                 Some(plain) => return self.value(&plain),
                 None => {
-                    let fields: Vec<_> = object.fields().into_iter().map(|(k, v)| (Str::from(k), v)).collect();
+                    let fields: Vec<_> = object.json_fields().into_iter().map(|(k, v)| (Str::from(k), v)).collect();
                     self.object(&fields, value)?;
                 }
             },

@@ -67,7 +67,15 @@ pub use plain_regexp::PlainRegexp;
 pub use regexp::{Regexp, RegexpError};
 pub use text::to_text;
 
-use gotemplate::Functions;
+use gotemplate::{Function, Functions};
+
+/// Functions that take long, and the steps that a call counts as.
+const SLOW: &[(&[&str], u64)] = &[
+    (&["genPrivateKey"], 3_000_000),
+    (&["genCA", "genSelfSignedCert", "genSignedCert", "derivePassword"], 1_000_000),
+    (&["genCAWithKey", "genSelfSignedCertWithKey", "genSignedCertWithKey"], 100_000),
+    (&["bcrypt", "htpasswd"], 1_000_000),
+];
 
 /// All functions of Sprig.
 pub fn functions(env: &Env) -> Functions {
@@ -92,5 +100,16 @@ pub fn functions(env: &Env) -> Functions {
     urls::register(&mut table);
     versions::register(&mut table);
     wrap::register(&mut table);
+    for (names, steps) in SLOW {
+        for name in *names {
+            if let Some(function) = table.get(name).cloned() {
+                let counted = Function::new(function.signature(), move |run, args| {
+                    run.work(*steps)?;
+                    function.call(run, args)
+                });
+                table.insert(*name, counted);
+            }
+        }
+    }
     table
 }

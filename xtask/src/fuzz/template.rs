@@ -770,7 +770,7 @@ impl<'r> Grammar<'r> {
                     "1.5",
                     "(list nil)",
                     "(dict \"a\" nil)",
-                    "$.Capabilities.KubeVersion",
+                    "$.Capabilities.KubeVersion.Major",
                     "$.Capabilities.APIVersions",
                     "$.Chart",
                     "$.Release",

@@ -35,6 +35,11 @@ impl Place {
         let mut next = || ports.next().ok_or("no free port".to_owned());
         Ok(Place { namespace: None, address: "127.0.0.1".into(), port: next()?, etcd: next()?, peers: next()? })
     }
+
+    /// In a network namespace that has the address and that of the service.
+    pub(crate) fn namespace(name: &str, address: &str) -> Place {
+        Place { namespace: Some(name.into()), address: address.into(), port: 443, etcd: 2379, peers: 2380 }
+    }
 }
 
 /// A control plane that runs.

@@ -1,12 +1,26 @@
 //! A real Kubernetes on this machine: its control plane and, as namespaces with a systemd each, its nodes.
 
 mod binaries;
+mod cluster;
 mod control_plane;
 mod daemon;
+mod disk;
+mod installer;
+mod machine;
+mod report;
+mod scenario;
 
+use crate::go_program::HELM;
+use crate::images::{self, Programs};
+use crate::programs;
 use clap::Subcommand;
+use cluster::{Cluster, Lack};
 use control_plane::{ControlPlane, Place};
+use installer::Installer;
+use machine::Kind;
+use report::Report;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,12 +34,39 @@ pub(crate) enum Verb {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Starts a cluster with nodes and our images in its registry, and keeps it until this program is ended.
+    Up {
+        /// How many nodes; they take turns with containerd 1.6 and 2.1.
+        #[arg(long, default_value_t = 2)]
+        nodes: usize,
+        #[command(flatten)]
+        programs: Programs,
+    },
+    /// Tells the life of an installation on nodes of both kinds, by `husk up` and by real Helm; prints what passed.
+    Test {
+        /// Only with this one: husk or helm.
+        #[arg(long)]
+        only: Option<String>,
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+        #[command(flatten)]
+        programs: Programs,
+    },
+    /// Takes away what a killed `up` or `test` left.
+    Down,
 }
 
 pub(crate) fn run(verb: Verb) -> Result<(), String> {
     match verb {
         Verb::Build => binaries::directory().map(|place| println!("{}", place.display())),
         Verb::WithControlPlane { command } => with_control_plane(&command),
+        Verb::Up { nodes, programs } => up(nodes, &programs),
+        Verb::Test { only, husk, helm, programs } => test(only.as_deref(), husk, helm, &programs),
+        Verb::Down => cluster::clean(),
     }
 }
 
@@ -43,4 +84,83 @@ fn with_control_plane(command: &[OsString]) -> Result<(), String> {
         .status()
         .map_err(|error| format!("{}: {error}", program.display()))?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", program.display())) }
+}
+
+/// Whether nodes can be had here. A check that cannot run says so and is no failure, but in CI only for want of privileges.
+fn able() -> Result<bool, String> {
+    match cluster::lacking() {
+        None => Ok(true),
+        Some(Lack::Program(why)) if std::env::var_os("CI").is_some() => Err(why),
+        Some(Lack::Program(why) | Lack::Privilege(why)) => {
+            println!("skipped: {why}");
+            Ok(false)
+        }
+    }
+}
+
+fn up(nodes: usize, programs: &Programs) -> Result<(), String> {
+    if !able()? {
+        return Ok(());
+    }
+    let images = test_images(programs)?;
+    let begun = Instant::now();
+    let kinds: Vec<Kind> = [Kind::Debian, Kind::Two].into_iter().cycle().take(nodes.min(cluster::MOST_NODES)).collect();
+    let cluster = Cluster::start(&kinds, &images)?;
+    println!("{} nodes ready after {:.1} s", cluster.machines.len(), begun.elapsed().as_secs_f64());
+    println!(
+        "use it with: ip netns exec husk-control env KUBECONFIG={} kubectl get nodes",
+        cluster.plane.kubeconfig().display()
+    );
+    println!("end it with Ctrl-C");
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+}
+
+fn test(only: Option<&str>, husk: Option<PathBuf>, helm: Option<PathBuf>, programs: &Programs) -> Result<(), String> {
+    if !able()? {
+        return Ok(());
+    }
+    let mut installers = Vec::new();
+    if only != Some("helm") {
+        installers.push(Installer::Husk(programs::husk(husk)?));
+    }
+    if only != Some("husk") {
+        let helm = match helm.or_else(|| programs::on_path("helm")) {
+            Some(helm) => helm,
+            None => HELM.built()?,
+        };
+        installers.push(Installer::Helm(helm));
+    }
+    let images = test_images(programs)?;
+    let kinds = [Kind::Debian, Kind::Two];
+    let begun = Instant::now();
+    let mut cluster = Cluster::start(&kinds, &images)?;
+    let mut report = Report::default();
+    report.time("cluster", "all", format!("{:.2} s", begun.elapsed().as_secs_f64()));
+    let mut told = Ok(());
+    for installer in &installers {
+        told = told.and(scenario::tell(&mut cluster, installer, &mut report));
+    }
+    println!("\n{}", report.tables(&kinds));
+    told?;
+    match report.failures() {
+        0 => Ok(()),
+        count => Err(format!("{count} steps failed")),
+    }
+}
+
+/// What a cluster's registry holds: our images, two releases of the payload and a broken one, and what pods of tests run.
+fn test_images(programs: &Programs) -> Result<Vec<images::oci::Image>, String> {
+    let mut all = images::for_tests(programs, Path::new("target/images"), "test")?;
+    for recipe in [
+        images::payload::recipe("4.1.0", false)?,
+        images::payload::recipe("4.2.0", false)?,
+        images::payload::recipe("4.3.0", true)?,
+        images::payload::pod("pause", "1")?,
+        images::payload::pod("pod", "1")?,
+    ] {
+        all.push(recipe.image().map_err(|error| error.to_string())?);
+    }
+    Ok(all)
 }

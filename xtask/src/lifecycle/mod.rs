@@ -146,10 +146,12 @@ async fn call(
     Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
 }
 
-/// Takes the moments out of a text, and the width of columns that depends on them.
+/// Takes out of a text what differs between two runs of one program: moments, the width of columns that depends on
+/// them, ages, generated names, what Helm's client library logs when it is cut short, and the order of the kinds in
+/// `status`, which Helm leaves to chance.
 fn plain(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !is_library_log(line)) {
         let words: Vec<String> = line
             .split([' ', '\t'])
             .filter(|word| !word.is_empty())
@@ -157,7 +159,20 @@ fn plain(text: &str) -> String {
             .collect();
         lines.push(words.join(" "));
     }
-    lines.join("\n")
+    in_order(&lines.join("\n"))
+}
+
+/// Sorts the blocks of `status` that begin with `==>`.
+fn in_order(text: &str) -> String {
+    let Some(start) = text.find("==> ") else { return text.to_owned() };
+    let end = text[start..].find("\n\n\n").map_or(text.len(), |end| start + end);
+    let mut blocks: Vec<&str> = text[start..end].split("\n\n").collect();
+    blocks.sort_unstable();
+    format!("{}{}{}", &text[..start], blocks.join("\n\n"), &text[end..])
+}
+
+fn is_library_log(line: &str) -> bool {
+    line.starts_with(['E', 'I', 'W']) && line.contains(".go:") && line.contains("] ")
 }
 
 /// A word of digits with colons or dashes, as dates, clocks and zones are; also inside JSON quotes.
@@ -169,7 +184,9 @@ fn is_moment(word: &str) -> bool {
         && bare.len() > 3
         && bare.trim_end_matches(['s', 'm', 'µ', 'n']).chars().all(|letter| letter.is_ascii_digit() || letter == '.')
         && bare.contains('.');
-    clock || date || duration || word.starts_with("time=") || word.contains("_deployed\":")
+    let age = bare.len() > 1 && bare.ends_with(['s', 'm']) && bare[..bare.len() - 1].bytes().all(|b| b.is_ascii_digit());
+    let pod = bare.starts_with("a-") && bare.len() > 15 && bare.matches('-').count() == 2;
+    age || pod || word.contains("modifiedAt=") || clock || date || duration || word.starts_with("time=") || word.contains("_deployed\":")
 }
 
 fn compare(name: &str, theirs: &[Left], ours: &[Left]) -> usize {

@@ -242,14 +242,14 @@ impl Object for Record {
         self.fields.clone()
     }
 
-    fn marshal(&self) -> Option<Value> {
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
         if !std::ptr::eq(self.named, &BUILD_INFO_TYPE) {
-            return None;
+            return self.fields();
         }
         // Here Go's JSON has names of its own, and leaves out what is empty.
         let names = ["version", "git_commit", "git_tree_state", "go_version", "kube_client_version"];
         let entries = names.into_iter().zip(self.fields.iter().map(|(_, value)| value.clone()));
-        Some(Value::Map(entries.filter(|(name, value)| value.truth() || *name == "kube_client_version").collect()))
+        entries.filter(|(name, value)| value.truth() || *name == "kube_client_version").collect()
     }
 
     fn equals(&self, other: &dyn Object) -> bool {

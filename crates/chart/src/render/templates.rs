@@ -2,7 +2,7 @@
 
 use crate::render::{error, functions, objects};
 use crate::{Chart, Error, Log, RenderOptions};
-use gotemplate::{Limits, Map, MissingKey, Run, TemplateSet, Value};
+use gotemplate::{Limits, Map, MemoryLimit, MissingKey, Run, TemplateSet, Value};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,18 @@ use std::sync::Arc;
 /// How many templates may be in progress inside each other through `include` and `tpl`. Helm stops a template that includes
 /// itself at a thousand; one that runs itself through `tpl` ends Helm for want of memory, and here at this number.
 const MAX_NESTING: usize = 1500;
+
+/// What templates may take, so that a hostile chart ends soon and with a clear error. The largest of the well-known charts
+/// need less than a hundredth of it.
+const MOST_MEMORY: usize = 128 << 20;
+const MOST_AT_ONCE: usize = 48 << 20;
+const MOST_STEPS: u64 = 30_000_000;
+
+/// The process's resident memory, where the system tells.
+fn memory_in_use() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    text.split(' ').nth(1)?.parse::<usize>().ok()?.checked_mul(4096)
+}
 
 /// A template file and what it is rendered with.
 struct Template {
@@ -40,7 +52,10 @@ pub(super) fn render(
         set.parse(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
     }
     let set = Arc::new(set);
-    let mut run = Run::new(Limits { execution_depth: MAX_NESTING, ..Limits::default() });
+    let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
+    let limits =
+        Limits { execution_depth: MAX_NESTING, claim: MOST_AT_ONCE, steps: MOST_STEPS, memory, ..Limits::default() };
+    let mut run = Run::new(limits);
     let mut rendered = BTreeMap::new();
     for path in order {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {

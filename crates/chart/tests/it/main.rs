@@ -8,6 +8,8 @@ mod charts;
 mod command;
 mod found;
 mod functions;
+mod hostile;
+mod large;
 mod library;
 mod own;
 mod strvals;

@@ -142,9 +142,7 @@ impl Fleet {
 
     /// Nodes that waited for sandboxes get into the queue again.
     pub(super) fn call_back(&mut self, now: u64) {
-        let due = |node: &&String| {
-            matches!(self.works.get(*node).map(|work| &work.phase), Some(Phase::Held { until }) if now >= *until)
-        };
+        let due = |node: &&String| matches!(self.works.get(*node).map(|work| &work.phase), Some(Phase::Held { until }) if now >= *until);
         let back: Vec<String> = self.held.iter().filter(due).cloned().collect();
         for node in back {
             let Some(place) = self.nodes.get(&node).map(|node| self.place(node)) else { continue };

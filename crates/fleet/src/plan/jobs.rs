@@ -12,7 +12,7 @@ const DELETIONS: usize = 16;
 const AGAIN: usize = 3;
 
 impl Fleet {
-    pub(super) fn on_job(&mut self, job: Job, now: u64) {
+    pub(super) fn on_job(&mut self, mut job: Job, now: u64) {
         let ours = job.owner_uids.contains(&self.settings.owner.uid);
         let named = job.name == job_name(&self.settings.prefix, &job.node);
         if !ours || !named {
@@ -24,8 +24,14 @@ impl Fleet {
             return;
         }
         let node = job.node.clone();
+        // What has ended stays so: an answer may be older than the watch's news.
+        if let Some(known) =
+            self.jobs.get(&node).filter(|known| known.uid == job.uid && known.outcome != Outcome::Running)
+        {
+            job.outcome = known.outcome.clone();
+        }
         if self.nodes.get(&node).is_some_and(|known| !job.node_uid.is_empty() && job.node_uid != known.uid) {
-            self.push_aside(job); // it was made for another node of this name
+            self.on_job_of_others(job, now); // it was made for another node of this name
             return;
         }
         let Some(work) = self.works.get_mut(&node) else {
@@ -73,13 +79,13 @@ impl Fleet {
     /// costs nothing, and an answer comes even if the news of its end came first.
     pub(super) fn push_aside(&mut self, job: Job) {
         self.others.entry(job.node.clone()).or_default().insert(job.name.clone(), job.uid.clone());
-        if self.deleting.get(&job.name) != Some(&job.uid) {
+        if self.deleting.get(&job.name).is_none_or(|(deleting, _)| *deleting != job.uid) {
             self.stale.insert(job.name, (job.uid, job.node));
         }
     }
 
     pub(super) fn on_job_gone(&mut self, name: &str, uid: &str, node: &str, now: u64) {
-        if self.deleting.get(name).is_some_and(|deleting| deleting == uid) {
+        if self.deleting.get(name).is_some_and(|(deleting, _)| deleting == uid) {
             self.deleting.remove(name);
         }
         if self.stale.get(name).is_some_and(|(stale, _)| stale == uid) {
@@ -136,7 +142,7 @@ impl Fleet {
         }
         let unheard = work.asked_at_list != self.lists;
         work.job = Some(uid.clone());
-        if work.phase == Phase::Creating {
+        if work.phase == Phase::Creating || !work.phase.begun() {
             self.enter(node, Phase::Running);
         }
         self.hear(node);
@@ -148,6 +154,8 @@ impl Fleet {
     /// After a gap in the watch: a Job that was made and deleted within it is in no list and no news.
     pub(super) fn on_jobs_listed(&mut self) {
         self.lists += 1;
+        // The same goes for one that was deleted within it: asked again, the answer tells.
+        self.stale.append(&mut self.deleting);
         let unheard: Vec<(String, String)> = self
             .works
             .iter()
@@ -184,7 +192,7 @@ impl Fleet {
         while next.len() < room
             && let Some((name, (uid, node))) = self.stale.pop_first()
         {
-            self.deleting.insert(name.clone(), uid.clone());
+            self.deleting.insert(name.clone(), (uid.clone(), node.clone()));
             next.push(Action::Delete { node, name, uid });
         }
         next

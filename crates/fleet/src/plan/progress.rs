@@ -21,7 +21,8 @@ impl Fleet {
             Phase::Starting { .. } => self.start(node, now, actions),
             Phase::Running => self.mind_the_silent(node, now),
             Phase::Ended { since, outcome, reading } => {
-                let last_words = work.pod.as_ref().is_some_and(|pod| ended(&pod.status) && work.job.as_ref() == Some(&pod.job));
+                let last_words =
+                    work.pod.as_ref().is_some_and(|pod| ended(&pod.status) && work.job.as_ref() == Some(&pod.job));
                 if !last_words && now < since + LAST_WORDS {
                     return;
                 }

@@ -78,7 +78,9 @@ mod tests {
     #[test]
     fn the_first_of_an_open_place_comes_and_control_planes_last() {
         let mut queue = Queue::default();
-        for (node, control_plane, zone) in [("cp", true, ""), ("a1", false, "a"), ("a2", false, "a"), ("b1", false, "b")] {
+        for (node, control_plane, zone) in
+            [("cp", true, ""), ("a1", false, "a"), ("a2", false, "a"), ("b1", false, "b")]
+        {
             let ticket = queue.ticket(Place { control_plane, zone: zone.into() });
             queue.insert(ticket, node.into());
         }

@@ -1,11 +1,11 @@
-use super::*;
 use super::progress::{HANDLERS_WAIT, LAST_WORDS};
+use super::*;
 use crate::pace::Amount;
 use crate::template::OwnerKind;
 use contract::StageReport;
 use serde_json::json;
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         rules: Rules::default(),
         prefix: "p".into(),
@@ -103,11 +103,8 @@ fn a_job_of_this_run_is_adopted_and_one_of_an_earlier_run_makes_room_first() {
     fleet.on(node("a"), 0);
     fleet.on(node("b"), 0);
     let first = fleet.next(0);
-    let stale = |node: &str| Action::Delete {
-        node: node.into(),
-        name: format!("p-{node}"),
-        uid: format!("job-{node}-run-1"),
-    };
+    let stale =
+        |node: &str| Action::Delete { node: node.into(), name: format!("p-{node}"), uid: format!("job-{node}-run-1") };
     assert_eq!(first, [stale("b"), stale("gone")]);
     assert!(!fleet.over());
     fleet.on(gone("b", "run-1"), 1);
@@ -298,11 +295,8 @@ fn a_runtime_that_stays_down_ends_its_node_with_what_the_installer_said() {
 #[test]
 fn servers_come_last_and_zones_are_thinned_out() {
     let mut settings = settings();
-    settings.pace = Pace {
-        control_plane_last: true,
-        unavailable: Some(Amount::Number(1)),
-        ..Pace::plain(Amount::Number(10))
-    };
+    settings.pace =
+        Pace { control_plane_last: true, unavailable: Some(Amount::Number(1)), ..Pace::plain(Amount::Number(10)) };
     let mut fleet = Fleet::new(settings);
     let at = |name: &str, labels: &[(&str, &str)]| {
         let Event::Node(known) = node(name) else { unreachable!("made above") };
@@ -388,7 +382,9 @@ fn sandboxes_are_waited_for_or_driven_out() {
 #[test]
 fn what_an_earlier_life_of_the_run_was_through_with_stays_so() {
     let mut fleet = Fleet::new(settings());
-    for (name, state, uid) in [("a", State::Done, "uid-a"), ("b", State::Failed, "uid-b"), ("c", State::Done, "another")] {
+    for (name, state, uid) in
+        [("a", State::Done, "uid-a"), ("b", State::Failed, "uid-b"), ("c", State::Done, "another")]
+    {
         let record = NodeRecord::new(name, "default", Stage::Label, state);
         fleet.on(Event::Recorded { record, uid: uid.into() }, 0);
         fleet.on(node(name), 0);

@@ -152,12 +152,22 @@ pub(crate) fn names(nodes: usize) -> Vec<String> {
 
 /// An installation over every Node, four at once.
 pub(crate) fn installation() -> Run {
-    run("kata-deploy-install", &Stage::INSTALL, Owner { kind: OwnerKind::Job, name: "dispatcher".into(), uid: "owner-1".into() }, false)
+    run(
+        "kata-deploy-install",
+        &Stage::INSTALL,
+        Owner { kind: OwnerKind::Job, name: "dispatcher".into(), uid: "owner-1".into() },
+        false,
+    )
 }
 
 /// A removal from every Node.
 pub(crate) fn removal() -> Run {
-    run("kata-deploy-cleanup", &Stage::REMOVE, Owner { kind: OwnerKind::Job, name: "cleaner".into(), uid: "owner-2".into() }, true)
+    run(
+        "kata-deploy-cleanup",
+        &Stage::REMOVE,
+        Owner { kind: OwnerKind::Job, name: "cleaner".into(), uid: "owner-2".into() },
+        true,
+    )
 }
 
 fn run(prefix: &str, stages: &[Stage], owner: Owner, removal: bool) -> Run {

@@ -1,6 +1,9 @@
 //! Whole runs of the dispatcher against the API server in process.
 
 mod cluster;
+mod fleet_scale;
+mod kubelets;
+mod unreliable;
 
 use apiserver::status::ApiError;
 use apiserver::{Fault, Outcome};

@@ -181,6 +181,9 @@ impl Printer {
         }
         let named = object.named_type();
         let pointer = matches!(named.underlying, Type::Pointer);
+        if pointer && depth > 0 && !matches!(verb, 'v' | 'p' | 'b' | 'o' | 'd' | 'x' | 'X') {
+            return self.bad_verb(verb, value);
+        }
         if pointer && depth > 0 {
             return self.pointer(std::ptr::from_ref(object).cast::<u8>() as usize);
         }

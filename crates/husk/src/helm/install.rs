@@ -38,7 +38,8 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     let (name, chart) = chart_ref::name_and_chart(parsed, None).map_err(failed)?;
     let subject = Subject::load(&chart, parsed, settings).map_err(failed)?;
     on_cluster(settings, async |engine| {
-        let release = subject.install(&engine, &name, &options).await.map_err(failed)?;
+        let work = subject.install(&engine, &name, &options);
+        let release = operation::interruptible(&engine, &name, work).await.map_err(failed)?;
         status::emit(&release, format, shown(parsed, settings), "")
     })
 }

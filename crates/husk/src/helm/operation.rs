@@ -82,6 +82,7 @@ pub(super) fn options(parsed: &Parsed) -> Result<Options, String> {
         rollback_on_failure: parsed.on("rollback-on-failure") || parsed.on("atomic"),
         cleanup_on_fail: parsed.on("cleanup-on-fail"),
         replace: parsed.on("replace"),
+        root_causes: false,
         ..default
     })
 }
@@ -157,6 +158,26 @@ pub(super) fn resolver(parsed: &Parsed) -> Option<fn(&str) -> Option<String>> {
     parsed.on("enable-dns").then_some(address as fn(&str) -> Option<String>)
 }
 
+/// Waits for an operation unless the user interrupts it: then says so, as Helm does, and leaves no release pending.
+pub(super) async fn interruptible<T>(
+    engine: &Engine,
+    name: &str,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        done = work => return done,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    super::out(&format!("Release {name} has been cancelled.\n"));
+    // An API server that does not answer leaves the record to the next operation.
+    let _ = tokio::time::timeout(Duration::from_secs(10), engine.abandon(name)).await;
+    Err("context canceled".to_owned())
+}
+
 /// Runs something on the cluster, in the namespace of the settings.
 pub(super) fn on_cluster(settings: &Settings, work: impl AsyncFnOnce(Engine) -> Outcome) -> Outcome {
     let runtime =
@@ -171,6 +192,12 @@ pub(super) fn on_cluster(settings: &Settings, work: impl AsyncFnOnce(Engine) -> 
 fn listen(event: Event) {
     match event {
         Event::Warning { text } => super::warn(&text),
+        Event::UpgradeFailed { name, error } => {
+            let mut log = chart::Log::default();
+            log.add(chart::LogLevel::Warn, "upgrade failed", vec![("name", name), ("error", error)]);
+            super::say(&mut log);
+        }
+        Event::HookLog { text, .. } => super::err(text.trim_end_matches('\n')),
         _ => {}
     }
 }

@@ -65,14 +65,16 @@ fn json(value: &Value) -> String {
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.flat_map(|cell| cell.split('\n')).map(|line| line.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
             let parted = if column == 0 { "" } else { "\t" };
-            let _ = write!(text, "{parted}{cell:<width$}", width = widths[column]);
+            let width = widths[column];
+            let _ = write!(text, "{parted}{:<width$}", clip(cell.clone(), width));
         }
         text.push('\n');
     }
@@ -85,11 +87,17 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 /// Rows whose longer cells end in dots at a width; 0 is none.
 pub(super) fn clipped(rows: Vec<Vec<String>>, width: i64) -> Vec<Vec<String>> {
     let width = usize::try_from(width).unwrap_or(0);
-    let clip = |cell: String| match width != 0 && cell.chars().count() > width {
+    let clip = |cell: String| if width == 0 { cell } else { clip(cell, width) };
+    rows.into_iter().map(|row| row.into_iter().map(clip).collect()).collect()
+}
+
+/// A cell that is wider ends in dots. One of several lines is as wide as all of them together, though its column is only as
+/// wide as the longest of them: so it is cut, in Helm's tables as here.
+fn clip(cell: String, width: usize) -> String {
+    match cell.chars().filter(|letter| *letter != '\n').count() > width {
         true => cell.chars().take(width.saturating_sub(3).max(1)).chain("...".chars()).collect(),
         false => cell,
-    };
-    rows.into_iter().map(|row| row.into_iter().map(clip).collect()).collect()
+    }
 }
 
 /// A time as ANSI C has it.

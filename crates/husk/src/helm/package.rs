@@ -154,6 +154,10 @@ fn create(parsed: &Parsed, _: &Settings) -> Outcome {
             .and_then(|()| std::fs::write(&target, &file.data))
             .map_err(|error| fail(&target, error))?;
     }
+    // A starter brings its own dependencies or none.
+    if parsed.text("starter").is_some_and(|text| !text.is_empty()) {
+        return Ok(());
+    }
     let charts = directory.join("charts");
     std::fs::create_dir_all(&charts).map_err(|error| fail(&charts, error))
 }

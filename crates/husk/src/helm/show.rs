@@ -47,7 +47,7 @@ fn show(parsed: &Parsed, part: Part) -> Outcome {
         let values = chart.map_err(|error| error.to_string())?.values;
         let path = crate::jsonpath::Template::parse(template)
             .map_err(|error| format!("error parsing jsonpath {template}: {error}"))?;
-        // As with Helm, what cannot be followed prints what was reached before.
+        // As with Helm, a path that leads nowhere is no failure.
         return super::done(&path.render(&serde_json::Value::Object(values)));
     }
     let text = chart.and_then(|chart| chart::show::show(&chart, part)).map_err(|error| error.to_string())?;

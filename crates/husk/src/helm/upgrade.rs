@@ -51,14 +51,17 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
                 super::out(&format!("Release {name:?} does not exist. Installing it now.\n"));
             }
             options.replace = gone;
-            let release = Subject::load(chart, parsed, settings)?.install(&engine, name, &options).await?;
+            let subject = Subject::load(chart, parsed, settings)?;
+            let work = subject.install(&engine, name, &options);
+            let release = operation::interruptible(&engine, name, work).await?;
             return status::emit(&release, format, shown(parsed, settings), "");
         }
         let subject = Subject::load(chart, parsed, settings)?;
         // The namespace is made for installations only.
         options.create_namespace = false;
-        let release =
-            subject.upgrade(&engine, name, &options).await.map_err(|text| format!("UPGRADE FAILED: {text}"))?;
+        let work = subject.upgrade(&engine, name, &options);
+        let failed = |text: String| format!("UPGRADE FAILED: {text}");
+        let release = operation::interruptible(&engine, name, work).await.map_err(failed)?;
         if table {
             super::out(&format!("Release {name:?} has been upgraded. Happy Helming!\n"));
         }

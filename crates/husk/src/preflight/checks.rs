@@ -111,9 +111,8 @@ fn cluster(question: &Question<'_>, seen: &Snapshot, findings: &mut Vec<Finding>
             .hint(format!("Kubernetes 1.{OLDEST} or newer is needed"))
             .with(Code::API_REFUSED),
         Some(30..) => finding("cluster", "version", Outcome::Pass, &seen.kubernetes),
-        Some(_) => finding("cluster", "version", Outcome::Warn, &seen.kubernetes).hint(
-            "kubelets before 1.30 do not report handlers: that they are served is known from the installer only",
-        ),
+        Some(_) => finding("cluster", "version", Outcome::Warn, &seen.kubernetes)
+            .hint("kubelets before 1.30 do not report handlers: that they are served is known from the installer only"),
         None => finding("cluster", "version", Outcome::Unknown, &seen.kubernetes),
     });
     let missing: Vec<&str> = seen
@@ -193,7 +192,8 @@ fn release(question: &Question<'_>, seen: &Snapshot, findings: &mut Vec<Finding>
         "deployed" | "superseded" => finding("release", "state", Outcome::Pass, detail),
         "failed" => finding("release", "state", Outcome::Warn, detail).hint("`husk up` goes on from there"),
         _ if release.holder_lives => {
-            finding("release", "state", Outcome::Fail, format!("{detail}; {holder} is at work")).with(Code::RELEASE_BUSY)
+            finding("release", "state", Outcome::Fail, format!("{detail}; {holder} is at work"))
+                .with(Code::RELEASE_BUSY)
         }
         _ => finding("release", "state", Outcome::Warn, format!("{detail}; whoever began it is gone"))
             .hint("`husk recover` brings it to its end; `husk up` takes it over"),
@@ -219,9 +219,8 @@ fn nodes(question: &Question<'_>, seen: &Snapshot, findings: &mut Vec<Finding>) 
     }
     let detail = format!("{} of {} nodes", selected.len(), seen.nodes.len());
     findings.push(finding("nodes", "selection", Outcome::Pass, detail));
-    let listed = |nodes: &[&&NodeSeen]| {
-        crate::status::names(&nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>())
-    };
+    let listed =
+        |nodes: &[&&NodeSeen]| crate::status::names(&nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>());
     let unready: Vec<&&NodeSeen> = selected.iter().filter(|node| !node.ready).collect();
     findings.push(if unready.is_empty() {
         finding("nodes", "ready", Outcome::Pass, "all selected nodes are Ready")
@@ -327,15 +326,14 @@ mod tests {
             removal: Vec::new(),
         }];
         let classes = [Class { name: "kata-qemu".into(), handler: "kata-qemu".into() }];
-        let question =
-            Question {
-                release: "r",
-                namespace: "n",
-                objects: &[],
-                rollouts: &rollouts,
-                classes: &classes,
-                own_kinds: Vec::new(),
-            };
+        let question = Question {
+            release: "r",
+            namespace: "n",
+            objects: &[],
+            rollouts: &rollouts,
+            classes: &classes,
+            own_kinds: Vec::new(),
+        };
         judge(&question, seen)
     }
 
@@ -382,12 +380,8 @@ mod tests {
     #[test]
     fn what_nodes_say_is_merged_and_the_payload_is_not_held_against_them() {
         let mut seen = seen();
-        let check = |name: &str, verdict, detail: &str, code| Check {
-            name: name.into(),
-            verdict,
-            detail: detail.into(),
-            code,
-        };
+        let check =
+            |name: &str, verdict, detail: &str, code| Check { name: name.into(), verdict, detail: detail.into(), code };
         let mut report = StageReport::new("a", "default", Stage::HostCheck, State::Failed);
         report.checks = vec![
             check("payload", Verdict::Fail, "no archives", Some(Code::PAYLOAD_MISSING)),

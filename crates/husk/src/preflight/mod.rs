@@ -3,9 +3,9 @@
 pub(crate) mod checks;
 pub(crate) mod snapshot;
 
+use crate::cli;
 use crate::cluster::api_failure;
 use crate::error::{Failure, Result, exit};
-use crate::cli;
 use crate::node_jobs::Wanted;
 use crate::rollout::{Class, Rollout};
 use crate::screen::{Output, Screen, emit};

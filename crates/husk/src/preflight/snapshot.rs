@@ -196,14 +196,16 @@ pub(crate) async fn take(
     if !asked.is_empty()
         && let Some(pod) = node_jobs::node_pod(question.objects)
     {
-        screen.step("ask", &format!("by short Jobs: {}", crate::status::names(
-            &asked.iter().map(String::as_str).collect::<Vec<_>>(),
-        )));
+        screen.step(
+            "ask",
+            &format!("by short Jobs: {}", crate::status::names(&asked.iter().map(String::as_str).collect::<Vec<_>>(),)),
+        );
         let answers = node_jobs::ask(client, &pod, &asked, &["host-check"], patience).await?;
         snapshot.answers = answers
             .into_iter()
             .map(|(node, answer)| {
-                let silent = answer.report.is_none().then(|| answer.output.lines().last().unwrap_or_default().to_owned());
+                let silent =
+                    answer.report.is_none().then(|| answer.output.lines().last().unwrap_or_default().to_owned());
                 (node, AnswerSeen { report: answer.report, trouble: answer.trouble.or(silent) })
             })
             .collect();
@@ -277,11 +279,8 @@ mod tests {
 
     #[test]
     fn equal_nodes_are_asked_once() {
-        let node = |name: &str, runtime: &str| NodeSeen {
-            name: name.into(),
-            runtime: runtime.into(),
-            ..NodeSeen::default()
-        };
+        let node =
+            |name: &str, runtime: &str| NodeSeen { name: name.into(), runtime: runtime.into(), ..NodeSeen::default() };
         let nodes = [node("a", "containerd://2"), node("b", "containerd://2"), node("c", "cri-o://1")];
         assert_eq!(sample(nodes.iter()), ["a", "c"]);
     }

@@ -114,7 +114,8 @@ async fn pod_troubles(cluster: &Cluster, seen: &Seen) -> Result<Vec<PodTrouble>>
             None => break,
         }
     }
-    let settled = |name: &str| !name.is_empty() && !open.contains(name) && seen.nodes.iter().any(|node| node.name == name);
+    let settled =
+        |name: &str| !name.is_empty() && !open.contains(name) && seen.nodes.iter().any(|node| node.name == name);
     troubles.retain(|trouble| !settled(&trouble.node));
     Ok(troubles)
 }
@@ -138,9 +139,11 @@ pub(crate) fn pod_trouble(pod: &Pod) -> Option<PodTrouble> {
     if status.reason.as_deref() == Some("Evicted") {
         return trouble("", "Evicted".to_owned(), status.message.as_deref().unwrap_or_default(), 0);
     }
-    let unscheduled = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.status == "False"
-    });
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unscheduled {
         let message = condition.message.as_deref().unwrap_or_default();
         return trouble("", "Unschedulable".to_owned(), message, 0);
@@ -168,7 +171,9 @@ fn container_trouble(container: &ContainerStatus) -> Option<(String, String)> {
             0 => None,
             _ if reason == "OOMKilled" => Some((reason, message)),
             code @ 129..=192 => Some((format!("Killed by signal {}", code - 128), message)),
-            code => Some(("Error".to_owned(), if message.is_empty() { format!("exit status {code}") } else { message })),
+            code => {
+                Some(("Error".to_owned(), if message.is_empty() { format!("exit status {code}") } else { message }))
+            }
         }
     };
     if let Some(waiting) = &state.waiting {

@@ -118,12 +118,7 @@ fn problems(page: &mut String, picture: &Picture) {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let _ = write!(page, "<span class=\"dim\">{}{more}</span><br>", escape(&problem.nodes.join(", ")));
         }
-        let _ = writeln!(
-            page,
-            "Cause: {}<br>Next: {}</div>",
-            escape(&problem.cause),
-            commands(&escape(&problem.next))
-        );
+        let _ = writeln!(page, "Cause: {}<br>Next: {}</div>", escape(&problem.cause), commands(&escape(&problem.next)));
     }
 }
 
@@ -144,7 +139,9 @@ fn classes(page: &mut String, picture: &Picture) {
     if picture.classes.is_empty() {
         return;
     }
-    page.push_str("<h2>Classes and the nodes that serve them</h2>\n<table><tr><th>RuntimeClass<th>Handler<th>Nodes</tr>\n");
+    page.push_str(
+        "<h2>Classes and the nodes that serve them</h2>\n<table><tr><th>RuntimeClass<th>Handler<th>Nodes</tr>\n",
+    );
     let selected = picture.counts.selected;
     for class in &picture.classes {
         let percent = (class.nodes * 100).checked_div(selected).unwrap_or(0).min(100);
@@ -197,7 +194,9 @@ fn nodes(page: &mut String, picture: &Picture) {
         }
         page.push_str("</table><p></p>\n");
     }
-    page.push_str("<table><tr><th>Node<th>Runtime<th>Distribution<th>host-check<th>artifacts<th>cri<th>label<th>State</tr>\n");
+    page.push_str(
+        "<table><tr><th>Node<th>Runtime<th>Distribution<th>host-check<th>artifacts<th>cri<th>label<th>State</tr>\n",
+    );
     let all = ordered(picture);
     // Of very many only those that are not done are worth a row.
     let settled = |node: &&NodeSummary| matches!(Standing::of(node), Standing::Converged | Standing::Skipped);

@@ -106,7 +106,9 @@ fn release(seen: &Seen) -> Option<Problem> {
         "deployed" | "superseded" => None,
         "failed" => Some(Problem {
             severity: Severity::Error,
-            code: description.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find_map(|word| word.parse().ok()),
+            code: description
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .find_map(|word| word.parse().ok()),
             title: format!("revision {revision} failed"),
             cause: description.clone(),
             next: "remove the cause, then `husk resume` (the same again) or `husk helm rollback` (back to what worked)"
@@ -217,8 +219,7 @@ fn obstacle(reason: &str) -> (Code, &'static str) {
 }
 
 fn drifted_nodes(seen: &Seen) -> Vec<Problem> {
-    let drifted: Vec<&NodeSummary> =
-        seen.nodes.iter().filter(|node| Standing::of(node) == Standing::Drifted).collect();
+    let drifted: Vec<&NodeSummary> = seen.nodes.iter().filter(|node| Standing::of(node) == Standing::Drifted).collect();
     let (blind, unmarked): (Vec<&NodeSummary>, Vec<&NodeSummary>) =
         drifted.into_iter().partition(|node| !node.missing.is_empty());
     let mut problems = Vec::new();
@@ -229,10 +230,7 @@ fn drifted_nodes(seen: &Seen) -> Vec<Problem> {
         let next = "restart the kubelet (and the runtime, if somebody changed its configuration) on the node, then \
                     `husk resume`"
             .to_owned();
-        problems.push(about(
-            of_code(Severity::Error, Code::HANDLERS_NOT_SEEN, &title, Some(cause), Some(next)),
-            &list,
-        ));
+        problems.push(about(of_code(Severity::Error, Code::HANDLERS_NOT_SEEN, &title, Some(cause), Some(next)), &list));
     }
     if !unmarked.is_empty() {
         let list: Vec<&str> = unmarked.iter().map(|node| node.name.as_str()).collect();

@@ -172,7 +172,8 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
     draw_head(frame, head, view);
     let problems = problem_height(view, body);
     if body.width >= WIDE {
-        let [left, right] = Layout::horizontal([Constraint::Min(76), Constraint::Length(body.width / 2 - 8)]).areas(body);
+        let [left, right] =
+            Layout::horizontal([Constraint::Min(76), Constraint::Length(body.width / 2 - 8)]).areas(body);
         draw_nodes(frame, left, view);
         let classes = to_u16(view.picture.classes.len() + 2).min(right.height / 3);
         let [top, middle, bottom] =
@@ -191,7 +192,10 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
     let foot_line = match &view.trouble {
         Some(why) => Line::styled(format!("cannot be asked since {age} s: {why}"), view.style(Color::Red)),
         None => Line::styled(
-            format!("q end  ↑↓ PgUp PgDn Home End move  p {}", if view.only_wrong { "all nodes" } else { "problems only" }),
+            format!(
+                "q end  ↑↓ PgUp PgDn Home End move  p {}",
+                if view.only_wrong { "all nodes" } else { "problems only" }
+            ),
             Style::default().add_modifier(Modifier::DIM),
         ),
     };
@@ -299,7 +303,10 @@ fn draw_drift(frame: &mut Frame<'_>, area: Rect, view: &View) {
         view.picture.versions.runtimes.iter().map(|(name, count)| format!("{name} on {count}")).collect();
     let snapshotters = text::snapshotters(&view.picture);
     let lines = vec![
-        Line::from(format!("snapshotters  {}", if snapshotters.is_empty() { "the runtime's own" } else { &snapshotters })),
+        Line::from(format!(
+            "snapshotters  {}",
+            if snapshotters.is_empty() { "the runtime's own" } else { &snapshotters }
+        )),
         Line::from(format!("drift         {}", text::drift(&view.picture))),
         Line::from(format!("runtimes      {}", runtimes.join("; "))),
     ];

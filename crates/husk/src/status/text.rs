@@ -20,7 +20,8 @@ pub(crate) fn text(picture: &Picture) -> String {
     if !picture.snapshotters.is_empty() {
         let _ = writeln!(text, "\nsnapshotters  {}", snapshotters(picture));
     }
-    let _ = writeln!(text, "{}drift         {}", if picture.snapshotters.is_empty() { "\n" } else { "" }, drift(picture));
+    let _ =
+        writeln!(text, "{}drift         {}", if picture.snapshotters.is_empty() { "\n" } else { "" }, drift(picture));
     text.push_str(&problems(picture));
     text
 }
@@ -63,7 +64,11 @@ pub(crate) fn counts(picture: &Picture) -> String {
         parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let nodes = if counts.selected == 1 { "node" } else { "nodes" };
     let skipped = if counts.skipped > 0 { format!("; {} skipped", counts.skipped) } else { String::new() };
-    format!("{} {nodes} selected: {}{skipped}", counts.selected, if parts.is_empty() { "-".to_owned() } else { parts.join(", ") })
+    format!(
+        "{} {nodes} selected: {}{skipped}",
+        counts.selected,
+        if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
+    )
 }
 
 /// The mark of a stage: colour may repeat it and is never alone.
@@ -81,7 +86,10 @@ fn nodes(picture: &Picture) -> String {
     if selected.len() > LISTED {
         return stages(picture);
     }
-    let mut rows = vec![["NODE", "RUNTIME", "DISTRIBUTION", "CHECK", "ARTIFACTS", "CRI", "LABEL", "STATE", "HANDLERS"].map(str::to_owned)];
+    let mut rows = vec![
+        ["NODE", "RUNTIME", "DISTRIBUTION", "CHECK", "ARTIFACTS", "CRI", "LABEL", "STATE", "HANDLERS"]
+            .map(str::to_owned),
+    ];
     for node in selected {
         let at = |stage| mark(at_stage(node, stage)).to_owned();
         rows.push([
@@ -174,8 +182,11 @@ pub(crate) fn problem_lines(problem: &Problem) -> Vec<String> {
     let mark = if problem.severity == Severity::Error { "✗" } else { "!" };
     let code = problem.code.map(|code| format!("{code} ")).unwrap_or_default();
     let cause = problem.cause.replace('\n', "\n        ");
-    let mut lines =
-        vec![format!("{mark} {code}{}", problem.title), format!("  cause {cause}"), format!("  next  {}", problem.next)];
+    let mut lines = vec![
+        format!("{mark} {code}{}", problem.title),
+        format!("  cause {cause}"),
+        format!("  next  {}", problem.next),
+    ];
     if problem.count > problem.nodes.len() {
         let more = problem.count - problem.nodes.len();
         lines.insert(1, format!("  nodes {} and {more} more", problem.nodes.join(", ")));

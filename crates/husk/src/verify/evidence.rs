@@ -34,7 +34,8 @@ pub(crate) fn read(text: &str, data: &str) -> Result<Proof, String> {
 }
 
 fn fresh(found: &[u8], data: &str) -> Result<(), String> {
-    let rest = found.strip_prefix(data.as_bytes()).ok_or("evidence does not hold our data: it was made for somebody else")?;
+    let rest =
+        found.strip_prefix(data.as_bytes()).ok_or("evidence does not hold our data: it was made for somebody else")?;
     if rest.iter().all(|byte| *byte == 0) { Ok(()) } else { Err("evidence holds more than our data".to_owned()) }
 }
 

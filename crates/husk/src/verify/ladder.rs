@@ -140,7 +140,11 @@ pub(super) fn judge(cell: &mut Cell, witness: Result<&Witness, &str>, host: &str
     }
     let Some(answer) = &witness.evidence else { return };
     if answer.status != 200 {
-        let why = if answer.trouble.is_empty() { format!("HTTP {}: {}", answer.status, answer.body) } else { answer.trouble.clone() };
+        let why = if answer.trouble.is_empty() {
+            format!("HTTP {}: {}", answer.status, answer.body)
+        } else {
+            answer.trouble.clone()
+        };
         cell.trouble = Some(format!(
             "the guest gave no evidence: {why}; its agent answers when the kernel parameter \
              agent.guest_components_rest_api=all is set"
@@ -166,7 +170,10 @@ pub(super) fn judge(cell: &mut Cell, witness: Result<&Witness, &str>, host: &str
             cell.seen.push(format!("secret released, SHA-256 {}", answer.body));
         }
         Some(answer) => {
-            cell.trouble = Some(format!("the key broker gave no secret: HTTP {} {}{}", answer.status, answer.body, answer.trouble));
+            cell.trouble = Some(format!(
+                "the key broker gave no secret: HTTP {} {}{}",
+                answer.status, answer.body, answer.trouble
+            ));
         }
         None => cell.trouble = Some("the pod did not ask for the secret".to_owned()),
     }
@@ -246,9 +253,12 @@ mod tests {
         let cell = judged(false, &witness("guest", SNP, 200), 4);
         assert_eq!((cell.reached, cell.trouble.as_ref()), (Some(Rung::Booted), None));
         assert!(table(&[cell]).contains("works, not confidential"));
-        for (handler, confidential) in
-            [("kata-qemu-snp", true), ("kata-qemu-nvidia-gpu-tdx", true), ("kata-qemu-coco-dev", false), ("kata-qemu", false)]
-        {
+        for (handler, confidential) in [
+            ("kata-qemu-snp", true),
+            ("kata-qemu-nvidia-gpu-tdx", true),
+            ("kata-qemu-coco-dev", false),
+            ("kata-qemu", false),
+        ] {
             assert_eq!(is_confidential(handler), confidential, "{handler}");
         }
     }
@@ -288,7 +298,8 @@ mod tests {
     #[test]
     fn level_0_is_what_nodes_serve() {
         let classes = [Class { name: "kata-a".into(), handler: "kata-a".into() }];
-        let serving = NodeSummary { name: "s".into(), selected: true, handlers: vec!["kata-a".into()], ..Default::default() };
+        let serving =
+            NodeSummary { name: "s".into(), selected: true, handlers: vec!["kata-a".into()], ..Default::default() };
         let lacking = NodeSummary { name: "l".into(), selected: true, ..Default::default() };
         let wish = Wish { classes: &[], nodes: &[], most: 8 };
         let found = cells(&[serving, lacking], &classes, &wish).unwrap();

@@ -52,8 +52,12 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
     let picture = crate::status::look(&cluster, &names).await?;
     let classes = crate::rollout::classes(&objects);
     let wish = Wish { classes: &call.class, nodes: &call.node, most: NODES };
-    let mut cells = ladder::cells(&picture.nodes, &classes, &wish).map_err(|why| Failure::new(Code::BAD_VALUES, why))?;
-    screen.step("verify", &format!("level 0: {} of {} served", cells.iter().filter(|cell| cell.reached.is_some()).count(), cells.len()));
+    let mut cells =
+        ladder::cells(&picture.nodes, &classes, &wish).map_err(|why| Failure::new(Code::BAD_VALUES, why))?;
+    screen.step(
+        "verify",
+        &format!("level 0: {} of {} served", cells.iter().filter(|cell| cell.reached.is_some()).count(), cells.len()),
+    );
 
     if call.level >= 1 {
         let Some(pod) = node_jobs::node_pod(&objects) else {
@@ -76,14 +80,20 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
 
     let failed = cells.iter().filter(|cell| cell.trouble.is_some()).count();
     let table = ladder::table(&cells);
-    let report =
-        Report { schema: "husk.verify/v1", release: names.release, namespace: names.namespace, level: call.level, cells };
+    let report = Report {
+        schema: "husk.verify/v1",
+        release: names.release,
+        namespace: names.namespace,
+        level: call.level,
+        cells,
+    };
     match call.output {
         Output::Json => print_json(&report)?,
         Output::Text => emit(&format!("\n{table}")),
     }
     if failed > 0 {
-        let message = format!("{failed} of {} pairs of node and class did not reach level {}", report.cells.len(), call.level);
+        let message =
+            format!("{failed} of {} pairs of node and class did not reach level {}", report.cells.len(), call.level);
         let status = if failed < report.cells.len() { exit::PARTLY } else { exit::ERROR };
         return Err(Failure::new(Code::VERIFICATION_FAILED, message).exiting(status));
     }

@@ -77,7 +77,11 @@ impl Place {
     }
 
     /// Runs a pod to its end; the inner error says why it bore no witness.
-    pub(super) async fn ask(&self, name: &str, question: &Question<'_>) -> Result<std::result::Result<Witness, String>> {
+    pub(super) async fn ask(
+        &self,
+        name: &str,
+        question: &Question<'_>,
+    ) -> Result<std::result::Result<Witness, String>> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let pod: Pod = serde_json::from_value(question.pod(name)).map_err(Failure::plain)?;
         if let Err(error) = pods.create(&PostParams::default(), &pod).await {

@@ -115,9 +115,10 @@ impl Seat {
         let label = serde_json::json!({"metadata": {"labels": {"katacontainers.io/kata-runtime": null}}});
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let kubeconfig = kube::config::Kubeconfig::read_from(config).unwrap();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+            config.proxy_url = None;
             let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
-                kube::Api::all(kube::Client::try_from(kube::Config { proxy_url: None, ..config }).unwrap());
+                kube::Api::all(kube::Client::try_from(config).unwrap());
             nodes.patch(node, &Default::default(), &kube::api::Patch::Merge(label)).await.unwrap();
         });
     }

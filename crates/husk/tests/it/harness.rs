@@ -46,6 +46,18 @@ impl Place {
         command
     }
 
+    /// The umbrella chart with its dependency where `husk helm` wants it.
+    pub(crate) fn umbrella(&self) -> String {
+        let copy = self.directory.path().join("umbrella");
+        let copied = Command::new("cp").arg("-r").arg(chart("confidential-containers")).arg(&copy).status().unwrap();
+        assert!(copied.success());
+        let _ = std::fs::remove_dir_all(copy.join("charts"));
+        std::fs::create_dir(copy.join("charts")).unwrap();
+        let below = Command::new("cp").arg("-r").arg(chart("kata-deploy")).arg(copy.join("charts")).status().unwrap();
+        assert!(below.success());
+        copy.to_string_lossy().into_owned()
+    }
+
     /// Calls the binary.
     pub(crate) fn husk(&self, arguments: &[&str]) -> Ended {
         Ended::from(self.command().args(arguments).output().unwrap())
@@ -142,6 +154,11 @@ impl std::fmt::Display for Ended {
 /// A values file of the test data.
 pub(crate) fn values(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/values").join(name)
+}
+
+/// One of our charts as a directory, which `husk helm` asks for.
+pub(crate) fn chart(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts").join(name).to_string_lossy().into_owned()
 }
 
 /// Asserts that an installation converged on every node that it selects, and returns how many there are.

@@ -178,16 +178,125 @@ fn the_name_helm_is_enough() {
 fn what_is_not_there_is_refused_by_name() {
     let place = Place::new();
     for (line, flag) in [
-        (["helm", "template", "x", "y", "--post-renderer", "z"].as_slice(), "--post-renderer"),
-        (&["helm", "install", "x", "y", "--verify"], "--verify"),
-        (&["helm", "package", "x", "--sign"], "--sign"),
-        (&["helm", "pull", "x", "--keyring", "y"], "--keyring"),
-        (&["helm", "dep", "update", "--verify"], "--verify"),
-        (&["helm", "search", "hub", "x"], "search hub"),
-        (&["helm", "install", "x", "y", "--server-side=false"], "--server-side=false"),
+        (["helm", "install", "x", "y", "--server-side=false"].as_slice(), "--server-side=false"),
+        (&["helm", "plugin", "package", "x"], "plugin package"),
+        (&["helm", "list", "--color=always"], "--color"),
     ] {
         let ended = place.husk(line);
         assert_eq!(ended.code, Some(1), "{ended}");
         assert!(ended.err.contains("husk helm") && ended.err.contains(flag), "{ended}");
     }
+}
+
+/// Calls in a directory with the charts of the transcripts; the keys are those of the chart room's tests.
+fn calls(place: &Place) -> impl Fn(&str) -> Ended {
+    copy(data(), place.file("x", "").parent().unwrap());
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../chart/tests/data/provenance");
+    move |line: &str| {
+        let mut command = place.command();
+        command.arg("helm").args(line.split(' ').map(|word| word.replace("KEYS", keys)));
+        Ended::from(command.output().unwrap())
+    }
+}
+
+#[test]
+fn signed_charts() {
+    let place = Place::new();
+    let directory = place.file("passphrase", "correct horse\n").parent().unwrap().to_owned();
+    let helm = calls(&place);
+    let good = |line: &str| {
+        let ended = helm(line);
+        assert_eq!(ended.code, Some(0), "{line}: {ended}");
+        ended.out
+    };
+    let bad = |line: &str| {
+        let ended = helm(line);
+        assert_eq!(ended.code, Some(1), "{line}: {ended}");
+        ended.err
+    };
+    let sign = "--sign --keyring KEYS/secring.gpg --passphrase-file passphrase";
+    good(&format!("package web -d site --version 3.0.0 --key locked@husk {sign}"));
+    let verified = good("verify site/web-3.0.0.tgz --keyring KEYS/pubring.kbx");
+    assert!(
+        verified.starts_with(
+            "Signed by: Husk Locked (test) <locked@husk.example>\nUsing Key With Fingerprint: \
+             5E13BB7B45A6AD541F23CBDA7A1C366671E77B58\nChart Hash Verified: sha256:"
+        ),
+        "{verified}"
+    );
+    let url = format!("http://{}/site/web-3.0.0.tgz", serve(Serve::Files(directory.clone())));
+    std::fs::create_dir(directory.join("got")).unwrap();
+    assert_eq!(good(&format!("pull {url} --verify --keyring KEYS/pubring.gpg -d got")), verified);
+    assert!(directory.join("got/web-3.0.0.tgz.prov").exists());
+    let rendered = good(&format!("template {url} --verify --keyring KEYS/pubring.asc"));
+    assert_eq!(rendered, good("template got/web-3.0.0.tgz --verify --keyring KEYS/pubring.gpg"));
+    // What was changed is neither used nor saved.
+    std::fs::write(directory.join("site/web-3.0.0.tgz"), b"changed").unwrap();
+    let why = bad(&format!("pull {url} --verify --keyring KEYS/pubring.gpg -d web"));
+    assert!(why.contains("sha256 sum does not match for web-3.0.0.tgz"), "{why}");
+    assert!(!directory.join("web/web-3.0.0.tgz").exists());
+    for (line, wanted) in [
+        ("package web --sign".to_owned(), "Error: --key is required for signing a package\n"),
+        (format!("package web --key nobody {sign}"), "Error: private key not found\n"),
+        ("verify web".to_owned(), "Error: unpacked charts cannot be verified\n"),
+        ("verify none.tgz".to_owned(), "Error: stat none.tgz: no such file or directory\n"),
+        (
+            "verify got/web-3.0.0.tgz --keyring none".to_owned(),
+            "Error: failed to load keyring: open none: no such file or directory\n",
+        ),
+    ] {
+        assert_eq!(bad(&line), wanted, "{line}");
+    }
+}
+
+#[test]
+fn plugins_render_after_the_chart() {
+    let place = Place::new();
+    let directory = place.file("x", "").parent().unwrap().to_owned();
+    std::fs::create_dir(directory.join("shout")).unwrap();
+    place.file(
+        "shout/plugin.yaml",
+        "apiVersion: v1\nname: shout\nversion: 1.0.0\ntype: postrenderer/v1\nruntime: subprocess\nconfig: {}\nruntimeConfig:\n  \
+         platformCommand:\n  - command: sed\n",
+    );
+    let helm = calls(&place);
+    let header = "NAME\tVERSION\tTYPE\tAPIVERSION\tPROVENANCE\tSOURCE\n";
+    assert_eq!(helm("plugin list").out, header);
+    let installed = helm("plugin install shout");
+    assert!(installed.out.ends_with("Installed plugin: shout\n"), "{installed}");
+    let listed = helm("plugin list");
+    assert!(listed.out.contains("shout\t1.0.0  \tpostrenderer/v1\tv1"), "{listed}");
+    let plain = helm("template web").out;
+    let changed = helm("template web --post-renderer shout --post-renderer-args s/release-name-map/loud/");
+    assert!(plain.contains("name: release-name-map") && !changed.out.contains("name: release-name-map"), "{changed}");
+    assert!(changed.out.contains("name: loud") && !changed.out.contains("postrender-filename"), "{changed}");
+    assert_eq!(
+        changed.out.matches("# Source: web/templates/").count(),
+        plain.matches("# Source: web/templates/").count()
+    );
+    let unknown = helm("template web --post-renderer none").err;
+    let wanted = "Error: invalid argument \"none\" for \"--post-renderer\" flag: plugin: {Name:none Type:postrenderer/v1} not found\n";
+    assert_eq!(unknown, wanted);
+    assert_eq!(helm("plugin uninstall shout").out, "Uninstalled plugin: shout\n");
+    assert_eq!(helm("plugin list").out, header);
+}
+
+#[test]
+fn a_hub_is_searched() {
+    let place = Place::new();
+    let answer = r#"{"data": [{"id": "a/web", "attributes": {"description": "Serves.", "repo": {"url": "http://r", "name": "a"}},
+        "relationships": {"latestChartVersion": {"data": {"version": "1.0.0", "app_version": "2"}}}}]}"#;
+    let directory = place.file("x", "").parent().unwrap().to_owned();
+    std::fs::create_dir_all(directory.join("api/chartsvc/v1/charts")).unwrap();
+    place.file("api/chartsvc/v1/charts/search", answer);
+    let endpoint = format!("http://{}", serve(Serve::Files(directory)));
+    let helm = calls(&place);
+    let found = helm(&format!("search hub web --endpoint {endpoint} -o json --list-repo-url"));
+    let wanted = format!(
+        "[{{\"url\":\"{endpoint}/charts/a/web\",\"version\":\"1.0.0\",\"app_version\":\"2\",\"description\":\"Serves.\",\
+         \"repository\":{{\"url\":\"http://r\",\"name\":\"a\"}}}}]\n"
+    );
+    assert_eq!(found.out, wanted, "{found}");
+    let nowhere = helm(&format!("search hub web --endpoint {endpoint}/none"));
+    assert_eq!(nowhere.err, format!("Error: unable to perform search against \"{endpoint}/none\"\n"));
 }

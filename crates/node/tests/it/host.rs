@@ -4,7 +4,7 @@ use node::disk::{Disk, FaultPoint};
 use node::host::Host;
 use node::session::{Session, Surroundings};
 use node::settings::Settings;
-use node::units::{Runtime, Served, UnitState, Units};
+use node::units::{Runtime, Sandbox, Served, UnitState, Units};
 use node::{NodeError, Result};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub(crate) struct Killer {
     pub(crate) left: Cell<Option<usize>>,
     /// Effects so far.
     pub(crate) count: Cell<usize>,
+    /// The effect that fails once, and how.
+    pub(crate) fails: Cell<Option<(usize, std::io::ErrorKind)>>,
 }
 
 impl FaultPoint for Killer {
@@ -29,8 +31,16 @@ impl FaultPoint for Killer {
             Some(0) => Err(NodeError::new(contract::Code::HOST_IO, format!("killed before {effect} {path}"))),
             left => {
                 self.left.set(left.map(|left| left - 1));
-                self.count.set(self.count.get() + 1);
-                Ok(())
+                let number = self.count.replace(self.count.get() + 1);
+                match self.fails.get() {
+                    Some((at, kind))
+                        if at == number
+                            && !matches!(effect, "restart" | "stop" | "arm" | "disarm" | "daemon-reload") =>
+                    {
+                        Err(NodeError::io(effect, path, &std::io::Error::from(kind)))
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -53,14 +63,20 @@ pub(crate) struct Machine {
     pub(crate) armed: BTreeMap<String, Vec<String>>,
     pub(crate) running: Vec<String>,
     pub(crate) calls: Vec<String>,
+    pub(crate) sandboxes: Vec<Sandbox>,
 }
 
 pub(crate) struct TestHost {
+    /// A host of a kind, whose runtime reads its configuration as the real one does.
+    pub(crate) still: Option<simhost::Still>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) host: Host,
     pub(crate) machine: Rc<RefCell<Machine>>,
     pub(crate) killer: Killer,
     pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) arch: &'static str,
+    /// Files of the container that settings name.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// A directory in memory where there is one: every write is synced, and a disk would make thousands of runs wait.
@@ -106,8 +122,51 @@ impl TestHost {
             ("CONTAINER_RUNTIME_VERSION", &format!("containerd://{version}")),
         ];
         let variables = variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let test =
-            TestHost { directory, host, machine: Rc::new(RefCell::new(machine)), killer: Killer::default(), variables };
+        let test = TestHost {
+            still: None,
+            directory,
+            host,
+            machine: Rc::new(RefCell::new(machine)),
+            killer: Killer::default(),
+            variables,
+            arch: "x86_64",
+            files: BTreeMap::new(),
+        };
+        payload(&test.payload(), "4.1.0");
+        test
+    }
+
+    /// A host of a kind, its runtime started.
+    pub(crate) fn of(spec: simhost::HostSpec) -> Self {
+        let directory = in_memory();
+        let still = simhost::Still::install(spec, &directory.path().join("machine")).unwrap();
+        let (layout, version) = (still.spec().layout(), still.spec().runtime_version().to_owned());
+        let name = if layout.flavour == simhost::layout::Flavour::Crio { "cri-o" } else { "containerd" };
+        let machine = Machine {
+            version: version.clone(),
+            unit: layout.unit.into(),
+            up: true,
+            clock: 1,
+            handlers: still.start().unwrap(),
+            ..Machine::default()
+        };
+        let variables = [
+            ("NODE_NAME", "n1".to_owned()),
+            ("SHIMS_X86_64", "qemu qemu-snp".to_owned()),
+            ("CONTAINER_RUNTIME_VERSION", format!("{name}://{version}")),
+        ];
+        let variables = variables.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let host = Host::new(still.root());
+        let test = TestHost {
+            still: Some(still),
+            directory,
+            host,
+            machine: Rc::new(RefCell::new(machine)),
+            killer: Killer::default(),
+            variables,
+            arch: "x86_64",
+            files: BTreeMap::new(),
+        };
         payload(&test.payload(), "4.1.0");
         test
     }
@@ -121,7 +180,8 @@ impl TestHost {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        Settings::read(&|name| self.variables.get(name).cloned(), "x86_64", &|_| None).unwrap()
+        Settings::read(&|name| self.variables.get(name).cloned(), self.arch, &|path| self.files.get(path).cloned())
+            .unwrap()
     }
 
     /// Calls something with a session.
@@ -130,10 +190,14 @@ impl TestHost {
         let installer = self.directory.path().join("installer");
         fs::write(&installer, "#!program").unwrap();
         let around = Surroundings {
+            root: self.directory.path().to_owned(),
             payload: self.payload(),
             installer,
             processes: self.directory.path().join("proc"),
-            kernel: self.directory.path().join("sys"),
+            kernel: match &self.still {
+                Some(still) => still.root().join("sys"),
+                None => self.directory.path().join("sys"),
+            },
             say: &|_| {},
             pause: &|_| {},
             patience: Duration::from_millis(20),
@@ -193,12 +257,15 @@ impl TestHost {
     pub(crate) fn picture(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         walk(&self.host.path("/"), "", &mut all);
+        // what a runtime writes of its own while it runs is not on the disk
+        all.retain(|path, _| !path.starts_with("/run/"));
         all
     }
 
     /// Gives the process another life.
     pub(crate) fn revive(&self) {
         self.killer.left.set(None);
+        self.killer.fails.set(None);
         self.killer.count.set(0);
     }
 
@@ -220,7 +287,11 @@ impl TestHost {
             }
             None => machine.version = machine.own.take().unwrap_or_else(|| machine.version.clone()),
         }
-        match read_handlers(&self.host, &machine) {
+        let read = match &self.still {
+            Some(still) => still.start(),
+            None => read_handlers(&self.host, &machine),
+        };
+        match read {
             Ok(handlers) if !(machine.refuses && handlers.iter().any(|name| name.starts_with("kata"))) => {
                 machine.handlers = handlers;
                 machine.up = true;
@@ -352,6 +423,53 @@ impl Runtime for FakeRuntime<'_> {
             handlers: Some(machine.handlers.clone()),
         })
     }
+
+    fn sandboxes(&mut self, _socket: &str) -> std::result::Result<Vec<Sandbox>, String> {
+        Ok(self.0.machine.borrow().sandboxes.clone())
+    }
+}
+
+/// A comment that somebody else writes into a configuration.
+pub(crate) const CONFIG_D_STRANGER: &str = "# kept by the administrator\n";
+
+impl TestHost {
+    /// The files of the runtime's configuration and of systemd that an installation has written, as the ledger tells.
+    fn configuration(&self) -> Vec<String> {
+        let install = self.settings().install().to_owned();
+        let text = self.host.text(&format!("/var/lib/husk/{install}/ledger.json")).expect("a ledger");
+        let ledger: node::ledger::Ledger = serde_json::from_str(&text).unwrap();
+        let ours = |(path, owned): (&String, &node::ledger::Owned)| {
+            (owned.part == node::ledger::Part::Cri).then(|| path.clone())
+        };
+        ledger.files.iter().filter_map(ours).collect()
+    }
+
+    /// Puts a line into every file that we have written into, and returns those of them that were somebody's before.
+    pub(crate) fn edit_configuration(&self, line: &str) -> Vec<String> {
+        let mut edited = Vec::new();
+        for path in self.configuration().into_iter().filter(|path| {
+            [".toml", ".tmpl"].iter().any(|ending| path.ends_with(ending)) || path.starts_with("/etc/crio/")
+        }) {
+            let text = self.host.text(&path).unwrap();
+            fs::write(
+                self.host.path(&path),
+                format!("{line}{text}[timeouts]\n  \"io.containerd.timeout.x\" = \"1s\"\n"),
+            )
+            .unwrap();
+            edited.push(path);
+        }
+        edited
+    }
+}
+
+/// The digest of everything that an installation has written to configuration files.
+pub(crate) fn fingerprints(host: &TestHost) -> Vec<(String, String)> {
+    let digest = |path: String| {
+        let image = host.host.image(&path).unwrap().unwrap();
+        let short: String = image.digest().chars().take(23).collect();
+        (path, short)
+    };
+    host.configuration().into_iter().map(digest).collect()
 }
 
 /// A small payload of upstream's layout.
@@ -363,7 +481,7 @@ pub(crate) fn payload(directory: &Path, version: &str) {
         fs::write(directory.join("nydus-snapshotter").join(name), format!("{name} {version}")).unwrap();
     }
     let index = r#"{"shims": {
-        "qemu": {"x86_64": ["shim-v2-go", "qemu"]},
+        "qemu": {"x86_64": ["shim-v2-go", "qemu"], "aarch64": ["shim-v2-go", "qemu"], "ppc64le": ["shim-v2-go", "qemu"]},
         "qemu-snp": {"x86_64": ["shim-v2-go", "qemu", "ovmf-sev"]},
         "qemu-se": {"s390x": ["shim-v2-go"]}
     }}"#;
@@ -382,6 +500,7 @@ pub(crate) fn payload(directory: &Path, version: &str) {
             ("opt/kata/bin/containerd-shim-kata-v2", format!("shim {version}")),
             (&format!("{defaults}/configuration-qemu.toml"), config("qemu")),
             (&format!("{defaults}/configuration-qemu-snp.toml"), config("qemu-snp")),
+            (&format!("{defaults}/configuration-qemu-se.toml"), config("qemu-se")),
         ],
     );
     archive(directory, "qemu", &[("opt/kata/bin/qemu", format!("qemu {version}"))]);

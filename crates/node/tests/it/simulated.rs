@@ -216,3 +216,75 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
+
+/// Runs a verb for one host and returns its exit status and what it prints.
+fn local(node: &Node, words: &[&str]) -> (i32, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_husk-node"))
+        .args(words)
+        .arg("--root")
+        .arg(node.host.root())
+        .env_clear()
+        .env("HUSK_RESTART_TIMEOUT", "60")
+        .output()
+        .unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn one_host_without_a_cluster_is_planned_installed_shown_and_cleaned() {
+    for kind in [HostKind::Containerd22, HostKind::Microk8s, HostKind::Crio] {
+        let node = Node::start(HostSpec::new("node-1", kind));
+        let first = node.host.manifest().unwrap();
+        let payload = node.container().join("opt/kata-artifacts").display().to_string();
+        let wish = ["--shim", "qemu,qemu-snp", "--payload", &payload];
+        let with = |verb: &'static str| [&[verb], &wish[..]].concat();
+        let (status, text) = local(&node, &with("plan"));
+        assert_eq!(status, 2, "{kind}: {text}");
+        assert!(
+            text.contains("+ link /opt/kata -> ") && text.contains(&format!("restart {}", node.unit())),
+            "{kind}: {text}"
+        );
+        assert!(first.diff(&node.host.manifest().unwrap()).is_empty(), "{kind}: a plan writes nothing");
+        let (status, text) = local(&node, &with("apply"));
+        assert_eq!(status, 0, "{kind}: {text}");
+        assert!(node.host.runtime().handlers.iter().any(|name| name == "kata-qemu-snp"), "{kind}: {text}");
+        let (status, text) = local(&node, &with("plan"));
+        assert_eq!((status, text.trim()), (0, "nothing to change"), "{kind}");
+        let (status, text) = local(&node, &["status", "-o", "json"]);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &told["installs"][0]["payload"]), (0, &serde_json::json!("4.1.0")), "{kind}: {text}");
+        assert_eq!(told["installs"][0]["unit"], node.unit(), "{kind}");
+        let (status, text) = local(&node, &["revert"]);
+        assert_eq!(status, 0, "{kind}: {text}");
+        let left: Vec<String> = first.diff(&node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+        assert!(left.is_empty(), "{kind}: {left:?}");
+        let (_, text) = local(&node, &["status"]);
+        assert_eq!(text.trim(), "Husk owns nothing on this host", "{kind}");
+    }
+}
+
+#[test]
+fn microk8s_takes_nydus_into_the_tables_that_its_template_has() {
+    for version in ["1.7.27", "2.1.5"] {
+        let mut spec = HostSpec::new("node-1", HostKind::Microk8s);
+        spec.runtime_version = Some(version.to_owned());
+        let mut node = Node::start(spec);
+        node.variables.insert("EXPERIMENTAL_SETUP_SNAPSHOTTER".into(), "nydus".into());
+        node.variables.insert("SNAPSHOTTER_HANDLER_MAPPING_X86_64".into(), "qemu-snp:nydus".into());
+        let first = node.host.manifest().unwrap();
+        node.good(Stage::HostCheck);
+        node.good(Stage::Artifacts);
+        node.good(Stage::Cri);
+        let text = std::fs::read_to_string(node.host.path("/var/snap/microk8s/current/args/containerd-template.toml"))
+            .unwrap();
+        assert!(
+            text.contains("runtimes.${RUNTIME}]") && text.contains("disable_snapshot_annotations = false"),
+            "{text}"
+        );
+        assert_eq!(node.good(Stage::Cri).changes, 0, "{version}");
+        node.good(Stage::RevertCri);
+        node.good(Stage::RemoveArtifacts);
+        let left: Vec<String> = first.diff(&node.host.manifest().unwrap()).iter().map(ToString::to_string).collect();
+        assert!(left.is_empty(), "{version}: {left:?}");
+    }
+}

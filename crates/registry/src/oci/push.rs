@@ -73,6 +73,17 @@ impl Client {
         }
         Ok(Pushed { reference: text, digest, metadata })
     }
+
+    /// Uploads an image: its blobs, then its manifest under the reference's tag.
+    ///
+    /// # Errors
+    /// What the registry answers.
+    pub async fn push_image(&self, reference: &Reference, blobs: Vec<Bytes>, manifest: Bytes) -> Result<()> {
+        for blob in blobs {
+            self.upload(reference, blob).await?;
+        }
+        self.put_manifest(reference, media_type::MANIFEST, manifest).await
+    }
 }
 
 /// Why a tag looks other than the version, in Helm's words.

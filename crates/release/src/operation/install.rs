@@ -179,7 +179,8 @@ impl Engine {
 
     async fn installation_failed(&self, mut release: Release, error: Error, options: &Options) -> Error {
         let name = release.name.clone();
-        self.record_failure(&mut release, format!("Release {name:?} failed: {}", error.with_causes())).await;
+        self.record_failure(&mut release, format!("Release {name:?} failed: {}", error.described(options.root_causes)))
+            .await;
         if !options.rollback_on_failure {
             return error;
         }

@@ -104,6 +104,7 @@ impl Engine {
             force_replace: options.force_replace,
             recreate: options.recreate,
             timeout: options.timeout,
+            updating: before != HookEvent::PreInstall,
         };
         apply_all(&self.cluster, &objects, how, created).await?;
         let unwanted: Vec<Item> = without(earlier, &objects);

@@ -49,7 +49,10 @@ impl Engine {
         let work = Work { options, before: HookEvent::PreRollback, after: HookEvent::PostRollback, objects, earlier };
         let mut created: Vec<Item> = Vec::new();
         if let Err(error) = self.carry_out(&mut release, work, &mut created).await {
-            self.record_failure(&mut release, format!("Rollback {name:?} failed: {}", error.with_causes())).await;
+            // Helm's words for objects that do not become ready are others.
+            let what = if matches!(error, Error::NotReady(_)) { "Release" } else { "Rollback" };
+            let text = format!("{what} {name:?} failed: {}", error.described(options.root_causes));
+            self.record_failure(&mut release, text).await;
             if options.cleanup_on_fail && !created.is_empty() {
                 remove_all(&self.cluster, created, name, &release.namespace, Cascade::Background).await;
             }

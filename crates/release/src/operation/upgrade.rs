@@ -5,6 +5,7 @@ use crate::apply::{Item, check_adoption, remove_all};
 use crate::cluster::Cascade;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::options::{Crds, DryRun, Options, Takeover};
 use crate::record::{HookEvent, Info, Release, SERVER_SIDE, Status, Time};
 use crate::source::{RenderInput, Source};
@@ -121,7 +122,9 @@ impl Engine {
 
     async fn upgrade_failed(&self, mut release: Release, created: Vec<Item>, error: Error, options: &Options) -> Error {
         let name = release.name.clone();
-        self.record_failure(&mut release, format!("Upgrade {name:?} failed: {}", error.with_causes())).await;
+        self.cluster.progress.send(Event::UpgradeFailed { name: name.clone(), error: error.to_string() });
+        self.record_failure(&mut release, format!("Upgrade {name:?} failed: {}", error.described(options.root_causes)))
+            .await;
         if options.cleanup_on_fail && !created.is_empty() {
             let removal = remove_all(&self.cluster, created, &name, &release.namespace, Cascade::Background).await;
             for (object, why) in removal.failed {
@@ -148,6 +151,8 @@ impl Engine {
             rollback_on_failure: false,
             wait: options.effective_wait(),
             description: None,
+            // As Helm does: what undoes a failure takes no record away.
+            history_limit: 0,
             ..options.clone()
         };
         self.rollback(name, target, &undo).await.map(drop)

@@ -47,6 +47,8 @@ pub struct Machine {
     pub address: Ipv4Addr,
     /// Labels beside those that every kubelet sets.
     pub labels: BTreeMap<String, String>,
+    /// How many hosts the sandbox has.
+    pub hosts: usize,
     /// The processor, by Kubernetes' name for it.
     pub architecture: &'static str,
     /// `/etc/machine-id` of the host.

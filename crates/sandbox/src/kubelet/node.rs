@@ -153,7 +153,13 @@ async fn publish(
     let wanted = labels(machine);
     match api.get_opt(&machine.name).await? {
         None => {
-            let metadata = ObjectMeta { name: Some(machine.name.clone()), labels: Some(wanted), ..Default::default() };
+            let annotations = BTreeMap::from([(contract::label::NODES_EXPECTED.to_owned(), machine.hosts.to_string())]);
+            let metadata = ObjectMeta {
+                name: Some(machine.name.clone()),
+                labels: Some(wanted),
+                annotations: Some(annotations),
+                ..Default::default()
+            };
             // Addresses that the controller manager of a real cluster would give to the node's pods; not used here.
             let [.., third, fourth] = machine.address.octets();
             let range = format!("10.{}.{fourth}.0/24", 244_u8.wrapping_add(third));

@@ -70,6 +70,7 @@ pub(super) fn boot(tree: &Tree<'_>) -> io::Result<()> {
         "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\toverlay\n\text4\n\tsquashfs\n\terofs\n",
     )?;
     tree.file("/proc/modules", &modules(tree))?;
+    tree.file("/proc/sys/kernel/arch", &format!("{machine}\n"))?;
     tree.file("/proc/sys/kernel/osrelease", &format!("{RELEASE}\n"))?;
     tree.file("/proc/sys/kernel/hostname", &format!("{}\n", spec.name))?;
     tree.file("/proc/sys/kernel/ostype", "Linux\n")?;

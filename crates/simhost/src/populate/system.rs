@@ -45,6 +45,8 @@ pub(super) fn install(tree: &Tree<'_>, machine_id: &str) -> io::Result<()> {
     tree.link("/var/lock", "/run/lock")?;
     if tree.spec.selinux {
         tree.file("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n")?;
+        tree.file("/etc/selinux/targeted/contexts/files/file_contexts", FILE_CONTEXTS)?;
+        tree.file("/etc/selinux/targeted/contexts/files/file_contexts.subs_dist", "/run /var/run\n/usr/local /usr\n")?;
     }
     for name in ["bridge", "host-local", "loopback", "portmap", "flannel"] {
         tree.program(&format!("/opt/cni/bin/{name}"), name, None)?;
@@ -98,3 +100,15 @@ const CNI: &str = r#"{
   ]
 }
 "#;
+
+/// A few lines of a targeted policy, in its form and order.
+const FILE_CONTEXTS: &str = "\
+/.*\tsystem_u:object_r:default_t:s0
+/etc/.*\tsystem_u:object_r:etc_t:s0
+/opt/.*\tsystem_u:object_r:usr_t:s0
+/var/.*\tsystem_u:object_r:var_t:s0
+/opt(/.*)?/bin(/.*)?\tsystem_u:object_r:bin_t:s0
+/opt(/.*)?/libexec(/.*)?\tsystem_u:object_r:bin_t:s0
+/opt(/.*)?/lib(64)?(/.*)?\tsystem_u:object_r:lib_t:s0
+/opt\t-d\tsystem_u:object_r:usr_t:s0
+";

@@ -89,7 +89,7 @@ fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
     Ok(Value::Map(match goyaml::unmarshal_as(&text.lossy(), Expect::Map) {
         Ok(serde_json::Value::Object(map)) => map_to_go(&map),
-        Ok(_) => Map::nil(Type::ANY_MAP),
+        Ok(_) => Map::new(),
         Err(e) => Map::from_iter([("Error", e.in_conversion())]),
     }))
 }
@@ -97,7 +97,6 @@ fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
 fn from_yaml_array(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
     Ok(match goyaml::unmarshal_as(&text.lossy(), Expect::List) {
-        Ok(serde_json::Value::Null) => Value::List(List::nil(Type::ANY_LIST)),
         Ok(list) => to_go(&list),
         Err(e) => Value::List(List::new(vec![Value::from(e.in_conversion())])),
     })

@@ -63,7 +63,7 @@ fn absent_in_daemonset_mode_leaves_a_daemonset_without_nodes() {
     let set = find(&objects, "DaemonSet", "kata-deploy").unwrap();
     assert_eq!(set["spec"]["template"]["spec"]["nodeSelector"], serde_json::json!({"husk/absent": "true"}));
     assert!(find(&objects, "DaemonSet", "kata-monitor").is_none());
-    let wait = find(&objects, "Job", "kata-deploy-rb-cleanup").unwrap();
+    let wait = find(&objects, "Job", "kata-deploy-removal").unwrap();
     assert_eq!(hook(wait), "post-install,post-upgrade,post-rollback");
     let command = wait["spec"]["template"]["spec"]["containers"][0]["command"].to_string();
     assert!(command.contains("finish-removal") && !command.contains("--delete"), "{command}");

@@ -1,0 +1,5 @@
+name: {{ .Release.Name }}
+list:
+{{- range .Values.settings.nested.a }}
+- {{ . | toJson }}
+{{- end }}

@@ -1,0 +1,2 @@
+{{ define "many.labels" }}{{ toYaml .Values.labels }}
+n: {{ .n | quote }}{{ end }}

@@ -1,0 +1,1 @@
+{{ define "overridden" }}extra{{ end }}

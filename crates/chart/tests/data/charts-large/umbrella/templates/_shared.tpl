@@ -1,0 +1,1 @@
+{{ define "shared.url" }}{{ printf "https://%s.%s" .Chart.Name .Values.global.domain }}{{ end }}{{ define "overridden" }}parent{{ end }}

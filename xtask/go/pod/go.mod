@@ -1,0 +1,3 @@
+module husk.test/pod
+
+go 1.24

@@ -1,0 +1,232 @@
+//! A whole cluster: a network for it, the control plane, a registry, and nodes.
+
+use crate::go_program::CONTAINERD_2_1;
+use crate::images::{self, oci::Image};
+use crate::kubernetes::binaries;
+use crate::kubernetes::control_plane::{ControlPlane, Place, SERVICE_ADDRESS};
+use crate::kubernetes::daemon::{Daemon, wait_for};
+use crate::kubernetes::machine::{Kind, Machine, REGISTRY, name};
+use crate::programs::{on_path, run};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The control plane's network namespace.
+const NAMESPACE: &str = "husk-control";
+const ADDRESS: &str = "10.77.0.1";
+/// Where disks and logs are; fixed, so that what a killed run left is found.
+const PLACE: &str = "/run/husk-kubernetes";
+/// As many machines as addresses were thought of.
+pub(crate) const MOST_NODES: usize = 8;
+/// What a kubelet sets for the whole machine, and what is put back.
+const SYSCTLS: [&str; 5] = [
+    "vm/overcommit_memory",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+];
+
+/// The file with their values from before.
+const SYSCTLS_BEFORE: &str = "sysctls";
+
+/// A cluster that runs. Fields are dropped from the first to the last.
+pub(crate) struct Cluster {
+    /// Its machines.
+    pub(crate) machines: Vec<Machine>,
+    /// Its control plane.
+    pub(crate) plane: ControlPlane,
+    _registry: Daemon,
+    kubernetes: PathBuf,
+    newer: PathBuf,
+    place: PathBuf,
+    _network: Network,
+}
+
+/// What this machine lacks for nodes, in words.
+pub(crate) enum Lack {
+    /// Something that a package brings.
+    Program(String),
+    /// A right, or a kernel's feature.
+    Privilege(String),
+}
+
+/// Why nodes cannot be had here, if so.
+pub(crate) fn lacking() -> Option<Lack> {
+    let user = run(Command::new("id").arg("-u")).map(|output| output.stdout).unwrap_or_default();
+    if user != b"0\n" {
+        return Some(Lack::Privilege("nodes are namespaces and mounts, which takes root".to_owned()));
+    }
+    for program in ["ip", "unshare", "nsenter", "setpriv", "iptables", "containerd", "runc", "docker-registry"] {
+        if on_path(program).is_none() {
+            return Some(Lack::Program(format!("{program} is not installed")));
+        }
+    }
+    for file in ["/lib/systemd/systemd", "/usr/lib/cni/bridge"] {
+        if !Path::new(file).exists() {
+            return Some(Lack::Program(format!("{file} is not there")));
+        }
+    }
+    if !Path::new("/sys/fs/cgroup/memory/cgroup.procs").exists() {
+        return Some(Lack::Privilege("machines are made for cgroup v1, which this one does not have".to_owned()));
+    }
+    let mount = ["--mount", "--net", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"];
+    let tried = run(Command::new("unshare").args(mount));
+    tried.err().map(|why| Lack::Privilege(format!("this machine may not make namespaces: {why}")))
+}
+
+impl Cluster {
+    /// Starts one node for each kind, with these images in its registry, and waits until all are ready.
+    pub(crate) fn start(kinds: &[Kind], images: &[Image]) -> Result<Cluster, String> {
+        let kubernetes = binaries::directory()?;
+        let newer = newer()?;
+        clean()?;
+        let place = PathBuf::from(PLACE);
+        std::fs::create_dir_all(&place).map_err(|error| format!("{PLACE}: {error}"))?;
+        let network = Network::make()?;
+        let registry = registry(&place)?;
+        // For every node that may join later.
+        let names: Vec<String> = (1..=MOST_NODES).map(name).collect();
+        let plane = ControlPlane::start(Place::namespace(NAMESPACE, ADDRESS), &kubernetes, &place, &names)?;
+        let mut cluster =
+            Cluster { machines: Vec::new(), plane, _registry: registry, kubernetes, newer, place, _network: network };
+        cluster.push(images)?;
+        for kind in kinds {
+            cluster.add(*kind)?;
+        }
+        cluster.wait_nodes()?;
+        Ok(cluster)
+    }
+
+    /// Adds a machine; its kubelet makes it a node.
+    pub(crate) fn add(&mut self, kind: Kind) -> Result<(), String> {
+        let index = self.machines.len() + 1;
+        let containerd = (kind == Kind::Two).then_some(self.newer.as_path());
+        let machine = Machine::start(index, kind, containerd, &self.kubernetes, &self.plane, &self.place)?;
+        self.machines.push(machine);
+        Ok(())
+    }
+
+    /// Waits until every machine is a node that is ready.
+    pub(crate) fn wait_nodes(&self) -> Result<(), String> {
+        let wanted = self.machines.len();
+        wait_for("the nodes are ready", Duration::from_secs(120), || {
+            let nodes = self.get(&["nodes"])?;
+            let items = nodes["items"].as_array().cloned().unwrap_or_default();
+            let ready = |node: &&Value| condition(node, "Ready") == Some("True");
+            Ok((items.iter().filter(ready).count() == wanted).then_some(()))
+        })
+    }
+
+    /// Puts images into the registry.
+    pub(crate) fn push(&self, images: &[Image]) -> Result<(), String> {
+        // The registry is in the control plane's network, which one thread can enter.
+        std::thread::scope(|scope| {
+            let pushed = scope.spawn(|| {
+                let network =
+                    std::fs::File::open(format!("/run/netns/{NAMESPACE}")).map_err(|error| error.to_string())?;
+                rustix::thread::move_into_link_name_space(
+                    std::os::fd::AsFd::as_fd(&network),
+                    Some(rustix::thread::LinkNameSpaceType::Network),
+                )
+                .map_err(|error| format!("{NAMESPACE}: {error}"))?;
+                images::push(images, REGISTRY, true)
+            });
+            pushed.join().map_err(|_| "pushing panicked".to_owned())?
+        })
+    }
+
+    /// Asks the API server for objects.
+    pub(crate) fn get(&self, what: &[&str]) -> Result<Value, String> {
+        let output = run(self.plane.kubectl(&["get", "-o", "json"]).args(what))?;
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("kubectl get {what:?}: {error}"))
+    }
+}
+
+/// The status of a node's or pod's condition.
+pub(crate) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind)?["status"].as_str()
+}
+
+/// A directory with containerd 2.x. Its shim is the distribution's, which it can talk to.
+fn newer() -> Result<PathBuf, String> {
+    let program = CONTAINERD_2_1.built()?;
+    let place = program.with_file_name(format!("{}-bin", CONTAINERD_2_1.name));
+    let fail = |error: std::io::Error| format!("{}: {error}", place.display());
+    std::fs::create_dir_all(&place).map_err(fail)?;
+    std::fs::copy(&program, place.join("containerd")).map_err(fail)?;
+    Ok(place)
+}
+
+/// Takes away what a killed run left.
+pub(crate) fn clean() -> Result<(), String> {
+    if Path::new(PLACE).is_dir() {
+        for index in 1..=MOST_NODES {
+            Machine::remove_leftovers(index, NAMESPACE, Path::new(PLACE))?;
+        }
+        // What that run found before its kubelets set theirs.
+        if let Ok(text) = std::fs::read_to_string(Path::new(PLACE).join(SYSCTLS_BEFORE)) {
+            for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+                let _ = std::fs::write(Path::new("/proc/sys").join(name), value);
+            }
+        }
+        std::fs::remove_dir_all(PLACE).map_err(|error| format!("{PLACE}: {error}"))?;
+    }
+    if Path::new("/run/netns").join(NAMESPACE).exists() {
+        run(Command::new("ip").args(["netns", "del", NAMESPACE]))?;
+    }
+    Ok(())
+}
+
+/// The control plane's network, with the bridge that nodes are plugged into; and the sysctls from before.
+struct Network;
+
+impl Network {
+    fn make() -> Result<Network, String> {
+        let sysctls: String = SYSCTLS
+            .iter()
+            .filter_map(|name| {
+                let value = std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
+                Some(format!("{name}={}\n", value.trim()))
+            })
+            .collect();
+        let file = Path::new(PLACE).join(SYSCTLS_BEFORE);
+        std::fs::write(&file, sysctls).map_err(|error| format!("{}: {error}", file.display()))?;
+        let network = Network;
+        run(Command::new("ip").args(["netns", "add", NAMESPACE]))?;
+        let service = format!("{SERVICE_ADDRESS}/32");
+        let address = format!("{ADDRESS}/24");
+        for arguments in [
+            &["link", "set", "lo", "up"][..],
+            &["addr", "add", &service, "dev", "lo"],
+            &["link", "add", "nodes", "type", "bridge"],
+            &["addr", "add", &address, "dev", "nodes"],
+            &["link", "set", "nodes", "up"],
+        ] {
+            run(Command::new("ip").args(["-n", NAMESPACE]).args(arguments))?;
+        }
+        Ok(network)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = clean();
+    }
+}
+
+/// Debian's registry, empty.
+fn registry(place: &Path) -> Result<Daemon, String> {
+    let config = place.join("registry.yml");
+    let storage = place.join("registry");
+    let text = format!(
+        "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {REGISTRY}\n",
+        storage.display()
+    );
+    std::fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
+    let program = on_path("docker-registry").ok_or("docker-registry is not installed")?;
+    let arguments = ["serve".to_owned(), config.display().to_string()];
+    Daemon::start(place, "registry", Some(NAMESPACE), &program, &arguments)
+}

@@ -1,0 +1,347 @@
+//! The life of an installation on real nodes: installed, used, upgraded, rolled back, grown, removed without a trace.
+
+use crate::kubernetes::cluster::{Cluster, condition};
+use crate::kubernetes::daemon::wait_for;
+use crate::kubernetes::disk::Snapshot;
+use crate::kubernetes::installer::{Installer, NAMESPACE};
+use crate::kubernetes::machine::{Kind, Machine, REGISTRY};
+use crate::kubernetes::report::{Found, Report};
+use crate::programs::run;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The handlers that the values ask for.
+const HANDLERS: [&str; 3] = ["kata-clh", "kata-qemu", "kata-qemu-runtime-rs"];
+/// Pods come and go within this.
+const PATIENCE: Duration = Duration::from_secs(90);
+const RELEASE: &str = "kata-deploy";
+
+/// One telling of the scenario.
+struct Telling<'c> {
+    cluster: &'c mut Cluster,
+    installer: &'c Installer,
+    place: PathBuf,
+    disks: BTreeMap<String, Snapshot>,
+    /// Starts of containerd by machine.
+    starts: BTreeMap<String, usize>,
+}
+
+/// Tells the scenario with an installer.
+pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Report) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let kinds: Vec<Kind> = cluster.machines.iter().map(|machine| machine.kind).collect();
+    let mut telling = Telling {
+        cluster,
+        installer,
+        place: place.path().to_path_buf(),
+        disks: BTreeMap::new(),
+        starts: BTreeMap::new(),
+    };
+    let who = installer.name();
+    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
+        report.step(&format!("{who}: {name}"), &kinds, work)
+    };
+    let mut times = Vec::new();
+
+    step("a pod runs before", &mut || telling.pods("before", None));
+    telling.remember()?;
+    let mut took = Duration::ZERO;
+    let installed = step("install in job mode", &mut || {
+        let begun = Instant::now();
+        let done = telling.install(&[]);
+        took = begun.elapsed();
+        done.map(|()| telling.every(|_| Ok(())))
+    });
+    times.push(("install of all nodes".to_owned(), seconds(took)));
+    if !installed {
+        let why = telling.explanation();
+        return Err(format!("{who} could not install:\n{why}"));
+    }
+    times.extend(telling.stage_times());
+    step("label and served handlers", &mut || telling.served(true));
+    step("one restart of the runtime", &mut || telling.restarted(1));
+    for machine in &telling.cluster.machines {
+        times.push((format!("runtime down on {} ({})", machine.name, machine.kind), downtime(machine)?));
+    }
+    step("a pod with a RuntimeClass runs on the payload's shim", &mut || telling.kata("first"));
+    step("the pod from before survived", &mut || telling.alive("before"));
+    step("the same again changes nothing", &mut || {
+        telling.remember_starts()?;
+        telling.install(&[])?;
+        telling.restarted(0)
+    });
+    step("upgrade while a pod runs", &mut || {
+        telling.install(&["image.tag=4.2.0"])?;
+        telling.version("4.2.0")
+    });
+    step("the pod of the first version survived", &mut || telling.alive("first"));
+    step("a pod runs on the second version", &mut || telling.kata("second"));
+    step("rollback", &mut || {
+        telling.installer.rollback(telling.cluster, RELEASE)?;
+        telling.version("4.1.0")
+    });
+    step("pods survived the rollback", &mut || {
+        let mut all = telling.alive("first")?;
+        all.extend(telling.alive("second")?);
+        Ok(all)
+    });
+    step("a payload without its shim is refused, nothing changes", &mut || {
+        telling.remember_starts()?;
+        if telling.install(&["image.tag=4.3.0"]).is_ok() {
+            return Err("the installation says that it went well".to_owned());
+        }
+        telling.install(&[])?;
+        let mut all = telling.version("4.1.0")?;
+        all.extend(telling.restarted(0)?);
+        Ok(all)
+    });
+    step("removal", &mut || {
+        telling.delete_pods(&["first", "second"])?;
+        telling.installer.uninstall(telling.cluster, RELEASE)?;
+        telling.served(false)
+    });
+    step("the pod from before survived the removal", &mut || telling.alive("before"));
+    step("the disk is as it was", &mut || telling.disks());
+    telling.delete_pods(&["before"])?;
+    for (row, value) in times {
+        report.time(&row, who, value);
+    }
+    Ok(())
+}
+
+impl Telling<'_> {
+    fn every(&self, check: impl Fn(&Machine) -> Result<(), String>) -> Found {
+        self.cluster.machines.iter().map(|machine| (machine.kind, check(machine))).collect()
+    }
+
+    /// Installs with values of which some are set to others: `image.tag=4.2.0`.
+    fn install(&self, sets: &[&str]) -> Result<(), String> {
+        let mut values = json!({
+            "deploymentMode": "job",
+            "image": { "reference": format!("{REGISTRY}/kata-deploy"), "tag": "4.1.0" },
+            "node": { "image": { "reference": format!("{REGISTRY}/husk-node"), "tag": "test" } },
+            "job": {
+                "dispatcherImage": { "reference": format!("{REGISTRY}/husk-dispatcher"), "tag": "test" },
+                "waitForNodesSeconds": 0,
+                "nodeSettleSeconds": 0,
+            },
+            "snapshotter": { "setup": [] },
+            "shims": {
+                "disableAll": true,
+                "clh": { "enabled": true },
+                "qemu": { "enabled": true },
+                "qemu-runtime-rs": { "enabled": true },
+            },
+        });
+        for set in sets {
+            let (path, value) = set.split_once('=').ok_or("a value without `=`")?;
+            let pointer = format!("/{}", path.replace('.', "/"));
+            *values.pointer_mut(&pointer).ok_or_else(|| format!("no value {path}"))? = json!(value);
+        }
+        let file = self.place.join("values.json");
+        std::fs::write(&file, values.to_string()).map_err(|error| error.to_string())?;
+        self.installer.install(self.cluster, RELEASE, &file)
+    }
+
+    fn remember(&mut self) -> Result<(), String> {
+        for machine in &self.cluster.machines {
+            let disk = Snapshot::take(&machine.written(), &machine.root())
+                .map_err(|error| format!("{}: {error}", machine.name))?;
+            self.disks.insert(machine.name.clone(), disk);
+        }
+        self.remember_starts()
+    }
+
+    fn remember_starts(&mut self) -> Result<(), String> {
+        for machine in &self.cluster.machines {
+            self.starts.insert(machine.name.clone(), starts(machine)?);
+        }
+        Ok(())
+    }
+
+    /// containerd was started this often since it was remembered.
+    fn restarted(&self, wanted: usize) -> Result<Found, String> {
+        Ok(self.every(|machine| {
+            let before = self.starts.get(&machine.name).copied().unwrap_or_default();
+            let count = starts(machine)?.saturating_sub(before);
+            if count == wanted { Ok(()) } else { Err(format!("{count} restarts, not {wanted}")) }
+        }))
+    }
+
+    /// The label, and what the kubelet says that its runtime serves; or none of it.
+    fn served(&self, there: bool) -> Result<Found, String> {
+        Ok(self.every(|machine| {
+            wait_for("label and handlers of the node", PATIENCE, || {
+                let node = self.cluster.get(&["node", &machine.name])?;
+                let label = node["metadata"]["labels"]["katacontainers.io/kata-runtime"].as_str();
+                let listed = node["status"]["runtimeHandlers"].as_array().cloned().unwrap_or_default();
+                let names: Vec<&str> = listed.iter().filter_map(|handler| handler["name"].as_str()).collect();
+                let served = HANDLERS.iter().filter(|handler| names.contains(handler)).count();
+                let right = match there {
+                    // containerd before 2.0 does not tell its kubelet.
+                    true => label == Some("true") && (served == HANDLERS.len() || machine.kind == Kind::Debian),
+                    false => label.is_none() && served == 0,
+                };
+                Ok(right.then_some(()))
+            })
+        }))
+    }
+
+    /// A pod for each node, through the scheduler.
+    fn pods(&self, name: &str, class: Option<&str>) -> Result<Found, String> {
+        for machine in &self.cluster.machines {
+            let mut spec = json!({
+                "nodeSelector": { "kubernetes.io/hostname": machine.name },
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{ "name": "pod", "image": format!("{REGISTRY}/pod:1") }],
+            });
+            if let Some(class) = class {
+                spec["runtimeClassName"] = json!(class);
+            }
+            let pod = json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": { "name": format!("{name}-{}", machine.name), "namespace": "default" },
+                "spec": spec,
+            });
+            let file = self.place.join("pod.json");
+            std::fs::write(&file, pod.to_string()).map_err(|error| error.to_string())?;
+            run(self.cluster.plane.kubectl(&["apply", "-f"]).arg(&file))?;
+        }
+        Ok(self.every(|machine| {
+            let pod = format!("{name}-{}", machine.name);
+            let running = wait_for("a pod is ready", PATIENCE, || {
+                let object = self.cluster.get(&["pod", &pod])?;
+                Ok((condition(&object, "Ready") == Some("True")).then_some(()))
+            });
+            running.map_err(|why| format!("{why}\n{}", self.events(&pod)))
+        }))
+    }
+
+    /// A pod with a RuntimeClass, whose shim is the one that was installed.
+    fn kata(&self, name: &str) -> Result<Found, String> {
+        let mut all = self.pods(name, Some("kata-qemu"))?;
+        all.extend(self.every(|machine| {
+            let shims = machine.run(&["pgrep", "--full", "--list-full", "containerd-shim-kata-v2"])?;
+            let own = shims.lines().any(|line| line.contains("/opt/kata"));
+            if own { Ok(()) } else { Err(format!("no shim of the payload runs: {shims}")) }
+        }));
+        Ok(all)
+    }
+
+    /// The pods are the same ones, never restarted.
+    fn alive(&self, name: &str) -> Result<Found, String> {
+        Ok(self.every(|machine| {
+            let pod = self.cluster.get(&["pod", &format!("{name}-{}", machine.name)])?;
+            let status = &pod["status"]["containerStatuses"][0];
+            let running = !status["state"]["running"].is_null();
+            match (running, status["restartCount"].as_u64()) {
+                (true, Some(0)) => Ok(()),
+                _ => Err(format!("the container: {status}")),
+            }
+        }))
+    }
+
+    fn delete_pods(&self, names: &[&str]) -> Result<(), String> {
+        for name in names {
+            for machine in &self.cluster.machines {
+                let pod = format!("{name}-{}", machine.name);
+                run(&mut self.cluster.plane.kubectl(&["delete", "pod", "--ignore-not-found", "--timeout=60s", &pod]))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The payload's version on each host.
+    fn version(&self, wanted: &str) -> Result<Found, String> {
+        Ok(self.every(|machine| {
+            let found = machine.run(&["cat", "/opt/kata/VERSION"])?;
+            if found.trim() == wanted { Ok(()) } else { Err(format!("/opt/kata is version {}", found.trim())) }
+        }))
+    }
+
+    fn disks(&self) -> Result<Found, String> {
+        Ok(self.every(|machine| {
+            let before = self.disks.get(&machine.name).ok_or("nobody looked before")?;
+            let differences = before
+                .differences(&machine.written(), &machine.root(), Path::new("/"))
+                .map_err(|error| error.to_string())?;
+            if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+        }))
+    }
+
+    /// How long each stage took on each node, as it says itself.
+    fn stage_times(&self) -> Vec<(String, String)> {
+        let selector = ["pods", "-n", NAMESPACE, "-l", "kata-deploy/stage=install"];
+        let Ok(pods) = self.cluster.get(&selector) else { return Vec::new() };
+        let mut times = Vec::new();
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let statuses =
+                ["initContainerStatuses", "containerStatuses"].map(|key| pod["status"][key].as_array().cloned());
+            for status in statuses.into_iter().flatten().flatten() {
+                let message = status["state"]["terminated"]["message"].as_str().unwrap_or_default();
+                let Ok(report) = serde_json::from_str::<Value>(message) else { continue };
+                if let (Some(stage), Some(millis)) = (report["stage"].as_str(), report["millis"].as_u64()) {
+                    let node = report["node"].as_str().unwrap_or_default();
+                    times.push((format!("stage {stage} on {node}"), seconds(Duration::from_millis(millis))));
+                }
+            }
+        }
+        times
+    }
+
+    /// What the cluster says when an installation failed.
+    fn explanation(&self) -> String {
+        let ask = |arguments: &[&str]| match run(&mut self.cluster.plane.kubectl(arguments)) {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Err(why) => why,
+        };
+        [
+            ask(&["get", "pods", "-A", "-o", "wide"]),
+            ask(&["get", "events", "-A", "--field-selector=type=Warning"]),
+            ask(&[
+                "logs",
+                "-n",
+                NAMESPACE,
+                "-l",
+                "kata-deploy/stage=install",
+                "--all-containers",
+                "--prefix",
+                "--tail=20",
+            ]),
+        ]
+        .join("\n")
+    }
+
+    fn events(&self, pod: &str) -> String {
+        let field = format!("--field-selector=involvedObject.name={pod}");
+        match run(&mut self.cluster.plane.kubectl(&["get", "events", &field])) {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Err(why) => why,
+        }
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// How often containerd has come up since the machine was booted.
+fn starts(machine: &Machine) -> Result<usize, String> {
+    let log = machine.run(&["journalctl", "--boot", "--unit=containerd", "--output=cat", "--no-pager"])?;
+    Ok(log.lines().filter(|line| line.contains("containerd successfully booted")).count())
+}
+
+/// How long the last restart of containerd took, from its stop to its readiness.
+fn downtime(machine: &Machine) -> Result<String, String> {
+    let properties = ["--property=ActiveExitTimestampMonotonic", "--property=ActiveEnterTimestampMonotonic"];
+    let text = machine.run(&["systemctl", "show", "containerd", properties[0], properties[1]])?;
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let down = value("ActiveEnterTimestampMonotonic").saturating_sub(value("ActiveExitTimestampMonotonic"));
+    Ok(seconds(Duration::from_micros(down)))
+}
