@@ -2,7 +2,7 @@
 //! with `--dry-run=server`, the Jobs of single nodes included, which otherwise the dispatcher creates.
 
 use crate::helm::{copy_of_charts, values_files};
-use crate::programs::{husk, on_path, run};
+use crate::programs::{husk, on_path};
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -211,7 +211,9 @@ impl World {
         self.call(user, "pull site/app --verify --keyring KEYS/pubring.gpg -d from-site")?;
         self.same("site/app-1.0.0.tgz", "from-site/app-1.0.0.tgz")?;
         self.same("site/app-1.0.0.tgz.prov", "from-site/app-1.0.0.tgz.prov")?;
-        contains(&self.call(user, "template site/app --verify --keyring KEYS/pubring.gpg")?, "name: app")?;
+        // Helm asks for this provenance file without the password, and fails.
+        let verify = if name(user).starts_with("husk") { " --verify --keyring KEYS/pubring.gpg" } else { "" };
+        contains(&self.call(user, &format!("template site/app{verify}"))?, "name: app")?;
         done("a repository with a password: added, searched, pulled, verified, rendered");
 
         for program in [maker, user] {

@@ -5,10 +5,10 @@
 mod bench;
 mod charts;
 mod containerd;
-mod fuzz;
 mod docs;
 mod engine;
 mod exchange;
+mod fuzz;
 mod go_program;
 mod helm;
 mod images;

@@ -66,7 +66,7 @@ fn flags_of(text: &str) -> BTreeSet<String> {
     let own = text.split("\nGlobal Flags:\n").next().unwrap_or_default();
     let shown = own.split_once("\nFlags:\n").map_or("", |(_, flags)| flags);
     let name = |line: &str| {
-        let flag = line.trim_start().split_whitespace().find_map(|word| word.strip_prefix("--"))?;
+        let flag = line.split_whitespace().find_map(|word| word.strip_prefix("--"))?;
         Some(flag.split(['[', '=']).next().unwrap_or_default().to_owned())
     };
     shown

@@ -204,9 +204,11 @@ impl<'r, 't> Reader<'r, 't> {
             },
             "const" => scalar(value),
             "enum" => is_set(value) && value.list().iter().all(scalar),
-            "required" => value.list().is_empty() && matches!(value, Node::List(_)) || {
-                is_set(value) && value.list().iter().all(|name| name.text().is_some())
-            },
+            "required" => {
+                value.list().is_empty() && matches!(value, Node::List(_)) || {
+                    is_set(value) && value.list().iter().all(|name| name.text().is_some())
+                }
+            }
             "properties" | "definitions" | "$defs" => {
                 matches!(value, Node::Map(_)) && value.map().iter().all(|(_, node)| schema(node))
             }
@@ -223,9 +225,21 @@ impl<'r, 't> Reader<'r, 't> {
             "pattern" => value.text().is_some_and(|pattern| PlainRegexp::new(pattern).is_some()),
             "$ref" => value.text().is_some_and(|name| self.target(name).is_some()),
             // Keywords of one draft or another that are not understood here.
-            "multipleOf" | "additionalItems" | "prefixItems" | "contains" | "minContains" | "maxContains"
-            | "propertyNames" | "dependencies" | "dependentRequired" | "dependentSchemas" | "unevaluatedItems"
-            | "unevaluatedProperties" | "contentEncoding" | "contentMediaType" | "contentSchema" => false,
+            "multipleOf"
+            | "additionalItems"
+            | "prefixItems"
+            | "contains"
+            | "minContains"
+            | "maxContains"
+            | "propertyNames"
+            | "dependencies"
+            | "dependentRequired"
+            | "dependentSchemas"
+            | "unevaluatedItems"
+            | "unevaluatedProperties"
+            | "contentEncoding"
+            | "contentMediaType"
+            | "contentSchema" => false,
             key => !key.starts_with('$'),
         }
     }
@@ -294,9 +308,11 @@ impl<'r, 't> Reader<'r, 't> {
                         None => Some(true),
                     })?,
                     "patternProperties" => all(map, |(name, value)| {
-                        all(wanted.map(), |(pattern, schema)| match PlainRegexp::new(pattern)?.is_match(name.as_bytes())? {
-                            true => self.satisfied(schema, value, depth),
-                            false => Some(true),
+                        all(wanted.map(), |(pattern, schema)| {
+                            match PlainRegexp::new(pattern)?.is_match(name.as_bytes())? {
+                                true => self.satisfied(schema, value, depth),
+                                false => Some(true),
+                            }
                         })
                     })?,
                     "additionalProperties" => all(map, |(name, value)| match is_additional(schema, name)? {
@@ -426,7 +442,13 @@ mod tests {
             },
         });
         assert!(quickly(&schema, &json!({"a": 80.0, "b": null, "c": "25%", "d": {"k": "v"}})));
-        for bad in [json!({}), json!({"a": 0}), json!({"a": 1, "c": "x"}), json!({"a": 1, "d": {"k": 1}}), json!({"a": 1, "e": 1})] {
+        for bad in [
+            json!({}),
+            json!({"a": 0}),
+            json!({"a": 1, "c": "x"}),
+            json!({"a": 1, "d": {"k": 1}}),
+            json!({"a": 1, "e": 1}),
+        ] {
             assert!(!quickly(&schema, &bad), "{bad}");
         }
     }
@@ -434,9 +456,17 @@ mod tests {
     #[test]
     fn malformed_and_uncommon_schemas_are_not() {
         for schema in [
-            json!({"type": "text"}), json!({"$ref": "#/definitions/none"}), json!({"properties": {"a": 1}}),
-            json!({"required": ["a", "a"]}), json!({"$id": "urn:x"}), json!({"$schema": "http://json-schema.org/draft-04/schema#"}),
-            json!({"contains": {}}), json!({"pattern": "(?=a)"}), json!({"$ref": "#"}), json!({"enum": []}), json!(1),
+            json!({"type": "text"}),
+            json!({"$ref": "#/definitions/none"}),
+            json!({"properties": {"a": 1}}),
+            json!({"required": ["a", "a"]}),
+            json!({"$id": "urn:x"}),
+            json!({"$schema": "http://json-schema.org/draft-04/schema#"}),
+            json!({"contains": {}}),
+            json!({"pattern": "(?=a)"}),
+            json!({"$ref": "#"}),
+            json!({"enum": []}),
+            json!(1),
         ] {
             assert!(!quickly(&schema, &json!({})), "{schema}");
         }
@@ -446,8 +476,17 @@ mod tests {
 
     fn scalars() -> impl Strategy<Value = Value> {
         prop_oneof![
-            Just(json!(null)), Just(json!(true)), Just(json!(0)), Just(json!(1.5)), Just(json!(3.0)), Just(json!(-2)), Just(json!("")),
-            Just(json!("a")), Just(json!("ab1")), Just(json!([])), Just(json!({})),
+            Just(json!(null)),
+            Just(json!(true)),
+            Just(json!(0)),
+            Just(json!(1.5)),
+            Just(json!(3.0)),
+            Just(json!(-2)),
+            Just(json!("")),
+            Just(json!("a")),
+            Just(json!("ab1")),
+            Just(json!([])),
+            Just(json!({})),
         ]
     }
 
@@ -455,26 +494,39 @@ mod tests {
         scalars().prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
-                proptest::collection::vec(("[ab]", inner), 0..3).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+                proptest::collection::vec(("[ab]", inner), 0..3)
+                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
             ]
         })
     }
 
     fn schemas() -> impl Strategy<Value = Value> {
         let simple = prop_oneof![
-            Just(json!(true)), Just(json!(false)), Just(json!({})), Just(json!({"$ref": "#/definitions/d"})),
+            Just(json!(true)),
+            Just(json!(false)),
+            Just(json!({})),
+            Just(json!({"$ref": "#/definitions/d"})),
             proptest::sample::select(TYPES).prop_map(|name| json!({"type": name})),
-            Just(json!({"type": ["string", "null"]})), Just(json!({"minimum": 1})), Just(json!({"exclusiveMaximum": 3, "format": "ipv4"})),
-            Just(json!({"maxLength": 1})), Just(json!({"pattern": "^[a-z]+$"})), Just(json!({"minItems": 1})),
-            Just(json!({"required": ["a"]})), Just(json!({"maxProperties": 1})), Just(json!({"uniqueItems": true})),
-            Just(json!({"enum": ["a", 3, null]})), Just(json!({"$ref": "#/definitions/d", "type": "string"})),
+            Just(json!({"type": ["string", "null"]})),
+            Just(json!({"minimum": 1})),
+            Just(json!({"exclusiveMaximum": 3, "format": "ipv4"})),
+            Just(json!({"maxLength": 1})),
+            Just(json!({"pattern": "^[a-z]+$"})),
+            Just(json!({"minItems": 1})),
+            Just(json!({"required": ["a"]})),
+            Just(json!({"maxProperties": 1})),
+            Just(json!({"uniqueItems": true})),
+            Just(json!({"enum": ["a", 3, null]})),
+            Just(json!({"$ref": "#/definitions/d", "type": "string"})),
             scalars().prop_map(|value| json!({"const": value})),
         ];
         simple.prop_recursive(3, 24, 3, |inner| {
             let two = proptest::collection::vec(inner.clone(), 1..3);
             prop_oneof![
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({"properties": {"a": a}, "additionalProperties": b})),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({"patternProperties": {"^a": a}, "additionalProperties": b})),
+                (inner.clone(), inner.clone())
+                    .prop_map(|(a, b)| json!({"properties": {"a": a}, "additionalProperties": b})),
+                (inner.clone(), inner.clone())
+                    .prop_map(|(a, b)| json!({"patternProperties": {"^a": a}, "additionalProperties": b})),
                 inner.clone().prop_map(|a| json!({"items": a})),
                 inner.clone().prop_map(|a| json!({"not": a})),
                 two.clone().prop_map(|list| json!({"allOf": list})),

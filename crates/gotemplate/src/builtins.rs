@@ -127,7 +127,8 @@ fn len(arg: &Value, typed_nil: bool) -> Result<Value, FuncError> {
     }
     match (arg.length(), arg.ty()) {
         (Some(length), _) => Ok(Value::Int(length as i64)),
-        (None, Some(ty)) => Err(format!("len of type {ty}").into()),
+        // A pointer is followed first.
+        (None, Some(ty)) => Err(format!("len of type {}", ty.to_string().trim_start_matches('*')).into()),
         (None, None) => Err("reflect: call of reflect.Value.Type on zero Value".into()),
     }
 }

@@ -57,6 +57,11 @@ pub trait Object: Any + Send + Sync + fmt::Debug {
         Vec::new()
     }
 
+    /// The fields that `%v` shows, which may be more than templates can reach.
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// The fields as Go's JSON writes them: under their names there, without those that it leaves out.
     fn json_fields(&self) -> Vec<(&'static str, Value)> {
         self.fields()

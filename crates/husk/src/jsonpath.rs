@@ -277,7 +277,7 @@ fn field<'a>(text: &'a str, steps: &mut Vec<Step>) -> Result<&'a str, String> {
     let end = loop {
         match letters.next() {
             Some((_, '\\')) => name.extend(letters.next().map(|(_, letter)| letter)),
-            Some((place, letter)) if matches!(letter, '.' | '[' | ' ' | '@' | '$' | '|' | ')') => break place,
+            Some((place, '.' | '[' | ' ' | '@' | '$' | '|' | ')')) => break place,
             Some((_, letter)) => name.push(letter),
             None => break text.len(),
         }

@@ -39,11 +39,7 @@ struct Programs {
 }
 
 /// Runs the script against the cluster of a kubeconfig.
-pub(crate) fn check(
-    kubeconfig: &Path,
-    given_husk: Option<PathBuf>,
-    given_helm: Option<PathBuf>,
-) -> Result<(), String> {
+pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) -> Result<(), String> {
     let helm = match given_helm.or_else(|| on_path("helm")) {
         Some(helm) => helm,
         None => HELM.built()?,
@@ -184,9 +180,16 @@ fn is_moment(word: &str) -> bool {
         && bare.len() > 3
         && bare.trim_end_matches(['s', 'm', 'µ', 'n']).chars().all(|letter| letter.is_ascii_digit() || letter == '.')
         && bare.contains('.');
-    let age = bare.len() > 1 && bare.ends_with(['s', 'm']) && bare[..bare.len() - 1].bytes().all(|b| b.is_ascii_digit());
+    let age =
+        bare.len() > 1 && bare.ends_with(['s', 'm']) && bare[..bare.len() - 1].bytes().all(|b| b.is_ascii_digit());
     let pod = bare.starts_with("a-") && bare.len() > 15 && bare.matches('-').count() == 2;
-    age || pod || word.contains("modifiedAt=") || clock || date || duration || word.starts_with("time=") || word.contains("_deployed\":")
+    age || pod
+        || word.contains("modifiedAt=")
+        || clock
+        || date
+        || duration
+        || word.starts_with("time=")
+        || word.contains("_deployed\":")
 }
 
 fn compare(name: &str, theirs: &[Left], ours: &[Left]) -> usize {

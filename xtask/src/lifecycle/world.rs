@@ -62,12 +62,8 @@ impl World {
 
     /// Sets one key of a ConfigMap as another field manager, by force.
     pub(super) async fn edit(&self, name: &str, key: &str, value: &str) -> Result<(), String> {
-        let path = format!(
-            "/api/v1/namespaces/{}/configmaps/{name}?fieldManager=somebody&force=true",
-            self.namespace
-        );
-        let object =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {key: value}});
+        let path = format!("/api/v1/namespaces/{}/configmaps/{name}?fieldManager=somebody&force=true", self.namespace);
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {key: value}});
         self.send(Method::PATCH, &path, "application/apply-patch+yaml", Some(&object)).await.map(|_| ())
     }
 
@@ -199,11 +195,9 @@ pub(super) fn first_difference(path: &str, theirs: &Value, ours: &Value) -> Opti
                 first_difference(&format!("{path}.{key}"), a, b)
             })
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
-            .iter()
-            .zip(b)
-            .enumerate()
-            .find_map(|(index, (a, b))| first_difference(&format!("{path}[{index}]"), a, b)),
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(index, (a, b))| first_difference(&format!("{path}[{index}]"), a, b))
+        }
         (a, b) if a == b => None,
         (a, b) => Some(format!("{path}: {a} against {b}")),
     }

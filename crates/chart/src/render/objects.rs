@@ -276,6 +276,12 @@ impl Object for KubeVersionObject {
         ]
     }
 
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields();
+        fields.insert(1, ("normalizedVersion", Value::from(self.0.normalized.as_str())));
+        fields
+    }
+
     fn text(&self) -> Option<String> {
         let v = &self.0;
         Some(format!("{{{} {} {} {}}}", v.version, v.normalized, v.major, v.minor))

@@ -124,7 +124,7 @@ fn cleared(document: &str) -> Result<Option<(Option<String>, String)>, String> {
         }
     }
     let bare = |line: &str| line.trim().trim_matches(['"', '\'']).to_owned();
-    let is_mark = |line: &str| bare(line).split(':').next().map(|key| bare(key)) == Some(ANNOTATION.to_owned());
+    let is_mark = |line: &str| bare(line).split(':').next().map(bare) == Some(ANNOTATION.to_owned());
     let mut lines: Vec<&str> = document.lines().filter(|line| !is_mark(line)).collect();
     let same = |lines: &[&str]| Some(ended(&lines.join("\n"))).filter(|text| parse(text).as_ref() == Ok(&value));
     let mut text = same(&lines);

@@ -292,6 +292,8 @@ impl Parser<'_, '_> {
             return Ok(Value::Null);
         }
         let rest: String = self.chars.clone().collect();
+        // Go stops behind a number or a word whatever follows.
+        let rest = plain_value(&rest).map_or_else(|| rest.clone(), str::to_owned);
         let mut stream = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
         let value = match stream.next() {
             Some(Ok(value)) => goyaml::with_float_numbers(value),
@@ -321,6 +323,27 @@ impl Parser<'_, '_> {
             }
         }
     }
+}
+
+/// The number or the word that a text begins with.
+fn plain_value(text: &str) -> Option<&str> {
+    if let Some(word) = ["true", "false", "null"].into_iter().find(|word| text.starts_with(word)) {
+        return text.get(..word.len());
+    }
+    let digits = |from: usize| from + text[from..].bytes().take_while(u8::is_ascii_digit).count();
+    let begin = usize::from(text.starts_with('-'));
+    let mut end = if text[begin..].starts_with('0') { begin + 1 } else { digits(begin) };
+    if end == begin {
+        return None;
+    }
+    if text[end..].starts_with('.') {
+        end = digits(end + 1);
+    }
+    if text[end..].starts_with(['e', 'E']) {
+        let sign = usize::from(text[end + 1..].starts_with(['+', '-']));
+        end = digits(end + 1 + sign);
+    }
+    text.get(..end)
 }
 
 fn typed_value(text: String) -> Value {

@@ -38,6 +38,7 @@ const PRINTED: &[(&str, &str)] = &[
     (r#"{{ chunk -2 (list "a") }} {{ chunk -1 (list 1 2) }}"#, "[[a]] []"),
     // An action prints what a pointer points to.
     ("{{ .Capabilities | toString | trunc 3 }} {{ printf \"%.2s\" (print .Capabilities) }}", "&{{ &{"),
+    (r#"{{ toToml 1i }}"#, "unsupported type for key '': complex128"),
     // A complaint about a verb names the declared type.
     (r#"{{ printf "%!" (mustToDuration "90s") }}"#, "%!!(time.Duration=90000000000)"),
     (r#"{{ printf "%s" (dict "a" .Capabilities) | trunc 35 }}"#, "map[a:%!s(*common.Capabilities=&{{v"),
@@ -50,6 +51,7 @@ const REFUSED: &[(&str, &str)] = &[
     (r#"{{ mustToDuration "-Infinity" }}"#, "error calling mustToDuration: invalid duration seconds: -Inf"),
     (r#"{{ set (fromJson "null") "a" 1 }}"#, "error calling set: assignment to entry in nil map"),
     (r#"{{ mustToToml nil }}"#, "error calling mustToToml: reflect: call of reflect.Value.Type on zero Value"),
+    (r#"{{ semver "1" | len }}"#, "error calling len: len of type semver.Version"),
     (r#"{{ toToml nil }}"#, "error calling toToml: reflect: call of reflect.Value.Type on zero Value"),
     (
         r#"{{ mustRegexMatch "\xff" "" }}"#,
@@ -71,6 +73,16 @@ fn refused_as_helm_refuses_it() {
         let error = render(template).expect_err(template);
         assert!(error.ends_with(wanted), "{template}: {error}");
     }
+}
+
+#[test]
+fn a_number_ends_where_it_ends() {
+    let mut values = Values::new();
+    chart::values::UserValues { json: vec!["a=10x=2,b=-1.5e3y=true".to_owned()], ..Default::default() }
+        .resolve(|_| Ok(Vec::new()))
+        .map(|found| values = found)
+        .expect("values");
+    assert_eq!(serde_json::Value::from(values), serde_json::json!({"a": 10.0, "x": 2.0, "b": -1500.0, "y": true}));
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl Printer {
             self.write(named.name.trim_start_matches('*'));
         }
         self.write("{");
-        for (i, (name, field)) in object.fields().iter().enumerate() {
+        for (i, (name, field)) in object.printed_fields().iter().enumerate() {
             if i > 0 {
                 self.separator();
             }

@@ -82,8 +82,11 @@ fn served(program: &Path, host: &TestHost) -> Result<BTreeSet<String>, String> {
     if !config.exists() {
         std::fs::write(&config, "").map_err(|error| error.to_string())?;
     }
+    // the erofs plugin wants mkfs.erofs, which the simulated host has
+    let own = std::env::var("PATH").unwrap_or_default();
     let mut daemon = Daemon(
         Command::new(program)
+            .env("PATH", format!("{own}:{}", still.root().join("usr/bin").display()))
             .arg("--config")
             .arg(config)
             .arg("--address")

@@ -86,6 +86,10 @@ impl Writer {
         }
         match kind(value)? {
             Kind::Nothing => Ok(()),
+            Kind::Scalar if matches!(value, Value::Complex(..)) => {
+                let dotted: Vec<String> = path.iter().map(key).collect();
+                Err(format!("unsupported type for key '{}': complex128", dotted.join(".")))
+            }
             Kind::Scalar | Kind::Array => {
                 if let Some(last) = path.last() {
                     self.indent(path);
