@@ -20,8 +20,28 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Show the installation: release, nodes, classes.
     Status(Status),
+    /// Check cluster and nodes before anything is touched; reads only, exit status 3 when something forbids to go on.
+    Preflight(Preflight),
+    /// Propose values from what the nodes are, each choice explained.
+    Profile(Profile),
+    /// Prove what is installed, step by step, from the handler to the secret.
+    Verify(Verify),
+    /// Do the same again: the release's own chart and values, from wherever the last run ended.
+    Resume(Resume),
+    /// Bring a release that was left pending, failed or half removed to its end.
+    Recover(Recover),
+    /// Show what the installer printed on a node.
+    Logs(Logs),
+    /// Gather everything that a bug report needs into one archive, secrets removed.
+    Sysdump(Sysdump),
     /// Remove the installation from the cluster and from every node.
     Down(Down),
+    /// Write man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Bring an earlier revision back, on every node or on one.
     Rollback(Rollback),
     /// Tell a rollout of Job mode that is under way to pause, to go on or to end.
@@ -145,6 +165,9 @@ pub(crate) struct Plan {
     pub(crate) subject: Subject,
     #[command(flatten)]
     pub(crate) values: Values,
+    /// Ask these nodes, by short Jobs with the payload's image, which files would be edited: names, or `all`.
+    #[arg(long, value_name = "NODES")]
+    pub(crate) ask: Option<String>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -155,8 +178,143 @@ pub(crate) struct Status {
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) subject: Subject,
+    /// Show it full screen and keep it up to date; `q` ends it.
+    #[arg(long, conflicts_with_all = ["html", "output"])]
+    pub(crate) watch: bool,
+    /// How often `--watch` asks the cluster, in seconds.
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", requires = "watch")]
+    pub(crate) interval: u64,
+    /// Write one self-contained page with the same picture.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Show what an earlier `status -o json` saved, instead of asking a cluster.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sandbox", "kubeconfig", "context"])]
+    pub(crate) from: Option<PathBuf>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// How long the rollout may take, in seconds.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Recover {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// Go back to the newest revision that worked, instead of on.
+    #[arg(long)]
+    pub(crate) back: bool,
+    /// How long the rollout may take, in seconds.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// The node.
+    pub(crate) node: String,
+    /// How many lines of each container, counted from the end.
+    #[arg(long, default_value_t = 200, value_name = "LINES")]
+    pub(crate) tail: i64,
+    /// Show the containers' runs before the present ones.
+    #[arg(long, short)]
+    pub(crate) previous: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Preflight {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    #[command(flatten)]
+    pub(crate) values: Values,
+    /// Nodes to look at: `none`, `all`, names separated by commas; by default one of each kind, at most 12.
+    #[arg(long, value_name = "NODES")]
+    pub(crate) nodes: Option<String>,
+    /// Judge what an earlier `--save` saw, instead of asking a cluster.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sandbox", "kubeconfig", "context", "save"])]
+    pub(crate) from: Option<PathBuf>,
+    /// Save what was seen, to be judged again elsewhere.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// How long the nodes may take, in seconds.
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Profile {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Take the nodes from what `preflight --save` saved.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sandbox", "kubeconfig", "context"])]
+    pub(crate) from: Option<PathBuf>,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// How far to climb: 0 handler served, 1 pod boots in a kernel of its own, 2 TEE evidence in the guest, 3 secret
+    /// released by a key broker, 4 and to nobody else.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=4))]
+    pub(crate) level: u8,
+    /// RuntimeClass to prove (repeatable); by default all of the release.
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Vec<String>,
+    /// Node to prove them on (repeatable); by default every node that serves a class, at most 8.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Vec<String>,
+    /// The key broker's resource for levels 3 and 4, such as `default/husk/verify`.
+    #[arg(long, value_name = "REPOSITORY/TYPE/TAG")]
+    pub(crate) resource: Option<String>,
+    /// How long one pod may take, in seconds.
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct Sysdump {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// The archive; by default `husk-sysdump-<time>.tar.gz` here.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Nodes to look at: `none`, `all`, names separated by commas; by default those with problems and one other, at most 12.
+    #[arg(long, value_name = "NODES")]
+    pub(crate) nodes: Option<String>,
+    /// How long the nodes may take, in seconds.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Args)]

@@ -1,6 +1,7 @@
 //! The `husk` binary. Called as `husk-node`, `husk-dispatcher` or `helm` it is these programs: the sandbox needs one file only.
 
 mod autoscaling;
+mod blast;
 mod board;
 mod charts;
 mod cli;
@@ -15,10 +16,15 @@ mod furnish;
 mod helm;
 mod jsonpath;
 mod lint;
+mod logs;
+mod man;
+mod node_jobs;
 mod pacing;
 mod plan;
 mod preflight;
+mod profile;
 mod records;
+mod resume;
 mod rollback;
 mod rollout;
 mod rollout_watch;
@@ -28,7 +34,9 @@ mod screen;
 mod status;
 mod subject;
 mod summary;
+mod sysdump;
 mod up;
+mod verify;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -113,6 +121,7 @@ fn run(call: Command) -> Result<()> {
         Command::Lint(call) => return lint::lint(&call),
         Command::Schema { chart } => return schema::print(&chart),
         Command::Sandbox(verb) => return sandbox_verbs::run(verb),
+        Command::Man { directory } => return man::write(&directory),
         other => other,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::plain)?;
@@ -122,11 +131,19 @@ fn run(call: Command) -> Result<()> {
             Command::Plan(call) => plan::plan(call).await,
             Command::Status(call) => status::status(call).await,
             Command::Down(call) => down::down(call).await,
+            Command::Preflight(call) => preflight::preflight(call).await,
+            Command::Profile(call) => profile::profile(call).await,
+            Command::Resume(call) => resume::resume(call).await,
+            Command::Recover(call) => resume::recover(call).await,
+            Command::Logs(call) => logs::logs(call).await,
+            Command::Verify(call) => verify::verify(call).await,
+            Command::Sysdump(call) => sysdump::sysdump(call).await,
             Command::Rollback(call) => rollback::rollback(call).await,
             Command::Rollout(verb) => pacing::order(verb).await,
             Command::Explain { .. }
             | Command::Version
             | Command::Lint(_)
+            | Command::Man { .. }
             | Command::Schema { .. }
             | Command::Node(_)
             | Command::Sandbox(_)

@@ -1,18 +1,24 @@
 //! `husk plan`: what `up` would do, asked of the cluster, and done by nobody.
 
+use crate::blast::{self, Blast};
 use crate::cli::Plan as Call;
-use crate::cluster;
+use crate::cluster::{self, Cluster, api_failure};
 use crate::error::{Failure, Result, exit};
-use crate::preflight;
+use crate::node_jobs::{self, Wanted};
+use crate::preflight::{self, snapshot};
 use crate::screen::{Output, Screen, emit};
 use crate::subject::Subject;
 use crate::up::print_json;
+use kube::Api;
+use kube::api::{ApiResource, ListParams};
 use release::diff::FieldChange;
 use release::plan::Action;
 use release::{Engine, Options, Reuse};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What `husk plan -o json` prints.
 #[derive(Serialize)]
@@ -23,8 +29,12 @@ struct Report {
     namespace: String,
     revision: u32,
     changes: bool,
+    blast: Blast,
     selected: Vec<String>,
     skipped: Vec<Skipped>,
+    /// What nodes that were asked say would be edited there, line by line.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    edits: BTreeMap<String, Vec<String>>,
     objects: Vec<Object>,
     hooks: Vec<String>,
 }
@@ -65,6 +75,8 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
         namespace: plan.namespace.clone(),
         revision: plan.revision,
         changes: !plan.is_empty(),
+        blast: blast_of(&cluster, &subject, &objects, &rollouts, !plan.is_empty()).await?,
+        edits: edits(&cluster, &objects, &nodes, &rollouts, &call).await?,
         selected: Vec::new(),
         skipped: Vec::new(),
         objects: plan
@@ -88,12 +100,95 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
     }
     match call.output {
         Output::Json => print_json(&report)?,
-        Output::Text => emit(&text(&report)),
+        Output::Text => emit(&text(&report, nodes.len())),
     }
     if report.changes {
         return Err(Failure::plain("changes are pending; `husk up` makes them").exiting(exit::CHANGES));
     }
     Ok(())
+}
+
+async fn blast_of(
+    cluster: &Cluster,
+    subject: &Subject,
+    objects: &[Value],
+    rollouts: &[crate::rollout::Rollout],
+    objects_change: bool,
+) -> Result<Blast> {
+    let engine = Engine::new(cluster.client.clone(), &subject.namespace);
+    let (installed, standing) = match engine.get(&subject.release, 0).await {
+        Ok(release) => {
+            let hooks = release.hooks.iter().map(|hook| hook.manifest.as_str());
+            let objects = crate::subject::parse(&release.manifest, hooks)?;
+            let rollouts = crate::rollout::rollouts(&objects);
+            let standing = crate::up::collect(cluster, &subject.namespace, &rollouts).await?;
+            (objects, standing)
+        }
+        Err(release::Error::NotFound) => (Vec::new(), Vec::new()),
+        Err(error) => return Err(cluster::release_failure(&error)),
+    };
+    let images = |objects: &[Value]| node_jobs::node_pod(objects).map(|pod| pod.images()).unwrap_or_default();
+    Ok(blast::radius(&blast::Facts {
+        nodes: &snapshot::nodes(&cluster.client).await?,
+        standing: &standing,
+        wanted: rollouts,
+        installed: &crate::rollout::rollouts(&installed),
+        images: &images(objects),
+        installed_images: &images(&installed),
+        sandboxes: &sandboxes(cluster).await?,
+        objects_change,
+    }))
+}
+
+/// The part of a Pod's `spec` that is read.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PlacedPod {
+    node_name: String,
+    runtime_class_name: String,
+}
+
+/// Counts the pods of Kata's classes on each node, page by page.
+async fn sandboxes(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
+    type Placed = kube::core::Object<PlacedPod, kube::core::NotUsed>;
+    let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
+    let api: Api<Placed> = Api::all_with(cluster.client.clone(), &resource);
+    let mut parameters = ListParams::default().limit(crate::status::PAGE);
+    let mut counts = BTreeMap::new();
+    loop {
+        let page = api.list(&parameters).await.map_err(api_failure)?;
+        for pod in page.items.iter().filter(|pod| pod.spec.runtime_class_name.starts_with("kata")) {
+            *counts.entry(pod.spec.node_name.clone()).or_default() += 1;
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(counts),
+        }
+    }
+}
+
+/// Asks nodes what the installer would edit there, when the user wants that.
+async fn edits(
+    cluster: &Cluster,
+    objects: &[Value],
+    nodes: &[fleet::node::Node],
+    rollouts: &[crate::rollout::Rollout],
+    call: &Call,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let selected = |node: &&fleet::node::Node| rollouts.iter().any(|rollout| rollout.rules.left_out(node).is_none());
+    let asked: Vec<String> = match call.ask.as_deref().map(|text| Wanted::read(Some(text))) {
+        None | Some(Wanted::None | Wanted::Sample) => return Ok(BTreeMap::new()),
+        Some(Wanted::All) => nodes.iter().filter(selected).map(|node| node.name.clone()).collect(),
+        Some(Wanted::Named(names)) => names,
+    };
+    let Some(pod) = node_jobs::node_pod(objects) else { return Ok(BTreeMap::new()) };
+    let verb = ["plan", "--host-root", "/host"];
+    let answers = node_jobs::ask(&cluster.client, &pod.with_payload(), &asked, &verb, Duration::from_secs(600)).await?;
+    let lines = |answer: node_jobs::Answer| match answer.trouble.filter(|_| answer.output.is_empty()) {
+        Some(trouble) => vec![format!("not known: {trouble}")],
+        None => answer.output.lines().map(str::to_owned).collect(),
+    };
+    Ok(answers.into_iter().map(|(node, answer)| (node, lines(answer))).collect())
 }
 
 fn describe(object: &str, action: &Action) -> Option<Object> {
@@ -120,12 +215,19 @@ fn change(field: &FieldChange) -> String {
     format!("{}: {} -> {}", field.path, show(&field.before), show(&field.after))
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, total: usize) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "release {} in {}, revision {}", report.release, report.namespace, report.revision);
+    let _ = write!(text, "\n{}", blast::text(&report.blast, total));
     let _ = writeln!(text, "\nnodes selected: {}", list(&report.selected));
     for skipped in report.skipped.iter().take(20) {
         let _ = writeln!(text, "  {} skipped: {}", skipped.node, skipped.why);
+    }
+    for (node, lines) in &report.edits {
+        let _ = writeln!(text, "\nedits on {node}:");
+        for line in lines {
+            let _ = writeln!(text, "  {line}");
+        }
     }
     if report.objects.is_empty() {
         let _ = writeln!(text, "\nno object changes");

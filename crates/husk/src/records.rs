@@ -24,7 +24,7 @@ fn selector(install: &str) -> String {
     format!("{}=true,{}={install}", label::NODE_RECORD, label::INSTALL)
 }
 
-fn read(map: &ConfigMap) -> Option<NodeRecord> {
+pub(crate) fn read(map: &ConfigMap) -> Option<NodeRecord> {
     serde_json::from_str(map.data.as_ref()?.get(label::NODE_RECORD_KEY)?).ok()
 }
 
@@ -54,6 +54,14 @@ pub(crate) async fn list(
     install: &str,
 ) -> kube::Result<BTreeMap<String, NodeRecord>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let list = api.list(&ListParams::default().labels(&selector(install))).await?;
-    Ok(list.iter().filter_map(read).map(|record| (record.node.clone(), record)).collect())
+    let mut parameters = ListParams::default().labels(&selector(install)).limit(crate::status::PAGE);
+    let mut records = BTreeMap::new();
+    loop {
+        let page = api.list(&parameters).await?;
+        records.extend(page.iter().filter_map(read).map(|record| (record.node.clone(), record)));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(records),
+        }
+    }
 }

@@ -45,6 +45,13 @@ impl Subject {
         Ok(Subject { release: names.release, namespace: names.namespace, values: gather(values)?, chart })
     }
 
+    /// Takes the values from a release's record instead of the command line.
+    pub(crate) fn recorded(call: &cli::Subject, values: Map<String, Value>) -> Result<Subject> {
+        let names = Subject::names(call);
+        let chart = charts::load(&call.chart)?;
+        Ok(Subject { release: names.release, namespace: names.namespace, values, chart })
+    }
+
     /// Returns the chart as a source for the release engine.
     pub(crate) fn source(&self) -> Arc<dyn release::source::Source> {
         Arc::new(release::ChartSource::new(self.chart.clone(), charts::entropy()))
@@ -56,6 +63,22 @@ impl Subject {
         let rendered = chart::render::render(&self.chart, &self.values, &options)
             .map_err(|error| charts::with_hints(charts::failure(error), &self.chart))?;
         parse(&rendered.manifest(), rendered.hooks.iter().map(|hook| hook.manifest.as_str()))
+    }
+
+    /// Returns the kinds that the chart's own CustomResourceDefinitions bring, as `group/version/Kind`.
+    pub(crate) fn own_kinds(&self) -> Vec<String> {
+        let texts = self.chart.crds().into_iter().map(|crd| crd.file.text().into_owned()).collect::<Vec<_>>();
+        let objects = texts.iter().flat_map(|text| release::object::parse_manifest(text).unwrap_or_default());
+        objects
+            .flat_map(|object| {
+                let kind = object["spec"]["names"]["kind"].as_str().unwrap_or_default().to_owned();
+                let group = object["spec"]["group"].as_str().unwrap_or_default().to_owned();
+                let versions = object["spec"]["versions"].as_array().cloned().unwrap_or_default();
+                versions
+                    .into_iter()
+                    .filter_map(move |version| Some(format!("{group}/{}/{kind}", version["name"].as_str()?)))
+            })
+            .collect()
     }
 
     /// Returns name and version of the chart.

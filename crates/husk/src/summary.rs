@@ -3,13 +3,13 @@
 use crate::rollout::{Class, Rollout};
 use contract::{Code, NodeRecord, Stage, State, label};
 use fleet::node::Node;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// One node as the cluster shows it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct NodeSummary {
     pub(crate) name: String,
     /// Whether a rollout selects it.
@@ -40,6 +40,9 @@ pub(crate) struct NodeSummary {
     pub(crate) skipped: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload: Option<String>,
+    /// RFC 3339, when its record was last written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) updated_at: Option<String>,
 }
 
 impl NodeSummary {
@@ -47,10 +50,15 @@ impl NodeSummary {
     pub(crate) fn converged(&self) -> bool {
         self.labelled && self.missing.is_empty() && self.state != Some(State::Failed)
     }
+
+    /// Tells whether the installer was through and something of it went away since.
+    pub(crate) fn has_drifted(&self) -> bool {
+        self.selected && !self.converged() && (self.stage, self.state) == (Some(Stage::Label), Some(State::Done))
+    }
 }
 
 /// One RuntimeClass and how many nodes serve it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClassSummary {
     pub(crate) name: String,
     pub(crate) handler: String,
@@ -90,6 +98,7 @@ pub(crate) fn nodes(rollout: &Rollout, nodes: &[Node], records: &BTreeMap<String
                 warnings: record.map(|record| record.warnings.clone()).unwrap_or_default(),
                 skipped: left_out.map(|reason| reason.to_string()),
                 payload: record.and_then(|record| record.payload.clone()),
+                updated_at: record.and_then(|record| record.updated_at.clone()),
             }
         })
         .collect()

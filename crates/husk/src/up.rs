@@ -1,10 +1,10 @@
 //! `husk up`: values → plan → apply → nodes → proof.
 
-use crate::cli::Up;
+use crate::cli::{Target, Up};
 use crate::cluster::{self, Cluster};
 use crate::error::{Failure, Result, exit};
 use crate::preflight;
-use crate::rollout::{Class, Rollout};
+use crate::rollout::{Class, Mode, Rollout};
 use crate::rollout_watch::{self, Ending, Watch};
 use crate::screen::{Output, Screen, emit};
 use crate::subject::Subject;
@@ -35,17 +35,33 @@ struct Report {
 }
 
 pub(crate) async fn up(call: Up) -> Result<()> {
-    let begun = Instant::now();
-    let mut screen = Screen::open(call.output);
     let subject = Subject::load(&call.subject, &call.values)?;
+    bring(&call.target, call.timeout, call.output, subject).await
+}
+
+/// Brings an installation to what chart and values of `subject` say; `timeout` is in seconds.
+pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject: Subject) -> Result<()> {
+    let begun = Instant::now();
+    let mut screen = Screen::open(output);
     let objects = subject.objects()?;
     let rollouts = crate::rollout::rollouts(&objects);
     let classes = crate::rollout::classes(&objects);
     screen.step("values", &describe(&subject, &rollouts, &classes));
 
-    let cluster = cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
+    let cluster = cluster::reach(target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
     preflight::check(&rollouts, &nodes)?;
+    let question = preflight::Question {
+        release: &subject.release,
+        namespace: &subject.namespace,
+        objects: &objects,
+        rollouts: &rollouts,
+        classes: &classes,
+        own_kinds: subject.own_kinds(),
+    };
+    for warning in preflight::before_up(&cluster, &question, &mut screen).await? {
+        screen.warn(&warning);
+    }
     preflight::objects(&cluster.client, &objects, &subject.namespace).await?;
     let selected = nodes.iter().filter(|node| rollouts.iter().any(|r| r.rules.left_out(node).is_none())).count();
     screen.step("plan", &format!("{} objects, {selected} of {} nodes selected", objects.len(), nodes.len()));
@@ -54,7 +70,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     let told = Told::default();
     let engine = Engine::new(cluster.client.clone(), &subject.namespace).with_progress(told.listener());
     let options = Options {
-        timeout: Duration::from_secs(call.timeout),
+        timeout: Duration::from_secs(timeout),
         create_namespace: true,
         force_conflicts: true,
         // What is said here is what is wanted; nothing is remembered from earlier calls.
@@ -64,7 +80,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
     let work = engine.install_or_upgrade(&subject.release, subject.source(), subject.values.clone(), &options);
     let outcome = tokio::select! {
         outcome = watch.during("apply", &mut screen, work) => outcome,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(&rollouts, &watch)),
     };
     for text in told.warnings() {
         screen.warn(&text);
@@ -82,21 +98,17 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         rollout_watch::retry_failed(&cluster.client, &subject.namespace, rollout, &watch)
             .await
             .map_err(cluster::api_failure)?;
-        let patience = Duration::from_secs(call.timeout).saturating_sub(begun.elapsed());
+        let patience = Duration::from_secs(timeout).saturating_sub(begun.elapsed());
         let waiting =
             rollout_watch::daemon_set(&cluster.client, &subject.namespace, rollout, &mut watch, &mut screen, patience);
         let ending = tokio::select! {
             ending = waiting => ending.map_err(cluster::api_failure)?,
-            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+            _ = tokio::signal::ctrl_c() => return Err(interrupted(&rollouts, &watch)),
         };
         if let Ending::TimedOut(nodes) = ending {
             return Err(Failure::new(
                 Code::NODES_FAILED,
-                format!(
-                    "after {} s these nodes are not through: {}; the cluster goes on",
-                    call.timeout,
-                    nodes.join(", ")
-                ),
+                format!("after {} s these nodes are not through: {}; the cluster goes on", timeout, nodes.join(", ")),
             )
             .exiting(exit::TIMED_OUT));
         }
@@ -122,7 +134,7 @@ pub(crate) async fn up(call: Up) -> Result<()> {
         classes: class_results,
         sandbox: cluster.sandbox.clone(),
     };
-    match call.output {
+    match output {
         Output::Json => print_json(&report),
         Output::Text => {
             screen.block("");
@@ -157,8 +169,8 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
 
 fn describe(subject: &Subject, rollouts: &[Rollout], classes: &[Class]) -> String {
     let mode = match rollouts.first().map(|rollout| &rollout.mode) {
-        Some(crate::rollout::Mode::DaemonSet(_)) => "DaemonSet mode",
-        Some(crate::rollout::Mode::Job(_)) => "Job mode",
+        Some(Mode::DaemonSet(_)) => "DaemonSet mode",
+        Some(Mode::Job(_)) => "Job mode",
         None => "nothing to install on nodes",
     };
     format!("{}, payload {}, {mode}, {} RuntimeClasses", subject.chart_title(), subject.payload(), classes.len())
@@ -249,9 +261,22 @@ fn warnings(nodes: &[NodeSummary]) -> Vec<String> {
     by_text.into_iter().map(|(text, names)| format!("{}: {text}", names.join(", "))).collect()
 }
 
-fn interrupted() -> Failure {
-    Failure::plain("interrupted: the cluster goes on with what was begun; the same command takes up where this ended")
-        .exiting(exit::INTERRUPTED)
+/// Says what goes on without us, and how to go on.
+fn interrupted(rollouts: &[Rollout], watch: &Watch) -> Failure {
+    let goes_on = rollouts.iter().map(|rollout| match &rollout.mode {
+        Mode::DaemonSet(name) => format!("DaemonSet {name}"),
+        Mode::Job(name) => format!("dispatcher Job {name}"),
+    });
+    let goes_on = goes_on.collect::<Vec<_>>().join(", ");
+    let goes_on = if goes_on.is_empty() { "nothing".to_owned() } else { goes_on };
+    let flying = watch.board.rows().filter(|row| row.begun.is_some() && row.ended.is_none());
+    let flying: Vec<&str> = flying.map(|row| row.record.node.as_str()).collect();
+    let nodes = if flying.is_empty() { String::new() } else { format!(", now on {}", crate::status::names(&flying)) };
+    Failure::plain(format!(
+        "interrupted\n  On the cluster goes on: {goes_on}{nodes}. A node in flight is finished or undone by its own installer.\n  \
+         Next: `husk status --watch` shows how it gets on; `husk resume` takes up where this ended."
+    ))
+    .exiting(exit::INTERRUPTED)
 }
 
 /// What the release engine told.

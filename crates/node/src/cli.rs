@@ -9,6 +9,7 @@ use crate::local::{self, Local};
 use crate::stages::{Bench, is_permanent, print};
 use crate::store::{NodeLock, Store};
 use crate::systemd::Systemd;
+use crate::{dump, witness};
 use clap::{Parser, Subcommand};
 use contract::{Stage, StageReport, State, label, pod};
 use std::ffi::OsString;
@@ -61,6 +62,17 @@ enum Verb {
         /// The installation.
         #[arg(long, default_value = label::DEFAULT_INSTALL)]
         install: String,
+    },
+    /// Print what a bug report needs of this host, as JSON; reads only, secrets removed.
+    Dump,
+    /// Tell the kernel and the confidential hardware that this container sees.
+    Witness {
+        /// Ask the guest for evidence that holds this text.
+        #[arg(long)]
+        runtime_data: Option<String>,
+        /// Ask the guest for a key broker's resource, and tell its hash.
+        #[arg(long)]
+        resource: Option<String>,
     },
     #[command(flatten)]
     Local(Local),
@@ -127,6 +139,14 @@ fn run(arguments: &Arguments, tokio: &Tokio) -> Result<ExitCode> {
         Verb::Unlabel => Stage::Unlabel,
         Verb::RevertCri => Stage::RevertCri,
         Verb::RemoveArtifacts => Stage::RemoveArtifacts,
+        Verb::Dump => {
+            container::say(&serde_json::to_string(&dump::read(&bench.host)).unwrap_or_default());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Verb::Witness { runtime_data, resource } => {
+            witness::tell(&witness::look(&bench.container, runtime_data.as_deref(), resource.as_deref()));
+            return Ok(ExitCode::SUCCESS);
+        }
         Verb::Install => return serve(&bench, Duty::Runtimes),
         Verb::Containerd => return serve(&bench, Duty::Containerd),
         Verb::CopyTo { destination } => return copy_to(&bench, destination),

@@ -3,6 +3,7 @@
 mod bad_input;
 mod command_line;
 mod crash;
+mod faults;
 mod harness;
 mod helm_transcript;
 mod host_roots;

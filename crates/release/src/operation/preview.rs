@@ -63,6 +63,23 @@ impl Engine {
         })
     }
 
+    /// Tells how the objects of a revision differ from what was installed: each is rehearsed on the server, nothing is kept.
+    ///
+    /// Errors: as reading the cluster.
+    pub async fn drift(&self, release: &Release) -> Result<Vec<Planned>> {
+        let items = self.stamped(&release.manifest, &release.name, &release.namespace).await?;
+        let tasks = items.iter().map(|item| rehearse(&self.cluster, item, true).boxed()).collect();
+        let mut differing = Vec::new();
+        for (item, rehearsal) in items.iter().zip(side_by_side(tasks).await) {
+            let seen = rehearsal?;
+            let action = decide(&item.id, &seen.observed(false, false), &release.name, &release.namespace);
+            if action != Action::Unchanged {
+                differing.push(Planned { object: item.id.clone(), action });
+            }
+        }
+        Ok(differing)
+    }
+
     async fn crd_items(&self, source: &Arc<dyn Source>, values: &Map<String, Value>) -> Result<Vec<Item>> {
         let mut objects = Vec::new();
         for crd in source.crds(values).map_err(Error::Render)? {

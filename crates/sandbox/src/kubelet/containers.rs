@@ -125,6 +125,22 @@ pub(super) struct Launch<'a> {
     pub(super) volumes: &'a BTreeMap<String, Prepared>,
     /// The directory that becomes the container's root.
     pub(super) root: PathBuf,
+    /// Where what the kernel of a virtual machine shows is kept; nothing for containers on the host's own kernel.
+    pub(super) guest: Option<PathBuf>,
+}
+
+/// The kernel that simulated virtual machines run.
+const GUEST_KERNEL: &str = "6.12.47-kata-guest";
+
+/// Makes what a guest's kernel shows under `/proc` and `/sys`; returns the directory that holds both. There is no
+/// confidential hardware in it: nothing here could vouch for a guest.
+fn guest(directory: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(directory.join("proc/sys/kernel"))?;
+    std::fs::create_dir_all(directory.join("sys"))?;
+    std::fs::write(directory.join("proc/sys/kernel/osrelease"), format!("{GUEST_KERNEL}\n"))?;
+    std::fs::write(directory.join("proc/version"), format!("Linux version {GUEST_KERNEL} (simulated guest)\n"))?;
+    std::fs::write(directory.join("proc/cpuinfo"), "processor\t: 0\nflags\t\t: fpu hypervisor\n")?;
+    Ok(directory.to_owned())
 }
 
 impl Launch<'_> {
@@ -143,8 +159,12 @@ impl Launch<'_> {
 
         let mounts = self.mounts(spec, &known).map_err(config)?;
         let mut image = self.kubelets.image.clone();
+        let kernel = match &self.guest {
+            Some(directory) => guest(directory).map_err(|error| create(error.to_string()))?,
+            None => self.machine.root.clone(),
+        };
         for path in ["/proc", "/sys"] {
-            image.push(Mount { path: path.into(), source: self.machine.root.join(&path[1..]), own: false });
+            image.push(Mount { path: path.into(), source: kernel.join(&path[1..]), own: false });
         }
         let entries = tree::plan(&self.root, &["/dev", "/tmp", "/usr/bin"], &image, &mounts).map_err(create)?;
         tree::make(&self.root, &entries).map_err(|error| create(error.to_string()))?;

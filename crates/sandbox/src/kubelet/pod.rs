@@ -294,6 +294,11 @@ impl Worker {
         }))
     }
 
+    /// Whether its class runs pods in virtual machines: all of Kata's do.
+    fn in_guest(&self) -> bool {
+        self.runtime_takes_it().is_ok_and(|handler| handler.starts_with("kata"))
+    }
+
     async fn start(&mut self, index: usize) {
         if !self.machine.served.borrow().ready {
             return; // its next change wakes this pod
@@ -335,6 +340,7 @@ impl Worker {
             pod: &shown,
             volumes: &volumes,
             root: root.clone(),
+            guest: self.in_guest().then(|| self.machine.directory(&self.pod).join("guest")),
         };
         let result = launch.start(&self.units[index].spec).await;
         self.volumes = Some(volumes);

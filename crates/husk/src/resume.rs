@@ -1,0 +1,210 @@
+//! `husk resume` and `husk recover`: on from wherever the last run ended.
+
+use crate::cli;
+use crate::cluster::{self, Cluster, api_failure};
+use crate::error::{Failure, Result};
+use crate::rollout::Mode;
+use crate::screen::{Output, Screen, emit};
+use crate::subject::{Names, Subject};
+use crate::up::{self, Told, print_json};
+use contract::Code;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt};
+use release::{Engine, Options, Release, Status, WaitFor};
+use serde::Serialize;
+use std::time::Duration;
+
+/// Does the last run again: the chart of this binary, or the one named, with the values that the release's record has.
+pub(crate) async fn resume(call: cli::Resume) -> Result<()> {
+    let cluster = cluster::existing(&call.target).await?;
+    let names = Subject::names(&call.subject);
+    let engine = Engine::new(cluster.client.clone(), &names.namespace);
+    let release = newest(&engine, &names).await?;
+    if matches!(release.info.status, Status::Uninstalling | Status::Uninstalled) {
+        let message = format!("revision {} is {}", release.version, release.info.status);
+        return Err(Failure::new(Code::RELEASE_NOT_FOUND, format!("{message}; `husk recover` finishes the removal")));
+    }
+    let picture = crate::status::look(&cluster, &names).await?;
+    let drifted: Vec<&str> =
+        picture.nodes.iter().filter(|node| node.has_drifted()).map(|node| node.name.as_str()).collect();
+    replace_pods(&cluster, &names.namespace, &release, &drifted).await?;
+    again(&call, release).await
+}
+
+/// Gives nodes on which the installer is through, and whose labels or handlers went away since, a new pod: it does all
+/// again that is not as it should be. In Job mode the dispatcher sees to that itself.
+async fn replace_pods(cluster: &Cluster, namespace: &str, release: &Release, nodes: &[&str]) -> Result<()> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let objects = crate::subject::parse(&release.manifest, release.hooks.iter().map(|hook| hook.manifest.as_str()))?;
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
+    for rollout in crate::rollout::rollouts(&objects) {
+        let Mode::DaemonSet(name) = &rollout.mode else { continue };
+        let list = pods.list(&ListParams::default().labels(&format!("name={name}"))).await.map_err(api_failure)?;
+        for pod in list.items {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            if node.is_some_and(|node| nodes.contains(&node)) {
+                pods.delete(&pod.name_any(), &DeleteParams::background()).await.map_err(api_failure)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn newest(engine: &Engine, names: &Names) -> Result<Release> {
+    engine.get(&names.release, 0).await.map_err(|error| match error {
+        release::Error::NotFound => Failure::new(
+            Code::RELEASE_NOT_FOUND,
+            format!("there is no release {} in namespace {}", names.release, names.namespace),
+        ),
+        error => cluster::release_failure(&error),
+    })
+}
+
+async fn again(call: &cli::Resume, release: Release) -> Result<()> {
+    let recorded = format!("{} {}", release.chart_field("name"), release.chart_field("version"));
+    let subject = Subject::recorded(&call.subject, release.config)?;
+    if subject.chart_title() != recorded {
+        let message = format!(
+            "the release is of chart {recorded} and this would be {}: name that chart with --chart, or upgrade with \
+             `husk up -f …`",
+            subject.chart_title()
+        );
+        return Err(Failure::new(Code::BAD_CHART, message));
+    }
+    up::bring(&call.target, call.timeout, call.output, subject).await
+}
+
+/// What to do about a release, by its newest revision's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It is deployed: nothing.
+    Nothing,
+    /// Finish what was begun.
+    Forward,
+    /// Return to the newest revision that worked.
+    Back,
+    /// Finish the removal.
+    Remove,
+}
+
+/// Decides; `back` is the user's wish, `worked` whether an earlier revision was deployed once.
+fn way(status: Status, back: bool, worked: bool) -> Result<Way> {
+    Ok(match status {
+        Status::Deployed | Status::Superseded => Way::Nothing,
+        Status::Uninstalling | Status::Uninstalled => Way::Remove,
+        _ if back && worked => Way::Back,
+        _ if back => {
+            let message = "no earlier revision worked, so there is nothing to go back to; without --back it goes on, \
+                           `husk down` removes it";
+            return Err(Failure::new(Code::RELEASE_NOT_FOUND, message));
+        }
+        _ => Way::Forward,
+    })
+}
+
+/// What `husk recover -o json` prints, unless it went on as `husk up`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    schema: &'static str,
+    release: String,
+    namespace: String,
+    found: String,
+    done: String,
+}
+
+/// Takes a release over from whoever is gone, and brings it to an end.
+pub(crate) async fn recover(call: cli::Recover) -> Result<()> {
+    let mut screen = Screen::open(call.output);
+    let cluster = cluster::existing(&call.target).await?;
+    let names = Subject::names(&call.subject);
+    let told = Told::default();
+    let engine = Engine::new(cluster.client.clone(), &names.namespace).with_progress(told.listener());
+    let history = engine.history(&names.release).await.map_err(|error| match error {
+        release::Error::NotFound => Failure::new(
+            Code::RELEASE_NOT_FOUND,
+            format!("there is no release {} in namespace {}: nothing to recover", names.release, names.namespace),
+        ),
+        error => cluster::release_failure(&error),
+    })?;
+    let Some(last) = history.last().cloned() else { return Err(Failure::plain("the history is empty")) };
+    let good = history.iter().rev().find(|r| matches!(r.info.status, Status::Deployed | Status::Superseded));
+    let found = last.info.status.to_string();
+    let way = way(last.info.status, call.back, good.is_some())?;
+    screen.step("found", &format!("revision {} is {found}", last.version));
+    if matches!(way, Way::Forward | Way::Back) {
+        // Refuses while the holder lives, and names it.
+        engine.abandon(&names.release).await.map_err(|error| cluster::release_failure(&error))?;
+    }
+    let options = Options {
+        timeout: Duration::from_secs(call.timeout),
+        force_conflicts: true,
+        wait: WaitFor::Objects,
+        takeover: release::Takeover::WhenGone,
+        ..Options::default()
+    };
+    let done = match way {
+        Way::Nothing => "nothing had to be done".to_owned(),
+        Way::Forward => {
+            let resume = cli::Resume {
+                target: call.target.clone(),
+                subject: call.subject.clone(),
+                timeout: call.timeout,
+                output: call.output,
+            };
+            return again(&resume, last).await;
+        }
+        Way::Back => {
+            let to = good.map_or(0, |good| good.version);
+            let release = engine.rollback(&names.release, to, &options).await;
+            let release = release.map_err(|error| cluster::release_failure(&error))?;
+            format!("went back to revision {to}; that is revision {} now", release.version)
+        }
+        Way::Remove => {
+            remove(&engine, &cluster, &names, &options).await?;
+            "the removal is finished".to_owned()
+        }
+    };
+    for text in told.warnings() {
+        screen.warn(&text);
+    }
+    let report = Report { schema: "husk.recover/v1", release: names.release, namespace: names.namespace, found, done };
+    match call.output {
+        Output::Json => print_json(&report)?,
+        Output::Text => emit(&format!("{}: {}\n", report.release, report.done)),
+    }
+    Ok(())
+}
+
+async fn remove(engine: &Engine, cluster: &Cluster, names: &Names, options: &Options) -> Result<()> {
+    let options = Options { keep_history: false, ..options.clone() };
+    match engine.uninstall(&names.release, &options).await {
+        Ok(_) | Err(release::Error::NotFound) => {}
+        Err(error) => return Err(cluster::release_failure(&error)),
+    }
+    cluster.finish(&mut Screen::open(Output::Json)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_of_a_release_has_a_way_out() {
+        use Status::{Deployed, Failed, PendingInstall, PendingRollback, PendingUpgrade, Uninstalling};
+        for (status, back, worked, expected) in [
+            (Deployed, false, true, Way::Nothing),
+            (Failed, false, false, Way::Forward),
+            (PendingInstall, false, false, Way::Forward),
+            (PendingUpgrade, true, true, Way::Back),
+            (PendingRollback, false, true, Way::Forward),
+            (Uninstalling, true, true, Way::Remove),
+        ] {
+            assert_eq!(way(status, back, worked).unwrap(), expected, "{status}");
+        }
+        assert!(way(PendingInstall, true, false).unwrap_err().message.contains("husk down"));
+    }
+}
