@@ -9,10 +9,13 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::Value;
 use sprig::PlainRegexp;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 /// References deeper than this may be a circle.
 const DEEPEST: usize = 128;
+/// Definitions that use each other twice are many in the end.
+const MOST_CHECKS: u32 = 1_000_000;
 /// Whole numbers up to this are exact as floats.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -20,7 +23,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub(crate) fn accepts(schema: &[u8], values: &Value) -> bool {
     let Ok(root) = serde_json::from_slice::<Node<'_>>(schema) else { return false };
     let Some(draft) = draft(&root) else { return false };
-    let reader = Reader { root: &root, draft };
+    let reader = Reader { root: &root, draft, left: Cell::new(MOST_CHECKS) };
     reader.is_schema(&root, true) && reader.satisfied(&root, values, 0) == Some(true)
 }
 
@@ -173,6 +176,8 @@ const TYPES: &[&str] = &["array", "boolean", "integer", "null", "number", "objec
 struct Reader<'r, 't> {
     root: &'r Node<'t>,
     draft: Draft,
+    /// How many more schemas may be held against values.
+    left: Cell<u32>,
 }
 
 impl<'r, 't> Reader<'r, 't> {
@@ -262,6 +267,7 @@ impl<'r, 't> Reader<'r, 't> {
             Node::Bool(answer) => return Some(*answer),
             schema => schema.map(),
         };
+        self.left.set(self.left.get().checked_sub(1)?);
         if depth > DEEPEST {
             return None;
         }

@@ -4,15 +4,16 @@ use crate::{Lock, Metadata, Values};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
 
 /// A file of a chart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct File {
     /// Path below the chart's directory, with `/`.
     pub name: String,
-    /// The bytes; base64 in a release record.
+    /// The bytes, which all copies of the file share; base64 in a release record.
     #[serde(serialize_with = "bytes_out", deserialize_with = "bytes_in", default)]
-    pub data: Vec<u8>,
+    pub data: Arc<[u8]>,
     /// When the file was last changed, in RFC 3339; empty when that is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub modtime: String,
@@ -21,7 +22,7 @@ pub struct File {
 impl File {
     /// A file without a known time of change.
     pub fn new(name: impl Into<String>, data: impl Into<Vec<u8>>) -> File {
-        File { name: name.into(), data: data.into(), modtime: String::new() }
+        File { name: name.into(), data: data.into().into(), modtime: String::new() }
     }
 
     /// The file as text; bytes that are no UTF-8 become U+FFFD.
@@ -47,7 +48,7 @@ pub struct Chart {
     pub values: Values,
     /// `values.schema.json` as it is.
     #[serde(default, serialize_with = "optional_bytes_out", deserialize_with = "optional_bytes_in")]
-    pub schema: Option<Vec<u8>>,
+    pub schema: Option<Arc<[u8]>>,
     /// When the schema was last changed; empty when that is not known, which a record spells as Go's zero time.
     #[serde(default, serialize_with = "time_out")]
     pub schemamodtime: String,
@@ -139,20 +140,20 @@ fn bytes_out<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&STANDARD.encode(bytes))
 }
 
-fn bytes_in<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+fn bytes_in<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
     Ok(optional_bytes_in(from)?.unwrap_or_default())
 }
 
-fn optional_bytes_out<S: Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+fn optional_bytes_out<S: Serializer>(bytes: &Option<Arc<[u8]>>, to: S) -> Result<S::Ok, S::Error> {
     match bytes {
         Some(bytes) => bytes_out(bytes, to),
         None => to.serialize_none(),
     }
 }
 
-fn optional_bytes_in<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+fn optional_bytes_in<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<[u8]>>, D::Error> {
     match Option::<String>::deserialize(from)? {
-        Some(text) => STANDARD.decode(text).map(Some).map_err(serde::de::Error::custom),
+        Some(text) => STANDARD.decode(text).map(|bytes| Some(bytes.into())).map_err(serde::de::Error::custom),
         None => Ok(None),
     }
 }

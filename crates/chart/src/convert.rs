@@ -2,6 +2,7 @@
 
 use crate::Values;
 use gotemplate::{List, Map, Str, Type, Value as Go};
+use goyaml::Tree;
 use serde_json::{Number, Value};
 use std::collections::BTreeMap;
 
@@ -18,6 +19,21 @@ pub fn to_go(value: &Value) -> Go {
         Value::String(s) => Go::from(s.as_str()),
         Value::Array(items) => Go::List(List::new(items.iter().map(to_go).collect())),
         Value::Object(map) => Go::Map(map_to_go(map)),
+    }
+}
+
+/// What was read from YAML as a template sees it: all numbers are floats.
+pub(crate) fn tree_to_go(tree: &Tree<'_>) -> Go {
+    match tree {
+        Tree::Null => Go::Nil,
+        Tree::Bool(b) => Go::Bool(*b),
+        Tree::Int(_) | Tree::Uint(_) | Tree::Float(_) => Go::Float(tree.number().unwrap_or_default()),
+        Tree::Text(text) => Go::from(&**text),
+        Tree::List(items) => Go::List(List::new(items.iter().map(tree_to_go).collect())),
+        Tree::Map(entries) => {
+            let entries = entries.iter().map(|(key, value)| (Str::from(&**key), tree_to_go(value)));
+            Go::Map(Map::from_entries(Type::ANY_MAP, entries.collect()))
+        }
     }
 }
 

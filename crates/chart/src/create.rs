@@ -43,7 +43,7 @@ pub fn from_starter(starter: &[File], name: &str) -> Result<Vec<File>, Error> {
     check_name(name)?;
     let named = |file: &File| match std::str::from_utf8(&file.data) {
         Ok(text) => File::new(file.name.as_str(), text.replace(PLACEHOLDER, name)),
-        Err(_) => File::new(file.name.as_str(), file.data.as_slice()),
+        Err(_) => file.clone(),
     };
     Ok(starter.iter().map(named).collect())
 }

@@ -3,14 +3,13 @@
 
 /// Whether `pattern` is well formed for [`matches_path`].
 pub fn is_path_pattern(pattern: &str) -> bool {
-    PathPattern::parse(pattern).is_some()
+    PathPattern::new(pattern).is_some()
 }
 
 /// Go's `filepath.Match`: `*` and `?` stop at `/`, `[a-z]` and `[^a-z]` are classes, a backslash takes the next character as
 /// it is. A malformed pattern matches nothing.
 pub fn matches_path(pattern: &str, name: &str) -> bool {
-    let name: Vec<char> = name.chars().collect();
-    PathPattern::parse(pattern).is_some_and(|parts| matches_parts(&parts, &name))
+    PathPattern::new(pattern).is_some_and(|pattern| pattern.matches(name))
 }
 
 #[derive(Debug, Clone)]
@@ -31,10 +30,21 @@ enum Part {
     Alternatives(Vec<Vec<Part>>),
 }
 
-struct PathPattern;
+/// A pattern of [`matches_path`] that is asked more than once.
+#[derive(Debug, Clone)]
+pub(crate) struct PathPattern(Vec<Part>);
 
 impl PathPattern {
-    fn parse(pattern: &str) -> Option<Vec<Part>> {
+    /// `None` when the pattern is malformed.
+    pub(crate) fn new(pattern: &str) -> Option<PathPattern> {
+        PathPattern::parts(pattern).map(PathPattern)
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        matches_parts(&self.0, name)
+    }
+
+    fn parts(pattern: &str) -> Option<Vec<Part>> {
         let mut parts = Vec::new();
         let mut chars = pattern.chars().peekable();
         while let Some(c) = chars.next() {
@@ -75,7 +85,22 @@ impl PathPattern {
 
 /// Whether `parts` match all of `name`. The set of reachable places is carried along, so that many stars cost no more than
 /// the product of both lengths.
-fn matches_parts(parts: &[Part], name: &[char]) -> bool {
+fn matches_parts(parts: &[Part], name: &str) -> bool {
+    // Most patterns begin with letters and most names with others.
+    let mut after = name.chars();
+    let letters = parts.iter().map_while(|part| if let Part::Literal(c) = part { Some(*c) } else { None });
+    let mut count = 0;
+    for letter in letters {
+        if after.next() != Some(letter) {
+            return false;
+        }
+        count += 1;
+    }
+    let (parts, name) = (&parts[count..], after.collect::<Vec<char>>());
+    if parts.is_empty() {
+        return name.is_empty();
+    }
+    let name = name.as_slice();
     let mut reachable = vec![false; name.len() + 1];
     reachable[0] = true;
     advance(parts, name, &mut reachable);
@@ -136,8 +161,7 @@ impl Glob {
 
     /// Whether the pattern matches all of `name`.
     pub fn matches(&self, name: &str) -> bool {
-        let name: Vec<char> = name.chars().collect();
-        matches_parts(&self.0, &name)
+        matches_parts(&self.0, name)
     }
 }
 

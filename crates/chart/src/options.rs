@@ -90,7 +90,7 @@ pub struct RenderOptions {
     /// What `now` says.
     pub now: SystemTime,
     /// The local time zone of date functions.
-    pub time_zone: jiff::tz::TimeZone,
+    pub time_zone: fn() -> jiff::tz::TimeZone,
     /// Where random bytes come from.
     pub entropy: Entropy,
     /// The address of a host, for `getHostByName`; without it, nothing is looked up.
@@ -120,7 +120,7 @@ impl RenderOptions {
             strict: false,
             lookup: None,
             now,
-            time_zone: jiff::tz::TimeZone::UTC,
+            time_zone: || jiff::tz::TimeZone::UTC,
             entropy,
             resolve_host: None,
             post_render: None,

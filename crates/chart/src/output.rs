@@ -33,10 +33,13 @@ impl Rendered {
     ///
     /// Errors: [`Error::NoSuchTemplate`] for a pattern of `show_only` that nothing matches.
     pub fn template_output(&self, wanted: &TemplateOutput) -> Result<String, Error> {
-        let mut text = self.release_text(wanted).trim().to_string();
+        let mut text = self.release_text(wanted);
+        let blank = text.len() - text.trim_start().len();
+        text.drain(..blank);
+        text.truncate(text.trim_end().len());
         text.push('\n');
         for hook in self.shown_hooks(wanted) {
-            text.push_str(&hook.framed());
+            push_framed(&mut text, &hook.path, &hook.manifest);
         }
         if wanted.show_only.is_empty() { Ok(text) } else { show_only(&text, &wanted.show_only) }
     }
@@ -64,10 +67,10 @@ impl Rendered {
 
     /// The manifest as `helm template` prints it, which is the stored one with what the options add or hide.
     pub fn release_text(&self, wanted: &TemplateOutput) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.manifests.iter().map(|m| m.path.len() + m.content.len() + 32).sum());
         if wanted.include_crds {
             for crd in &self.crds {
-                text.push_str(&frame(&crd.filename, &crd.file.text()));
+                push_framed(&mut text, &crd.filename, &crd.file.text());
             }
         }
         for manifest in &self.manifests {
@@ -77,7 +80,7 @@ impl Rendered {
                     manifest.path
                 ));
             } else {
-                text.push_str(&manifest.framed());
+                push_framed(&mut text, &manifest.path, &manifest.content);
             }
         }
         text
@@ -85,12 +88,18 @@ impl Rendered {
 }
 
 fn frame(path: &str, content: &str) -> String {
-    format!("---\n# Source: {path}\n{content}\n")
+    let mut text = String::new();
+    push_framed(&mut text, path, content);
+    text
+}
+
+fn push_framed(text: &mut String, path: &str, content: &str) {
+    ["---\n# Source: ", path, "\n", content, "\n"].into_iter().for_each(|part| text.push_str(part));
 }
 
 /// The documents whose path below the chart matches, pattern by pattern.
 fn show_only(text: &str, patterns: &[String]) -> Result<String, Error> {
-    let documents = split_documents(text);
+    let documents: Vec<&str> = split_documents(text).collect();
     let mut out = String::new();
     for pattern in patterns {
         let before = out.len();

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(back.metadata, chart().metadata);
         assert_eq!(back.values, chart().values);
         assert_eq!(back.dependencies[0].name(), "sub");
-        assert_eq!(back.files[0].data, b"long");
+        assert_eq!(*back.files[0].data, *b"long");
     }
 
     #[test]

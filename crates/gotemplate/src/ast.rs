@@ -33,7 +33,8 @@ pub(crate) struct Tree {
 pub(crate) struct Source {
     /// The name it was parsed under.
     pub(crate) name: Arc<str>,
-    pub(crate) text: Arc<str>,
+    /// Valid UTF-8.
+    pub(crate) text: Str,
     pub(crate) pipes: Vec<Pipe>,
     pub(crate) blocks: Vec<Block>,
 }
@@ -151,9 +152,14 @@ impl Source {
         &self.blocks[id.0 as usize]
     }
 
+    /// A part of the text.
+    pub(crate) fn part(&self, start: Pos, end: Pos) -> &str {
+        self.text.get(start as usize..end as usize).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default()
+    }
+
     /// Line (from 1) and byte column (from 0) of an offset.
     pub(crate) fn position(&self, pos: Pos) -> (usize, usize) {
-        let before = &self.text.as_bytes()[..(pos as usize).min(self.text.len())];
+        let before = &self.text[..(pos as usize).min(self.text.len())];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = before.iter().rev().take_while(|b| **b != b'\n').count();
         (line, column)
@@ -163,7 +169,7 @@ impl Source {
 /// Is there nothing but white space in the template?
 pub(crate) fn is_empty(source: &Source, root: BlockId) -> bool {
     source.block(root).nodes.iter().all(|node| match node {
-        Node::Text { start, end } => source.text[*start as usize..*end as usize].trim().is_empty(),
+        Node::Text { start, end } => source.part(*start, *end).trim().is_empty(),
         _ => false,
     })
 }
@@ -221,7 +227,7 @@ impl Source {
 
     fn print_node(&self, node: &Node, out: &mut String) {
         match node {
-            Node::Text { start, end } => out.push_str(&self.text[*start as usize..*end as usize]),
+            Node::Text { start, end } => out.push_str(self.part(*start, *end)),
             Node::Action { pipe, .. } => {
                 out.push_str("{{");
                 self.print_pipe(*pipe, out);

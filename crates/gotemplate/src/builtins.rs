@@ -79,10 +79,10 @@ impl Builtin {
     }
 
     /// Calls the function. `and`, `or` and `call` are the evaluator's business and never come here with effect.
-    pub(crate) fn call(self, args: Vec<Datum>) -> Result<Datum, FuncError> {
-        let typed_nil = args.first().is_some_and(|arg| arg.boxed && arg.value.is_nil());
-        let args: Vec<Value> = args.into_iter().map(|arg| arg.value).collect();
-        let value = match (self, args.as_slice()) {
+    /// `boxed` says that the first argument was found where anything may be.
+    pub(crate) fn call(self, args: &[Value], boxed: bool) -> Result<Datum, FuncError> {
+        let typed_nil = boxed && args.first().is_some_and(Value::is_nil);
+        let value = match (self, args) {
             (Builtin::And | Builtin::Or | Builtin::Call, _) => Value::Nil,
             (Builtin::Not, [arg]) => Value::Bool(!arg.truth()),
             (Builtin::Len, [arg]) => len(arg, typed_nil)?,

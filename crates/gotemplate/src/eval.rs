@@ -1,7 +1,5 @@
 //! Evaluates pipelines, commands, fields and calls.
 
-use std::sync::Arc;
-
 use crate::ast::{At, Callee, Command, Expr, Operand, PipeId, Target};
 use crate::builtins::Builtin;
 use crate::bytestr::Str;
@@ -259,12 +257,9 @@ impl<'t> Exec<'t, '_, '_> {
     ) -> Result<Datum, Error> {
         self.at = At::Operand(operand);
         match &callee.target {
-            Target::Native(function) => {
-                let function = Arc::clone(function);
-                self.call(dot, at, &callee.name, function.signature(), args, |exec, values| {
-                    function.call(exec.run, values)
-                })
-            }
+            Target::Native(function) => self.call(dot, at, &callee.name, function.signature(), args, |exec, values| {
+                function.call(exec.run, values)
+            }),
             Target::Builtin(builtin) => self.builtin(dot, at, &callee.name, *builtin, args),
         }
     }
@@ -279,8 +274,7 @@ impl<'t> Exec<'t, '_, '_> {
         args: Args<'t>,
         function: impl FnOnce(&mut Self, &[Value]) -> Result<Value, FuncError>,
     ) -> Result<Datum, Error> {
-        let values: Vec<Value> =
-            self.arguments(dot, name, signature, args)?.into_iter().map(|datum| datum.value).collect();
+        let (values, _) = self.arguments(dot, name, signature, args)?;
         self.run.step()?;
         self.run.work(values.iter().map(weight).sum())?;
         match crate::stack::grow(|| function(self, &values)) {
@@ -309,14 +303,14 @@ impl<'t> Exec<'t, '_, '_> {
             (Builtin::Call, None, Some(piped)) => Some(reflected(&piped.value)),
             _ => None,
         };
-        let values = self.arguments(dot, name, signature, args)?;
+        let (values, boxed) = self.arguments(dot, name, signature, args)?;
         let result = match (shown, values.first()) {
             // There are no function values, so `call` can only complain.
-            (Some(_), Some(first)) if first.value.is_nil() => Err(FuncError::from("call of nil")),
+            (Some(_), Some(first)) if first.is_nil() => Err(FuncError::from("call of nil")),
             (Some(shown), Some(first)) => {
-                Err(FuncError::from(format!("non-function {shown} of type {}", first.value.type_name())))
+                Err(FuncError::from(format!("non-function {shown} of type {}", first.type_name())))
             }
-            _ => builtin.call(values),
+            _ => builtin.call(&values, boxed),
         };
         let value = result.map_err(|error| {
             self.at = at;
@@ -361,24 +355,30 @@ impl<'t> Exec<'t, '_, '_> {
         Ok(())
     }
 
+    /// The arguments, and whether the first was found where anything may be.
     fn arguments(
         &mut self,
         dot: &Datum,
         name: &str,
         signature: Signature,
         args: Args<'t>,
-    ) -> Result<Vec<Datum>, Error> {
+    ) -> Result<(Vec<Value>, bool), Error> {
         self.check_count(name, signature, &args)?;
-        let mut values = Vec::with_capacity(args.operands.len() + 1);
+        let mut values = Vec::with_capacity(args.operands.len() + usize::from(args.piped.is_some()));
+        let mut first_boxed = false;
         for (i, operand) in args.operands.iter().enumerate() {
             let ty = signature.param(i).unwrap_or(Type::Any);
-            values.push(self.argument(dot, ty, operand)?);
+            let datum = self.argument(dot, ty, operand)?;
+            first_boxed |= i == 0 && datum.boxed;
+            values.push(datum.value);
         }
         if let Some(piped) = args.piped {
             let ty = signature.param(values.len()).unwrap_or(Type::Any);
-            values.push(self.fitting(piped, ty)?);
+            let datum = self.fitting(piped, ty)?;
+            first_boxed |= values.is_empty() && datum.boxed;
+            values.push(datum.value);
         }
-        Ok(values)
+        Ok((values, first_boxed))
     }
 
     /// An operand as an argument of the given type.

@@ -109,7 +109,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
         self.at = At::Node(node);
         match node {
             Node::Text { start, end } => {
-                let text = &self.source.text.as_bytes()[*start as usize..*end as usize];
+                let text = &self.source.text[*start as usize..*end as usize];
                 self.out.extend_from_slice(text);
                 self.run.claim(text.len())?;
             }

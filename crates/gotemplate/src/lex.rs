@@ -4,7 +4,7 @@ use crate::quote::is_printable;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Malformed text; the message is in [`Token::message`].
+    /// Malformed text; the message is in [`Lexer::message`].
     Error,
     Bool,
     /// A printable ASCII character that means nothing by itself: comma and the like.
@@ -42,13 +42,12 @@ pub(crate) enum Kind {
 }
 
 /// A piece of the text: `start..end`, beginning on `line` (from 1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) line: usize,
-    pub(crate) message: String,
 }
 
 impl Token {
@@ -58,11 +57,11 @@ impl Token {
     }
 
     /// The token as error messages show it.
-    pub(crate) fn describe(&self, text: &str) -> String {
+    pub(crate) fn describe(&self, text: &str, message: &str) -> String {
         let value = &text[self.start..self.end];
         match self.kind {
             Kind::Eof => "EOF".to_owned(),
-            Kind::Error => self.message.clone(),
+            Kind::Error => message.to_owned(),
             _ if self.is_keyword() => format!("<{value}>"),
             _ if value.len() > 10 => {
                 let short: String = value.chars().take(10).collect();
@@ -87,6 +86,8 @@ pub(crate) struct Lexer<'t> {
     start_line: usize,
     parens: usize,
     inside_action: bool,
+    /// What is wrong, once something is.
+    pub(crate) message: String,
     /// `break` and `continue` are keywords, unless there are functions of these names.
     pub(crate) break_is_keyword: bool,
     pub(crate) continue_is_keyword: bool,
@@ -118,6 +119,7 @@ impl<'t> Lexer<'t> {
             start_line: 1,
             parens: 0,
             inside_action: false,
+            message: String::new(),
             break_is_keyword: true,
             continue_is_keyword: true,
         }
@@ -158,7 +160,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn emit(&mut self, kind: Kind) -> Token {
-        let token = Token { kind, start: self.start, end: self.pos, line: self.start_line, message: String::new() };
+        let token = Token { kind, start: self.start, end: self.pos, line: self.start_line };
         self.start = self.pos;
         self.start_line = self.line;
         token
@@ -177,13 +179,10 @@ impl<'t> Lexer<'t> {
     }
 
     fn error(&mut self, message: impl Into<String>) -> Token {
-        let token = Token {
-            kind: Kind::Error,
-            start: self.start,
-            end: self.start,
-            line: self.start_line,
-            message: message.into(),
-        };
+        let token = Token { kind: Kind::Error, start: self.start, end: self.start, line: self.start_line };
+        if self.message.is_empty() {
+            self.message = message.into();
+        }
         self.text = "";
         (self.pos, self.start) = (0, 0);
         token

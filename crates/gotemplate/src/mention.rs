@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::{Block, Branch, Command, Expr, Node, Operand, PipeId, Pos, Source};
+use crate::bytestr::Str;
 use crate::error::Error;
 use crate::function::Functions;
 use crate::parse;
@@ -58,7 +59,7 @@ pub enum Access {
 /// [`Error::Parse`].
 pub fn mentions(name: &str, text: &str, functions: &Functions) -> Result<Vec<Mention>, Error> {
     let mut found = Vec::new();
-    for tree in parse::parse(name, text, functions)? {
+    for tree in parse::parse(name, &Str::from(text), functions)? {
         let mut walk = Walk { source: &tree.source, variables: HashMap::new(), found: Vec::new() };
         walk.variables.insert("$".into(), Some(Vec::new()));
         walk.block(tree.source.block(tree.root), &Some(Vec::new()));
@@ -89,7 +90,7 @@ impl<'t> Walk<'t> {
     fn node(&mut self, node: &'t Node, dot: &Known) {
         match node {
             Node::Text { start, end } => {
-                let text = self.source.text[*start as usize..*end as usize].to_owned();
+                let text = self.source.part(*start, *end).to_owned();
                 self.found.push((*start, Mentioned::Text(text)));
             }
             Node::Action { pipe, .. } => {
@@ -218,7 +219,7 @@ impl<'t> Walk<'t> {
 
     /// Where fields begin; Go has the place of the second one for those of several.
     fn start(&self, pos: Pos) -> Pos {
-        let before = &self.source.text.as_bytes()[..pos as usize];
+        let before = &self.source.text[..pos as usize];
         let part = |b: &&u8| b.is_ascii_alphanumeric() || **b >= 0x80 || matches!(**b, b'_' | b'.' | b'$');
         pos - before.iter().rev().take_while(part).count() as Pos
     }

@@ -16,6 +16,9 @@ const LEAST_STEPS: u64 = 1_000_000;
 /// Claimed bytes after which the memory is looked at again.
 const LOOK_AFTER: usize = 4 << 20;
 
+/// Buffers up to this are kept.
+const LARGEST_BUFFER: usize = 64 << 10;
+
 /// What one run may use up.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -69,6 +72,8 @@ pub struct Run<'s> {
     cancel: Option<Arc<AtomicBool>>,
     state: Option<&'s mut (dyn Any + Send)>,
     templates: Option<Arc<TemplateSet>>,
+    /// Emptied outputs of executions that have ended, for those to come.
+    buffers: Vec<Vec<u8>>,
 }
 
 impl Default for Run<'_> {
@@ -81,7 +86,17 @@ impl<'s> Run<'s> {
     /// A run with these limits.
     pub fn new(limits: Limits) -> Run<'s> {
         let begun = limits.memory.as_ref().and_then(|memory| (memory.in_use)()).unwrap_or_default();
-        Run { limits, steps: 0, output: 0, memory: (begun, 0), depth: 0, cancel: None, state: None, templates: None }
+        Run {
+            limits,
+            steps: 0,
+            output: 0,
+            memory: (begun, 0),
+            depth: 0,
+            cancel: None,
+            state: None,
+            templates: None,
+            buffers: Vec::new(),
+        }
     }
 
     /// Gives functions something of the host's to work with, see [`Run::state`].
@@ -94,6 +109,19 @@ impl<'s> Run<'s> {
     pub fn with_cancel(mut self, flag: Arc<AtomicBool>) -> Run<'s> {
         self.cancel = Some(flag);
         self
+    }
+
+    /// An empty buffer for the output of an execution.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for the next execution, unless it has grown large.
+    pub(crate) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= LARGEST_BUFFER {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
     }
 
     /// The host's state, if it is of this type.

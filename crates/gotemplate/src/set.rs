@@ -73,6 +73,14 @@ impl TemplateSet {
     /// # Errors
     /// [`Error::Parse`]; the set is then unchanged.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
+        self.parse_shared(name, &Str::from(text))
+    }
+
+    /// As [`TemplateSet::parse`], with a text that is shared rather than copied. What is not UTF-8 becomes U+FFFD.
+    ///
+    /// # Errors
+    /// As [`TemplateSet::parse`].
+    pub fn parse_shared(&mut self, name: &str, text: &Str) -> Result<(), Error> {
         for tree in parse::parse(name, text, &self.functions)? {
             self.add(Arc::new(tree));
         }
@@ -86,7 +94,7 @@ impl TemplateSet {
     /// [`Error::Parse`].
     pub fn fork_with(self: &Arc<Self>, name: &str, text: &str) -> Result<TemplateSet, Error> {
         let mut fork = self.fork();
-        for tree in parse::parse(name, text, &self.functions)? {
+        for tree in parse::parse(name, &Str::from(text), &self.functions)? {
             if &*tree.name == name {
                 fork.own.insert(tree.name.clone(), Arc::new(tree));
             } else {
@@ -108,9 +116,10 @@ impl TemplateSet {
     /// # Errors
     /// When there is no such template or its execution fails.
     pub fn execute(self: &Arc<Self>, name: &str, data: &Value, run: &mut Run<'_>) -> Result<Str, Error> {
-        let mut out = Vec::new();
-        self.execute_into(name, data, run, &mut out)?;
-        Ok(Str::from(out))
+        let mut out = run.take_buffer();
+        let result = self.execute_into(name, data, run, &mut out).map(|()| Str::from(&out[..]));
+        run.keep_buffer(out);
+        result
     }
 
     /// Executes a template and appends its output; what was written before a failure stays.

@@ -28,7 +28,7 @@ mod tests {
     fn our_charts_satisfy_what_is_inferred_from_them() {
         for name in ["kata-deploy", "confidential-containers"] {
             let mut chart = charts::load(name).unwrap();
-            chart.schema = Some(infer(&chart).unwrap().to_string().into_bytes());
+            chart.schema = Some(infer(&chart).unwrap().to_string().into_bytes().into());
             let options = RenderOptions::new("release", "default", SystemTime::now(), charts::entropy());
             chart::render(&chart, &Map::new(), &options).unwrap();
             let Value::Object(unknown) = json!({"no-such-key": 1}) else { unreachable!("a map") };

@@ -19,7 +19,7 @@ pub struct ChartSource {
     /// Do not check values against schemas (`--skip-schema-validation`).
     pub skip_schema_validation: bool,
     /// The local time zone of date functions.
-    pub time_zone: TimeZone,
+    pub time_zone: fn() -> TimeZone,
     /// The address of a host, for `getHostByName` (`--enable-dns`).
     pub resolve_host: Option<fn(&str) -> Option<String>>,
     /// Changes all documents before they are sorted (`--post-renderer`).
@@ -40,7 +40,7 @@ impl ChartSource {
             clock: SystemTime::now,
             subchart_notes: false,
             skip_schema_validation: false,
-            time_zone: TimeZone::UTC,
+            time_zone: || TimeZone::UTC,
             resolve_host: None,
             post_render: None,
             hide_secrets: false,
@@ -84,7 +84,7 @@ impl Source for ChartSource {
         options.is_upgrade = input.is_upgrade;
         options.subchart_notes = self.subchart_notes;
         options.skip_schema_validation = self.skip_schema_validation;
-        options.time_zone = self.time_zone.clone();
+        options.time_zone = self.time_zone;
         options.resolve_host = self.resolve_host;
         options.post_render.clone_from(&self.post_render);
         options.capabilities = self.offline.clone();

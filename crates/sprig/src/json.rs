@@ -5,6 +5,7 @@ use gotemplate::{CallResult, FuncError, Functions, Map, Str, Type, Value};
 
 use crate::args::{any, text};
 use crate::encoding::encode64;
+use std::collections::BTreeMap;
 
 const A: &[Type] = &[Type::Any];
 
@@ -160,14 +161,27 @@ impl Writer {
     fn string(&mut self, text: &[u8]) {
         self.out.push('"');
         for chunk in text.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                self.character(c);
-            }
+            self.text(chunk.valid());
             for _ in chunk.invalid() {
                 self.out.push_str("\\ufffd");
             }
         }
         self.out.push('"');
+    }
+
+    fn text(&mut self, text: &str) {
+        // What stands for itself is taken in one piece. The two separators that do not begin with the last byte.
+        let special = |b: &u8| matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2) || *b < b' ';
+        let mut rest = text;
+        while let Some(at) = rest.as_bytes().iter().position(special) {
+            self.out.push_str(&rest[..at]);
+            let mut after = rest[at..].chars();
+            if let Some(c) = after.next() {
+                self.character(c);
+            }
+            rest = after.as_str();
+        }
+        self.out.push_str(rest);
     }
 
     fn character(&mut self, c: char) {
@@ -193,6 +207,10 @@ fn float(f: f64) -> Option<String> {
     if !f.is_finite() {
         return None;
     }
+    const WHOLE: f64 = 1e15;
+    if f.fract() == 0.0 && f.abs() < WHOLE && (f != 0.0 || f.is_sign_positive()) {
+        return Some((f as i64).to_string());
+    }
     let size = f.abs();
     if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format_float(f, FloatStyle::Exponent, None);
@@ -216,6 +234,14 @@ pub fn decode(text: &[u8]) -> Result<Value, JsonError> {
     match reader.out_of_range {
         Some(number) => Err(JsonError(format!("json: cannot unmarshal number {number} into Go value of type float64"))),
         None => Ok(value),
+    }
+}
+
+/// The text, with U+FFFD for what is not UTF-8.
+fn valid(text: &[u8]) -> Str {
+    match std::str::from_utf8(text) {
+        Ok(_) => Str::from(text),
+        Err(_) => Str::from(String::from_utf8_lossy(text)),
     }
 }
 
@@ -286,11 +312,11 @@ impl Reader<'_> {
     }
 
     fn object(&mut self) -> Result<Value, JsonError> {
-        let map = Map::new();
+        let mut entries = BTreeMap::new();
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(map.into());
+            return Ok(Map::new().into());
         }
         loop {
             self.space();
@@ -304,13 +330,13 @@ impl Reader<'_> {
             }
             self.at += 1;
             self.space();
-            map.insert(key, self.value("looking for beginning of value")?);
+            entries.insert(key, self.value("looking for beginning of value")?);
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(map.into());
+                    return Ok(Map::from_entries(Type::ANY_MAP, entries).into());
                 }
                 _ => return Err(self.invalid("after object key:value pair")),
             }
@@ -392,15 +418,21 @@ impl Reader<'_> {
         self.at += 1;
         let mut out = Vec::new();
         loop {
+            let rest = &self.text[self.at..];
+            let run = rest.iter().position(|b| matches!(b, b'"' | b'\\') || *b < b' ').unwrap_or(rest.len());
+            self.at += run;
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Str::from(String::from_utf8_lossy(&out)));
+                    if out.is_empty() {
+                        return Ok(valid(&rest[..run]));
+                    }
+                    out.extend_from_slice(&rest[..run]);
+                    return Ok(valid(&out));
                 }
-                Some(b'\\') => self.escape(&mut out)?,
-                Some(b) if b >= b' ' => {
-                    out.push(b);
-                    self.at += 1;
+                Some(b'\\') => {
+                    out.extend_from_slice(&rest[..run]);
+                    self.escape(&mut out)?;
                 }
                 _ => return Err(self.invalid("in string literal")),
             }

@@ -1,7 +1,7 @@
 //! `.helmignore`: which files of a directory are no part of the chart.
 
 use crate::Error;
-use crate::glob;
+use crate::glob::PathPattern;
 
 /// The name of the file that holds the rules.
 pub(super) const FILE: &str = ".helmignore";
@@ -12,7 +12,8 @@ pub struct Rules(Vec<Rule>);
 
 #[derive(Debug, Clone)]
 struct Rule {
-    pattern: String,
+    /// None matches nothing: a line may be well formed and what is left of it not.
+    pattern: Option<PathPattern>,
     /// Matches the whole path instead of the last part.
     whole: bool,
     directories_only: bool,
@@ -23,7 +24,8 @@ struct Rule {
 impl Rules {
     /// What applies without a file: names with a dot in front below `templates/` are out.
     pub fn empty() -> Rules {
-        Rules(vec![Rule { pattern: "templates/.?*".into(), whole: true, directories_only: false, inverted: false }])
+        let hidden = PathPattern::new("templates/.?*");
+        Rules(vec![Rule { pattern: hidden, whole: true, directories_only: false, inverted: false }])
     }
 
     /// Reads the lines of a `.helmignore`.
@@ -39,7 +41,7 @@ impl Rules {
             if line.contains("**") {
                 return Err(Error::Load("double-star (**) syntax is not supported".into()));
             }
-            if !glob::is_path_pattern(line) {
+            if PathPattern::new(line).is_none() {
                 return Err(Error::Load("syntax error in pattern".into()));
             }
             let (inverted, line) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
@@ -47,7 +49,7 @@ impl Rules {
             let anchored = line.strip_prefix('/');
             rules.push(Rule {
                 whole: anchored.is_some() || line.contains('/'),
-                pattern: anchored.unwrap_or(line).to_string(),
+                pattern: PathPattern::new(anchored.unwrap_or(line)),
                 directories_only,
                 inverted,
             });
@@ -60,7 +62,7 @@ impl Rules {
     pub fn ignores(&self, path: &str, is_directory: bool) -> bool {
         for rule in &self.0 {
             let name = if rule.whole { path } else { path.rsplit('/').next().unwrap_or(path) };
-            let matches = glob::matches_path(&rule.pattern, name);
+            let matches = rule.pattern.as_ref().is_some_and(|pattern| pattern.matches(name));
             if rule.inverted {
                 if (rule.directories_only && !is_directory) || !matches {
                     return true;

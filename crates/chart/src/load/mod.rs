@@ -13,6 +13,7 @@ use crate::values;
 use crate::{Chart, Dependency, Error, File, Log, Metadata};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Loads a chart from a directory or an archive.
 ///
@@ -206,7 +207,7 @@ impl Chart {
         let kept = all
             .into_iter()
             .filter(|(name, _)| !rules.ignores_path(name))
-            .map(|(name, data)| File::new(name, strip_byte_order_mark(data)))
+            .map(|(name, data)| File { name, data: strip_byte_order_mark(data), modtime: String::new() })
             .collect();
         let mut chart = files(kept, &mut Log::default())?;
         for listed in chart.metadata.dependencies.clone() {
@@ -219,9 +220,9 @@ impl Chart {
     }
 }
 
-pub(crate) fn strip_byte_order_mark(data: Vec<u8>) -> Vec<u8> {
+pub(crate) fn strip_byte_order_mark(data: Vec<u8>) -> Arc<[u8]> {
     match data.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => rest.to_vec(),
-        None => data,
+        Some(rest) => rest.into(),
+        None => data.into(),
     }
 }

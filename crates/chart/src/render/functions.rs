@@ -27,10 +27,10 @@ impl Messages {
 /// All functions of one rendering.
 pub(super) fn table(options: &RenderOptions) -> (Functions, Messages) {
     let messages = Messages::default();
-    let (now, zone) = (options.now, options.time_zone.clone());
+    let (now, zone) = (options.now, options.time_zone);
     let instant = jiff::Timestamp::try_from(now).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let entropy = options.entropy.clone();
-    let env = sprig::Env::new(move || instant.to_zoned(zone.clone()), move |bytes| entropy(bytes));
+    let env = sprig::Env::new(move || instant.to_zoned(zone()), move |bytes| entropy(bytes));
     let mut table = sprig::functions(&env);
     for name in ["env", "expandenv"] {
         table.remove(name);

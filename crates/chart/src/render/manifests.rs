@@ -3,8 +3,8 @@
 use crate::render::kinds::install_order;
 use crate::rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy};
 use crate::{Error, Log, LogLevel};
+use goyaml::Tree;
 use goyaml::number::go_float32;
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The documents of a chart, in install order.
@@ -19,14 +19,14 @@ pub struct Documents {
 /// Splits rendered files into documents and sorts them. Files whose name starts with `_` and empty ones do not count.
 ///
 /// Errors: [`Error::Manifest`]: a document is no YAML mapping.
-pub fn documents(files: &BTreeMap<String, String>, log: &mut Log) -> Result<Documents, Error> {
+pub fn documents(files: BTreeMap<String, String>, log: &mut Log) -> Result<Documents, Error> {
     let mut found = Documents::default();
     for (path, text) in files {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
             continue;
         }
-        for content in split(text) {
-            sort_in(path, content, &mut found, log)?;
+        for content in split(&text) {
+            sort_in(&path, content, &mut found, log)?;
         }
     }
     sort(&mut found);
@@ -41,22 +41,20 @@ pub fn sort(documents: &mut Documents) {
 
 /// The documents of a text. Every line that starts with three dashes separates, wherever it stands; what follows the dashes
 /// belongs to the next document. Blank documents are dropped.
-pub(crate) fn split(text: &str) -> Vec<String> {
+pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim_start();
-    let mut parts = vec![String::new()];
-    for line in text.split_inclusive('\n') {
-        let content = match line.strip_prefix("---") {
-            Some(rest) => {
-                parts.push(String::new());
-                rest.trim_start_matches([' ', '\t'])
-            }
-            None => line,
-        };
-        if let Some(part) = parts.last_mut() {
-            part.push_str(content);
-        }
-    }
-    parts.into_iter().filter(|p| !p.trim().is_empty()).map(|p| p.trim_start().to_string()).collect()
+    // A separator is three dashes at the start of the text or of a line.
+    let dashes = text.match_indices("---").map(|(at, _)| at);
+    let mut separators = dashes.filter(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n');
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let from = next?;
+        let after = separators.next();
+        next = after.map(|at| at + 3);
+        Some(&text[from..after.unwrap_or(text.len())])
+    })
+    .filter(|part| !part.trim().is_empty())
+    .map(str::trim_start)
 }
 
 /// What Helm looks at in a document.
@@ -73,15 +71,15 @@ const WEIGHT: &str = "helm.sh/hook-weight";
 const DELETE_POLICY: &str = "helm.sh/hook-delete-policy";
 const OUTPUT_LOG_POLICY: &str = "helm.sh/hook-output-log-policy";
 
-fn sort_in(path: &str, content: String, found: &mut Documents, log: &mut Log) -> Result<(), Error> {
-    let head = head(&content).map_err(|e| Error::Manifest(format!("YAML parse error on {path}: {e}")))?;
+fn sort_in(path: &str, content: &str, found: &mut Documents, log: &mut Log) -> Result<(), Error> {
+    let head = head(content).map_err(|e| Error::Manifest(format!("YAML parse error on {path}: {e}")))?;
     let Some(wanted) = head.annotations.get(HOOK) else {
         found.manifests.push(Manifest {
             path: path.to_string(),
             api_version: head.api_version,
             kind: head.kind,
             name: head.name,
-            content,
+            content: content.to_string(),
         });
         return Ok(());
     };
@@ -98,7 +96,7 @@ fn sort_in(path: &str, content: String, found: &mut Documents, log: &mut Log) ->
         name: head.name,
         kind: head.kind,
         path: path.to_string(),
-        manifest: content,
+        manifest: content.to_string(),
         events,
     });
     Ok(())
@@ -145,44 +143,46 @@ const METADATA_TYPE: &str =
     "struct { Name string \"json:\\\"name\\\"\"; Annotations map[string]string \"json:\\\"annotations\\\"\" }";
 
 fn head(content: &str) -> Result<Head, String> {
-    let value = goyaml::parse(content).map_err(|e| e.in_conversion())?;
-    let decode = |found: &Value, target: &str| {
-        format!("error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go {target}", kind(found))
+    let tree = goyaml::parse_tree(content).map_err(|e| e.in_conversion())?;
+    let decode = |found: &Tree<'_>, target: &str| {
+        let kind = found.kind();
+        format!("error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {kind} into Go {target}")
     };
-    let map = match value {
-        Value::Object(map) => map,
-        Value::Null => return Ok(Head::default()),
-        other => return Err(decode(&other, "value of type util.SimpleHead")),
-    };
-    let text = |map: &Map<String, Value>, name: &str, field: &str| -> Result<String, String> {
-        Ok(match map.get(name) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(s)) => s.clone(),
-            Some(Value::Bool(b)) => b.to_string(),
-            Some(Value::Number(n)) if n.is_f64() => go_float32(n.as_f64().unwrap_or(0.0)),
-            Some(Value::Number(n)) => n.to_string(),
+    match &tree {
+        Tree::Map(_) => {}
+        Tree::Null => return Ok(Head::default()),
+        other => return Err(decode(other, "value of type util.SimpleHead")),
+    }
+    let text = |found: Option<&Tree<'_>>, field: &str| -> Result<String, String> {
+        Ok(match found {
+            None | Some(Tree::Null) => String::new(),
+            Some(Tree::Text(s)) => s.to_string(),
+            Some(Tree::Bool(b)) => b.to_string(),
+            Some(Tree::Float(f)) => go_float32(*f),
+            Some(Tree::Int(i)) => i.to_string(),
+            Some(Tree::Uint(u)) => u.to_string(),
             Some(other) => return Err(decode(other, &format!("struct field {field} of type string"))),
         })
     };
     let mut head = Head {
-        api_version: text(&map, "apiVersion", "SimpleHead.apiVersion")?,
-        kind: text(&map, "kind", "SimpleHead.kind")?,
+        api_version: text(tree.get("apiVersion"), "SimpleHead.apiVersion")?,
+        kind: text(tree.get("kind"), "SimpleHead.kind")?,
         ..Head::default()
     };
-    let metadata = match map.get("metadata") {
-        None | Some(Value::Null) => return Ok(head),
-        Some(Value::Object(metadata)) => metadata,
+    let metadata = match tree.get("metadata") {
+        None | Some(Tree::Null) => return Ok(head),
+        Some(metadata @ Tree::Map(_)) => metadata,
         Some(other) => {
             return Err(decode(other, &format!("struct field SimpleHead.metadata of type {METADATA_TYPE}")));
         }
     };
-    head.name = text(metadata, "name", ".metadata.name")?;
+    head.name = text(metadata.get("name"), ".metadata.name")?;
     match metadata.get("annotations") {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(annotations)) => {
-            for key in annotations.keys() {
-                let value = text(annotations, key, ".metadata.annotations")?;
-                head.annotations.insert(key.clone(), value);
+        None | Some(Tree::Null) => {}
+        Some(Tree::Map(annotations)) => {
+            for (key, value) in annotations {
+                let value = text(Some(value), ".metadata.annotations")?;
+                head.annotations.insert(key.to_string(), value);
             }
         }
         Some(other) => {
@@ -193,26 +193,16 @@ fn head(content: &str) -> Result<Head, String> {
     Ok(head)
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn dashes_at_the_start_of_a_line_always_separate() {
-        assert_eq!(split("\n---\na: 1\n--- \n\n---b: 2\n"), ["a: 1\n", "b: 2\n"]);
-        assert_eq!(split("a: |\n---\n x\n"), ["a: |\n", "x\n"]);
-        assert_eq!(split(" \n"), Vec::<String>::new());
+        let parts = |text| split(text).collect::<Vec<_>>();
+        assert_eq!(parts("\n---\na: 1\n--- \n\n---b: 2\n"), ["a: 1\n", "b: 2\n"]);
+        assert_eq!(parts("a: |\n---\n x----\n------\n"), ["a: |\n", "x----\n", "---\n"]);
+        assert_eq!(parts(" \n"), Vec::<&str>::new());
     }
 
     #[test]
@@ -221,7 +211,7 @@ mod tests {
             |events: &str| format!("kind: Job\nmetadata:\n  name: x\n  annotations:\n    helm.sh/hook: {events}\n");
         let files = BTreeMap::from([("a".into(), text("pre-install, Test")), ("b".into(), text("pre-install,bogus"))]);
         let mut log = Log::default();
-        let found = documents(&files, &mut log).expect("documents");
+        let found = documents(files, &mut log).expect("documents");
         assert_eq!(found.hooks.len(), 1);
         assert_eq!(found.hooks[0].events, [HookEvent::PreInstall, HookEvent::Test]);
         assert!(found.manifests.is_empty());

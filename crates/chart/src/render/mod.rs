@@ -15,6 +15,7 @@ pub use manifests::{Documents, documents, sort};
 use crate::convert::{map_to_go, map_to_json};
 use crate::values::{coalesce, process_dependencies};
 use crate::{Chart, Error, Log, LogLevel, RenderOptions, Rendered, Values, schema};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Renders a chart with a user's values, as `helm install` and `helm template` do.
@@ -28,8 +29,11 @@ pub fn render(chart: &Chart, user: &Values, options: &RenderOptions) -> Result<R
 pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log: &mut Log) -> Result<Rendered, Error> {
     check(chart, log)?;
     let mut chart = chart.clone();
-    let values = decide_values(&mut chart, user, options, log)?;
-    let kept = map_to_json(&values).map_err(|e| Error::Values(e.to_string()))?;
+    let (values, checked) = decide_values(&mut chart, user, options, log)?;
+    let kept = match checked {
+        Some(Value::Object(found)) => found,
+        _ => plain(&values)?,
+    };
     if !chart.metadata.kube_version.is_empty() {
         let version = &options.capabilities.kube_version;
         if !version.satisfies(&chart.metadata.kube_version) {
@@ -41,7 +45,7 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
     if let Some(program) = &options.post_render {
         files = post::run(&files, program.as_ref())?;
     }
-    let Documents { manifests, hooks } = documents(&files, log)?;
+    let Documents { manifests, hooks } = documents(files, log)?;
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), values: kept, chart, log: log.clone() })
 }
 
@@ -60,7 +64,7 @@ pub fn render_files(
     log: &mut Log,
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut chart = chart.clone();
-    let values = decide_values(&mut chart, user, options, log)?;
+    let (values, _) = decide_values(&mut chart, user, options, log)?;
     templates::render(&chart, &values, options, log)
 }
 
@@ -76,32 +80,36 @@ fn check(chart: &Chart, log: &mut Log) -> Result<(), Error> {
     if missing.is_empty() { Ok(()) } else { Err(Error::MissingDependencies(missing)) }
 }
 
-/// Decides the dependencies, then gives the values that the templates see, checked against the schemas.
+/// Decides the dependencies, then gives the values that the templates see, and what of them was checked against the schemas.
 fn decide_values(
     chart: &mut Chart,
     user: &Values,
     options: &RenderOptions,
     log: &mut Log,
-) -> Result<gotemplate::Map, Error> {
+) -> Result<(gotemplate::Map, Option<Value>), Error> {
     let user = map_to_go(user);
     process_dependencies(chart, &user, log).map_err(|e| {
         log.add(LogLevel::Error, "chart dependencies processing failed", vec![("error", e.to_string())]);
         Error::Values(format!("chart dependencies processing failed: {e}"))
     })?;
     let values = coalesce::values(chart, &user, log)?;
-    if !options.skip_schema_validation {
-        let plain = map_to_json(&values).map_err(|e| Error::Values(e.to_string()))?;
-        schema::check(chart, &serde_json::Value::Object(plain), log)?;
+    if options.skip_schema_validation {
+        return Ok((values, None));
     }
-    Ok(values)
+    let found = Value::Object(plain(&values)?);
+    schema::check(chart, &found, log)?;
+    Ok((values, Some(found)))
+}
+
+fn plain(values: &gotemplate::Map) -> Result<Values, Error> {
+    map_to_json(values).map_err(|e| Error::Values(e.to_string()))
 }
 
 /// The values that a chart is rendered with, for showing them (`get values --all`).
 ///
 /// Errors: [`Error::Values`].
 pub fn computed_values(chart: &Chart, user: &Values) -> Result<Values, Error> {
-    let values = coalesce::values(chart, &map_to_go(user), &mut Log::default())?;
-    map_to_json(&values).map_err(|e| Error::Values(e.to_string()))
+    plain(&coalesce::values(chart, &map_to_go(user), &mut Log::default())?)
 }
 
 const NOTES: &str = "NOTES.txt";

@@ -91,7 +91,7 @@ pub(super) fn metadata(metadata: &Metadata, is_root: bool) -> Value {
 
 /// `.Files`: a map from names to bytes, with methods.
 pub(super) fn files(files: &[File]) -> Value {
-    let entries = files.iter().map(|f| (Str::from(f.name.as_str()), Value::Bytes(Arc::from(f.data.as_slice()))));
+    let entries = files.iter().map(|f| (Str::from(f.name.as_str()), Value::Bytes(f.data.clone())));
     Value::Map(Map::from_entries(FILES, entries.collect()))
 }
 

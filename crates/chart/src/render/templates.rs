@@ -2,7 +2,7 @@
 
 use crate::render::{error, functions, objects};
 use crate::{Chart, Error, Log, RenderOptions};
-use gotemplate::{Limits, Map, MemoryLimit, MissingKey, Run, TemplateSet, Value};
+use gotemplate::{Limits, Map, MemoryLimit, MissingKey, Run, Str, TemplateSet, Value};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +23,12 @@ fn memory_in_use() -> Option<usize> {
     text.split(' ').nth(1)?.parse::<usize>().ok()?.checked_mul(4096)
 }
 
+/// What an action prints for a value that is not there.
+const NO_VALUE: &str = "<no value>";
+
 /// A template file and what it is rendered with.
 struct Template {
-    text: String,
+    text: Str,
     /// The root of its data, shared by all files of a chart.
     data: Map,
     /// `templates` directory of its chart.
@@ -49,7 +52,7 @@ pub(super) fn render(
     let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
     let mut set = TemplateSet::new(Arc::new(table)).with_missing_key(missing);
     for path in &order {
-        set.parse(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
+        set.parse_shared(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
     }
     let set = Arc::new(set);
     let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
@@ -64,11 +67,16 @@ pub(super) fn render(
         let template = &found[&path];
         template.data.insert("Template", objects::template(&path, &template.base));
         let data = Value::Map(template.data.retyped(objects::VALUES));
-        let result = set.execute(&path, &data, &mut run);
+        let mut text = Vec::new();
+        let result = set.execute_into(&path, &data, &mut run, &mut text);
         log.0.append(&mut messages.take());
-        let text = result.map_err(|e| Error::Template(error::execution_error(&e)))?;
+        result.map_err(|e| Error::Template(error::execution_error(&e)))?;
+        let mut text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
-        rendered.insert(path, text.lossy().replace("<no value>", ""));
+        if text.contains(NO_VALUE) {
+            text = text.replace(NO_VALUE, "");
+        }
+        rendered.insert(path, text);
     }
     Ok(rendered)
 }
@@ -111,8 +119,11 @@ fn collect(chart: &Chart, scope: Scope, shared: &Shared, into: &mut BTreeMap<Str
         if chart.is_library() && !partial {
             continue;
         }
-        let template =
-            Template { text: file.text().into_owned(), data: data.clone(), base: format!("{}/templates", scope.path) };
+        let template = Template {
+            text: Str::from(file.data.clone()),
+            data: data.clone(),
+            base: format!("{}/templates", scope.path),
+        };
         into.insert(format!("{}/{}", scope.path, file.name), template);
     }
     data

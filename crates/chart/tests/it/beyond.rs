@@ -108,7 +108,7 @@ fn a_schema_is_inferred_from_defaults_and_use() {
 fn an_inferred_schema_takes_the_defaults_and_refuses_what_has_no_effect() {
     let mut chart = chart(CONFIGURED);
     let schema = infer::schema(&chart, &options("rel", "space")).expect("inferred");
-    chart.schema = Some(schema.to_string().into_bytes());
+    chart.schema = Some(schema.to_string().into_bytes().into());
     let render = |text: &str| {
         let user: Values = serde_json::from_str(text).expect("values");
         chart::render::render_files(&chart, &user, &options("rel", "space"), &mut chart::Log::default())

@@ -13,7 +13,7 @@ fn base_chart() -> Vec<(String, Vec<u8>)> {
     chart::load::directory_files(&root, &mut Log::default())
         .expect("base chart")
         .into_iter()
-        .map(|file| (file.name, file.data))
+        .map(|file| (file.name, file.data.to_vec()))
         .collect()
 }
 

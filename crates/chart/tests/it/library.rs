@@ -129,7 +129,7 @@ fn links_in_a_directory_are_followed_and_mentioned() {
     std::os::unix::fs::symlink(directory.path().join("outside.yaml"), root.join("templates/a.yaml")).expect("link");
     let mut log = Log::default();
     let loaded = chart::load::path(&root, &mut log).expect("chart");
-    assert_eq!(loaded.templates[0].data, b"a: 1\n");
+    assert_eq!(*loaded.templates[0].data, *b"a: 1\n");
     assert!(log.0[0].message.starts_with("found symbolic link in path"));
     // A circle ends in an error instead of never.
     std::os::unix::fs::symlink(&root, root.join("circle")).expect("link");

@@ -2,10 +2,12 @@
 
 mod expression;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::*;
+use crate::bytestr::Str;
 use crate::error::{Error, ParseError};
 use crate::function::Functions;
 use crate::lex::{Kind, Lexer, Token};
@@ -14,8 +16,13 @@ use crate::quote::unquote;
 type Result<T> = std::result::Result<T, Box<ParseError>>;
 
 /// Parses a text into the templates that it defines; the one called `name` is the text itself.
-pub(crate) fn parse(name: &str, text: &str, functions: &Functions) -> std::result::Result<Vec<Tree>, Error> {
-    let source = Source { name: Arc::from(name), text: Arc::from(text), ..Source::default() };
+pub(crate) fn parse(name: &str, text: &Str, functions: &Functions) -> std::result::Result<Vec<Tree>, Error> {
+    let readable = match text.lossy() {
+        Cow::Borrowed(_) => text.clone(),
+        Cow::Owned(text) => Str::from(text),
+    };
+    let text = readable.as_utf8().unwrap_or_default();
+    let source = Source { name: Arc::from(name), text: readable.clone(), ..Source::default() };
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
@@ -109,7 +116,7 @@ impl<'t> Parser<'t> {
 
     fn current(&mut self) -> Token {
         match &self.scope.tokens[self.scope.peeked] {
-            Some(token) => token.clone(),
+            Some(token) => *token,
             None => self.lexer.next(),
         }
     }
@@ -160,7 +167,7 @@ impl<'t> Parser<'t> {
     }
 
     fn unexpected<T>(&self, token: &Token, context: &str) -> Result<T> {
-        let shown = token.describe(self.text);
+        let shown = token.describe(self.text, &self.lexer.message);
         if token.kind != Kind::Error {
             return self.error(format!("unexpected {shown} in {context}"));
         }

@@ -65,7 +65,7 @@ impl Subject {
         let mut source = ChartSource::new(chart, crate::charts::entropy());
         source.subchart_notes = parsed.on("render-subchart-notes");
         source.skip_schema_validation = parsed.on("skip-schema-validation");
-        source.time_zone = jiff::tz::TimeZone::system();
+        source.time_zone = jiff::tz::TimeZone::system;
         source.resolve_host = operation::resolver(parsed);
         source.post_render = plugin::post_renderer(parsed)?;
         source.hide_secrets = parsed.on("hide-secret");

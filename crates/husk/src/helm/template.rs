@@ -153,7 +153,7 @@ fn on_server(
 /// The rendering of a first installation, now.
 pub(super) fn options(name: &str, settings: &Settings) -> RenderOptions {
     let mut options = RenderOptions::new(name, settings.namespace(), SystemTime::now(), crate::charts::entropy());
-    options.time_zone = jiff::tz::TimeZone::system();
+    options.time_zone = jiff::tz::TimeZone::system;
     options
 }
 

@@ -83,7 +83,7 @@ fn tarball(chart: &chart::Chart) -> Vec<u8> {
         header.set_size(file.data.len() as u64);
         header.set_mode(0o644);
         let name = format!("{}/{}", chart.metadata.name, file.name);
-        tar.append_data(&mut header, name, file.data.as_slice()).unwrap();
+        tar.append_data(&mut header, name, &*file.data).unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
 }

@@ -1,6 +1,6 @@
 //! Functions that turn values into YAML and JSON and back.
 
-use crate::convert::{map_to_go, to_go, to_json};
+use crate::convert::{to_json, tree_to_go};
 use gotemplate::{CallResult, FuncError, Functions, List, Map, Run, Type, Value};
 use goyaml::Expect;
 
@@ -87,17 +87,16 @@ fn yaml(value: &Value) -> Result<String, String> {
 
 fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
-    Ok(Value::Map(match goyaml::unmarshal_as(&text.lossy(), Expect::Map) {
-        Ok(serde_json::Value::Object(map)) => map_to_go(&map),
-        Ok(_) => Map::new(),
-        Err(e) => Map::from_iter([("Error", e.in_conversion())]),
-    }))
+    Ok(match goyaml::tree_as(&text.lossy(), Expect::Map) {
+        Ok(tree) => tree_to_go(&tree),
+        Err(e) => Value::Map(Map::from_iter([("Error", e.in_conversion())])),
+    })
 }
 
 fn from_yaml_array(_: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
-    Ok(match goyaml::unmarshal_as(&text.lossy(), Expect::List) {
-        Ok(list) => to_go(&list),
+    Ok(match goyaml::tree_as(&text.lossy(), Expect::List) {
+        Ok(tree) => tree_to_go(&tree),
         Err(e) => Value::List(List::new(vec![Value::from(e.in_conversion())])),
     })
 }

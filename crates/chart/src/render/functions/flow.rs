@@ -38,21 +38,21 @@ pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages:
 
 fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<HashMap<Str, usize>>) -> CallResult {
     let name = args[0].as_str().unwrap_or_default();
-    let count = |change: &dyn Fn(usize) -> usize| {
+    let count = |change: fn(usize) -> usize| {
         let mut counts = included.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(name.clone()).or_default();
         *count = change(*count);
         *count
     };
-    if count(&|n| n) > MAX_INCLUDES {
+    if count(|n| n + 1) > MAX_INCLUDES + 1 {
+        count(|n| n - 1);
         let name = name.lossy();
         return Err(FuncError::Message(format!(
             "rendering template has a nested reference name: {name}: unable to execute template"
         )));
     }
-    count(&|n| n + 1);
     let result = run.execute(&name.lossy(), &args[1]);
-    count(&|n| n.saturating_sub(1));
+    count(|n| n.saturating_sub(1));
     match result {
         Ok(text) => Ok(Value::Str(text)),
         Err(Error::NoTemplate { name }) => Err(FuncError::Message(format!(
