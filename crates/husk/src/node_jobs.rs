@@ -47,7 +47,7 @@ pub(crate) struct Answer {
 pub(crate) fn node_pod(objects: &[Value]) -> Option<NodePod> {
     let daemon_sets = objects.iter().filter(|object| object["kind"] == "DaemonSet");
     let mut pods = daemon_sets.map(|object| object["spec"]["template"]["spec"].clone());
-    let runs_installer = |spec: &Value| containers(spec).any(|container| is_stage(container));
+    let runs_installer = |spec: &Value| containers(spec).any(is_stage);
     let found = pods.find(runs_installer).or_else(|| {
         let maps = objects.iter().filter(|object| object["kind"] == "ConfigMap");
         let texts = maps.flat_map(|map| map["data"].as_object().into_iter().flatten()).filter_map(|(_, v)| v.as_str());

@@ -350,10 +350,15 @@ mod tests {
 
     #[test]
     fn each_obstacle_fails_with_a_code_a_hint_and_a_link() {
-        let cases: [(&str, Code, fn(&mut Snapshot)); 6] = [
+        type Change = fn(&mut Snapshot);
+        let cases: [(&str, Code, Change); 6] = [
             ("pool=none", Code::NO_NODE_SELECTED, |_| {}),
-            ("pool=kata", Code::NOT_ALLOWED, |seen| drop(seen.permissions.insert("list nodes".into(), false))),
-            ("pool=kata", Code::BAD_MANIFEST, |seen| drop(seen.kinds.insert("nfd/v1/Rule".into(), false))),
+            ("pool=kata", Code::NOT_ALLOWED, |seen| {
+                seen.permissions.insert("list nodes".into(), false);
+            }),
+            ("pool=kata", Code::BAD_MANIFEST, |seen| {
+                seen.kinds.insert("nfd/v1/Rule".into(), false);
+            }),
             ("pool=kata", Code::RUNTIME_UNKNOWN, |seen| seen.nodes[0].runtime = "docker://20".into()),
             ("pool=kata", Code::NOT_OURS, |seen| {
                 seen.classes.insert("kata-qemu".into(), ClassSeen { handler: "x".into(), release: None });

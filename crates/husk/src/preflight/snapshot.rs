@@ -16,6 +16,7 @@ use release::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::time::Duration;
 
@@ -163,9 +164,9 @@ pub(crate) async fn take(
         let (version, kind) = (&object["apiVersion"], &object["kind"]);
         let (Some(version), Some(kind)) = (version.as_str(), kind.as_str()) else { continue };
         let name = format!("{version}/{kind}");
-        if !snapshot.kinds.contains_key(&name) {
+        if let Entry::Vacant(place) = snapshot.kinds.entry(name) {
             let there = known.cluster.resource(version, kind).await;
-            snapshot.kinds.insert(name, there.map_err(|error| cluster::release_failure(&error))?.is_some());
+            place.insert(there.map_err(|error| cluster::release_failure(&error))?.is_some());
         }
     }
     for (verb, group, resource) in super::checks::PERMISSIONS {

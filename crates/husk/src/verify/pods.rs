@@ -124,13 +124,14 @@ impl Place {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let about = ListParams::default().fields(&format!("involvedObject.name={pod}"));
         let list = events.list(&about).await.map_err(api_failure)?;
-        let refused = list.items.into_iter().filter(|event| event.reason.as_deref() == Some("FailedCreatePodSandBox"));
-        Ok(refused.last().and_then(|event| event.message))
+        let mut refused =
+            list.items.into_iter().filter(|event| event.reason.as_deref() == Some("FailedCreatePodSandBox"));
+        Ok(refused.next_back().and_then(|event| event.message))
     }
 }
 
 fn read(log: &str, phase: &str) -> std::result::Result<Witness, String> {
-    let witnesses = log.lines().filter_map(|line| serde_json::from_str::<Witness>(line).ok());
+    let mut witnesses = log.lines().filter_map(|line| serde_json::from_str::<Witness>(line).ok());
     let last = log.lines().last().unwrap_or_default();
-    witnesses.filter(|witness| witness.schema == SCHEMA).last().ok_or_else(|| format!("the pod {phase}: {last}"))
+    witnesses.rfind(|witness| witness.schema == SCHEMA).ok_or_else(|| format!("the pod {phase}: {last}"))
 }
