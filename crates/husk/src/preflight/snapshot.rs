@@ -15,8 +15,7 @@ use kube::{Api, ResourceExt};
 use release::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -160,14 +159,14 @@ pub(crate) async fn take(
     let mut snapshot = Snapshot { schema: SCHEMA.to_owned(), ..Snapshot::default() };
     snapshot.kubernetes = client.apiserver_version().await.map_err(api_failure)?.git_version;
     let known = release::Engine::new(client.clone(), question.namespace);
-    for object in question.objects {
-        let (version, kind) = (&object["apiVersion"], &object["kind"]);
-        let (Some(version), Some(kind)) = (version.as_str(), kind.as_str()) else { continue };
-        let name = format!("{version}/{kind}");
-        if let Entry::Vacant(place) = snapshot.kinds.entry(name) {
-            let there = known.cluster.resource(version, kind).await;
-            place.insert(there.map_err(|error| cluster::release_failure(&error))?.is_some());
-        }
+    let kinds: BTreeSet<(&str, &str)> = question
+        .objects
+        .iter()
+        .filter_map(|object| Some((object["apiVersion"].as_str()?, object["kind"].as_str()?)))
+        .collect();
+    for (version, kind) in kinds {
+        let there = known.cluster.resource(version, kind).await.map_err(|error| cluster::release_failure(&error))?;
+        snapshot.kinds.insert(format!("{version}/{kind}"), there.is_some());
     }
     for (verb, group, resource) in super::checks::PERMISSIONS {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
