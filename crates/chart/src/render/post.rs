@@ -23,7 +23,7 @@ pub(super) fn run(
             continue;
         }
         for document in split(text) {
-            let marked = marked(&document, path);
+            let marked = marked(document, path);
             stream.extend(marked.map_err(|why| fail("error merging manifests", &format!("parsing {path}: {why}")))?);
         }
     }
@@ -32,7 +32,7 @@ pub(super) fn run(
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     let mut place = 0;
     for document in split(&answer) {
-        let cleared = cleared(&document)
+        let cleared = cleared(document)
             .map_err(|why| fail("error while parsing post rendered output", &format!("error parsing YAML: {why}")))?;
         let Some((path, text)) = cleared else { continue };
         let path = path.unwrap_or_else(|| format!("generated-by-postrender-{place}.yaml"));

@@ -107,7 +107,7 @@ fn from_starter(starter: &str, name: &str) -> Result<Vec<chart::File>, String> {
     let named: Vec<chart::File> =
         starter.raw.iter().filter(|file| file.name == "values.yaml").chain(&starter.templates).cloned().collect();
     files.extend(chart::create::from_starter(&named, name).map_err(|error| error.to_string())?);
-    files.extend(starter.schema.iter().map(|schema| chart::File::new("values.schema.json", schema.to_vec())));
+    files.extend(starter.schema.iter().map(|schema| chart::File::new("values.schema.json", &schema[..])));
     files.extend(starter.files.iter().cloned());
     for below in &starter.dependencies {
         let packed = chart::package::package(below, None).map_err(|error| error.to_string())?;

@@ -179,6 +179,8 @@ fn live(place: &Place, mode: &str) {
         "kube-system",
         "--kubeconfig",
         &kubeconfig,
+        // A pod that makes way for another does not clean its node; a removal has to find the other one there.
+        "--wait",
         "--timeout",
         "10m",
     ]);
