@@ -238,7 +238,16 @@ fn one_host_without_a_cluster_is_planned_installed_shown_and_cleaned() {
         let payload = node.container().join("opt/kata-artifacts").display().to_string();
         let wish = ["--shim", "qemu,qemu-snp", "--payload", &payload];
         let with = |verb: &'static str| [&[verb], &wish[..]].concat();
-        let (status, text) = local(&node, &with("plan"));
+        // A runtime that has just been started does not answer for a moment.
+        let mut planned = local(&node, &with("plan"));
+        for _ in 0..100 {
+            if planned.0 == 2 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            planned = local(&node, &with("plan"));
+        }
+        let (status, text) = planned;
         assert_eq!(status, 2, "{kind}: {text}");
         assert!(
             text.contains("+ link /opt/kata -> ") && text.contains(&format!("restart {}", node.unit())),
