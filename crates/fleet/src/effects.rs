@@ -51,7 +51,9 @@ pub(crate) fn carry_out(client: Client, run: &Run, fleet: &Fleet, action: Action
         Action::Find { node, name, uid } => Box::pin(async move {
             let api = jobs(&client, &namespace);
             match patiently(|| api.get_opt(&name)).await {
-                Ok(Some(job)) if job.metadata.uid.as_ref() == Some(&uid) => Done::Event(Event::Job(observe::job(job))),
+                Ok(Some(job)) if job.metadata.uid.as_ref() == Some(&uid) => {
+                    Done::Event(Event::Found(observe::job(job)))
+                }
                 Ok(_) => Done::Event(Event::JobGone { name, uid, node }),
                 Err(error) => {
                     tracing::warn!("the Job {name} cannot be read: {error}");
@@ -152,7 +154,7 @@ async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, jo
                     Ok(Some(existing)) => {
                         let existing = observe::job(existing);
                         if existing.owner == owner.name && existing.node == node.name {
-                            return Done::Event(Event::Job(existing));
+                            return Done::Event(Event::Found(existing));
                         }
                         let whose = if existing.owner.is_empty() { "nobody" } else { &existing.owner };
                         let message = format!("a Job {name} exists and belongs to {whose}");

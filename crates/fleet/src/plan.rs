@@ -64,12 +64,14 @@ pub struct Fleet {
     jobs: BTreeMap<String, Job>,
     /// Jobs that must be gone before their node is begun: by node, then name; the identity.
     others: BTreeMap<String, BTreeMap<String, String>>,
-    /// Jobs to delete: by name; identity and node.
+    /// Jobs to delete: by identity; name and node.
     stale: BTreeMap<String, (String, String)>,
-    /// Jobs whose deletion is under way: by name; identity and node.
+    /// Jobs whose deletion is under way: by identity; name and node.
     deleting: BTreeMap<String, (String, String)>,
     /// How many complete lists of Jobs were told.
     lists: u64,
+    /// Identities of Jobs that went before their Node was heard of, by node: old news of them is not believed.
+    gone: BTreeMap<String, BTreeSet<String>>,
     /// News of pods whose Node has not been heard of yet: three watches have no common order.
     early: BTreeMap<String, Pod>,
     /// How nodes ended in an earlier life of this run.
@@ -104,6 +106,7 @@ impl Fleet {
             stale: BTreeMap::new(),
             deleting: BTreeMap::new(),
             lists: 0,
+            gone: BTreeMap::new(),
             early: BTreeMap::new(),
             recorded: BTreeMap::new(),
             queue: Queue::default(),
@@ -128,6 +131,7 @@ impl Fleet {
     pub fn stop_accepting(&mut self) {
         self.accepting = false;
         self.early.clear();
+        self.gone.clear();
         self.recorded.clear();
         // Jobs of this run, made before this dispatcher was started again, for nodes that went away meanwhile.
         let gone: Vec<String> = self.jobs.keys().filter(|node| !self.nodes.contains_key(*node)).cloned().collect();
@@ -141,7 +145,8 @@ impl Fleet {
         match event {
             Event::Node(node) => self.on_node(node, now),
             Event::NodeGone { name, uid } => self.on_node_gone(&name, &uid),
-            Event::Job(job) => self.on_job(job, now),
+            Event::Job(job) => self.on_job(job, true, now),
+            Event::Found(job) => self.on_job(job, false, now),
             Event::JobGone { name, uid, node } => self.on_job_gone(&name, &uid, &node, now),
             Event::JobsListed => self.on_jobs_listed(),
             Event::Pod(pod) => self.on_pod(pod),
@@ -315,6 +320,8 @@ impl Fleet {
             uid,
             ticket,
             job: None,
+            followed: None,
+            heard: now,
             buried: Vec::new(),
             asked_at_list: 0,
             pod: None,
@@ -333,7 +340,7 @@ impl Fleet {
             self.on_pod(pod);
         }
         if let Some(job) = self.jobs.get(name).cloned() {
-            self.on_job(job, now);
+            self.on_job(job, false, now);
         }
     }
 
@@ -450,7 +457,9 @@ impl Fleet {
         work.record.state = state;
         work.record.code = code;
         work.record.message = message;
-        self.jobs.remove(node);
+        if self.jobs.get(node).map(|job| &job.uid) == work.job.as_ref() {
+            self.jobs.remove(node);
+        }
         self.changed.insert(node.to_owned());
         let drained = self.settings.pace.sandboxes == Sandboxes::Drain && work.sandboxes_since.is_some();
         if drained || self.nodes.get(node).is_some_and(|node| node.cordoned_by_us) {

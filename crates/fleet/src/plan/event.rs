@@ -45,6 +45,8 @@ pub enum Event {
     },
     /// A per-node Job is there, or has changed.
     Job(Job),
+    /// A per-node Job was there when it was asked for; the watch may know better by now.
+    Found(Job),
     /// A per-node Job is gone.
     JobGone {
         /// Its name.
@@ -129,7 +131,7 @@ pub enum Event {
 pub enum Action {
     /// Create the Job of this node, answered by [`Event::Created`] or [`Event::Refused`].
     Create(String),
-    /// Look whether a Job is there, answered by [`Event::Job`] or [`Event::JobGone`].
+    /// Look whether a Job is there, answered by [`Event::Found`] or [`Event::JobGone`].
     Find {
         /// Its node.
         node: String,

@@ -12,7 +12,8 @@ const DELETIONS: usize = 16;
 const AGAIN: usize = 3;
 
 impl Fleet {
-    pub(super) fn on_job(&mut self, mut job: Job, now: u64) {
+    /// Hears of a Job, through the watch when `followed`, else as an answer.
+    pub(super) fn on_job(&mut self, mut job: Job, followed: bool, now: u64) {
         let ours = job.owner_uids.contains(&self.settings.owner.uid);
         let named = job.name == job_name(&self.settings.prefix, &job.node);
         if !ours || !named {
@@ -34,14 +35,28 @@ impl Fleet {
             self.on_job_of_others(job, now); // it was made for another node of this name
             return;
         }
+        if self.gone.get(&node).is_some_and(|gone| gone.contains(&job.uid)) {
+            return;
+        }
         let Some(work) = self.works.get_mut(&node) else {
             // Its Node has not been heard of yet, or is not ours to work on any more.
-            if !job.deleting {
+            if !job.deleting && (followed || !self.jobs.contains_key(&node)) {
                 self.jobs.insert(node, job);
             }
             return;
         };
-        if work.phase == Phase::Over || work.buried.contains(&job.uid) {
+        if work.buried.contains(&job.uid) {
+            return;
+        }
+        let through = matches!(work.phase, Phase::Ended { .. } | Phase::Verifying { .. } | Phase::Over);
+        if through && work.job.as_ref() != Some(&job.uid) {
+            // A second one, asked for while the first was deleted: it may finish, but not outlive its Node.
+            if job.outcome == Outcome::Running && !job.deleting {
+                self.jobs.insert(node, job);
+            }
+            return;
+        }
+        if work.phase == Phase::Over {
             return;
         }
         if job.deleting && !work.phase.begun() {
@@ -54,6 +69,10 @@ impl Fleet {
             return; // news of a predecessor
         }
         work.job = Some(job.uid.clone());
+        work.heard = now;
+        if followed {
+            work.followed = work.job.clone();
+        }
         let outcome = job.outcome.clone();
         self.jobs.insert(node.clone(), job);
         if adopted {
@@ -79,18 +98,14 @@ impl Fleet {
     /// costs nothing, and an answer comes even if the news of its end came first.
     pub(super) fn push_aside(&mut self, job: Job) {
         self.others.entry(job.node.clone()).or_default().insert(job.name.clone(), job.uid.clone());
-        if self.deleting.get(&job.name).is_none_or(|(deleting, _)| *deleting != job.uid) {
-            self.stale.insert(job.name, (job.uid, job.node));
+        if !self.deleting.contains_key(&job.uid) {
+            self.stale.insert(job.uid, (job.name, job.node));
         }
     }
 
     pub(super) fn on_job_gone(&mut self, name: &str, uid: &str, node: &str, now: u64) {
-        if self.deleting.get(name).is_some_and(|(deleting, _)| deleting == uid) {
-            self.deleting.remove(name);
-        }
-        if self.stale.get(name).is_some_and(|(stale, _)| stale == uid) {
-            self.stale.remove(name);
-        }
+        self.deleting.remove(uid);
+        self.stale.remove(uid);
         if let Some(others) = self.others.get_mut(node) {
             others.retain(|_, other| other != uid);
             if others.is_empty() {
@@ -101,6 +116,9 @@ impl Fleet {
             self.jobs.remove(node);
         }
         self.touched.insert(node.to_owned());
+        if self.accepting && !self.works.contains_key(node) {
+            self.gone.entry(node.to_owned()).or_default().insert(uid.to_owned());
+        }
         let Some(work) = self.works.get_mut(node).filter(|work| work.phase != Phase::Over) else { return };
         if !work.buried.iter().any(|buried| buried == uid) {
             work.buried.push(uid.to_owned());
@@ -130,7 +148,7 @@ impl Fleet {
             // The node went away meanwhile.
             let name = job_name(&self.settings.prefix, node);
             self.others.entry(node.to_owned()).or_default().insert(name.clone(), uid.clone());
-            self.stale.insert(name, (uid, node.to_owned()));
+            self.stale.insert(uid, (name, node.to_owned()));
             return;
         };
         if work.phase == Phase::Over || work.job.is_some() {
@@ -142,6 +160,7 @@ impl Fleet {
         }
         let unheard = work.asked_at_list != self.lists;
         work.job = Some(uid.clone());
+        work.heard = now;
         if work.phase == Phase::Creating || !work.phase.begun() {
             self.enter(node, Phase::Running);
         }
@@ -159,9 +178,9 @@ impl Fleet {
         let unheard: Vec<(String, String)> = self
             .works
             .iter()
-            .filter(|(node, work)| {
+            .filter(|(_, work)| {
                 let waits = matches!(work.phase, Phase::Running | Phase::Absent { begun: true });
-                waits && self.jobs.get(*node).map(|job| &job.uid) != work.job.as_ref()
+                waits && work.followed != work.job
             })
             .filter_map(|(node, work)| Some((node.clone(), work.job.clone()?)))
             .collect();
@@ -170,14 +189,14 @@ impl Fleet {
         }
     }
 
-    fn look_for(&mut self, node: &str, uid: String) {
+    pub(super) fn look_for(&mut self, node: &str, uid: String) {
         let name = job_name(&self.settings.prefix, node);
         self.pending.push(Action::Find { node: node.to_owned(), name, uid });
     }
 
     pub(super) fn on_undeletable(&mut self, name: &str, node: &str, message: String) {
-        self.deleting.remove(name);
-        self.stale.remove(name);
+        self.deleting.retain(|_, (deleting, _)| deleting != name);
+        self.stale.retain(|_, (stale, _)| stale != name);
         if let Some(others) = self.others.get_mut(node) {
             others.remove(name);
         }
@@ -190,9 +209,9 @@ impl Fleet {
         let room = DELETIONS.saturating_sub(self.deleting.len());
         let mut next = Vec::new();
         while next.len() < room
-            && let Some((name, (uid, node))) = self.stale.pop_first()
+            && let Some((uid, (name, node))) = self.stale.pop_first()
         {
-            self.deleting.insert(name.clone(), (uid.clone(), node.clone()));
+            self.deleting.insert(uid.clone(), (name.clone(), node.clone()));
             next.push(Action::Delete { node, name, uid });
         }
         next

@@ -122,7 +122,11 @@ impl World {
     }
 
     fn job_event(name: &str, made: &Made) -> Event {
-        Event::Job(Job {
+        Event::Job(Self::job(name, made))
+    }
+
+    fn job(name: &str, made: &Made) -> Job {
+        Job {
             name: name.into(),
             uid: made.uid.clone(),
             node: made.node.clone(),
@@ -131,7 +135,7 @@ impl World {
             owner_uids: vec![made.run.into()],
             deleting: false,
             outcome: made.outcome.clone(),
-        })
+        }
     }
 
     fn remove_job(&mut self, name: &str) {
@@ -221,7 +225,7 @@ impl World {
         let answer = match action {
             Action::Create(node) => Some(self.create(&node, node_uid)),
             Action::Find { node, name, uid } => Some(match self.jobs.get(&name).filter(|made| made.uid == uid) {
-                Some(made) => Self::job_event(&name, made),
+                Some(made) => Event::Found(Self::job(&name, made)),
                 None => Event::JobGone { name, uid, node },
             }),
             Action::Delete { node, name, uid } => {
@@ -241,7 +245,7 @@ impl World {
     fn create(&mut self, node: &str, pinned: String) -> Event {
         let name = job_name("p", node);
         if let Some(there) = self.jobs.get(&name) {
-            return Self::job_event(&name, there); // 409, and what is there
+            return Event::Found(Self::job(&name, there)); // 409, and what is there
         }
         let uid = self.fresh("j");
         let made = Made {
@@ -380,7 +384,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_node_is_through_and_none_got_a_job_too_many(

@@ -12,6 +12,8 @@ pub(super) const LAST_WORDS: u64 = 3_000;
 pub(super) const HANDLERS_WAIT: u64 = 120_000;
 /// Milliseconds that a node in flight may be down when nothing else is said: its runtime is being restarted.
 const DOWN: u64 = 300_000;
+/// Milliseconds without news of a Job after which it is asked for: whatever a watch lost, the run ends.
+const SILENCE: u64 = 60_000;
 
 impl Fleet {
     pub(super) fn advance(&mut self, node: &str, now: u64, actions: &mut Vec<Action>) {
@@ -64,6 +66,13 @@ impl Fleet {
     /// A node whose runtime does not come back cannot even end its Job; one whose kubelet is silent gives up its place.
     fn mind_the_silent(&mut self, node: &str, now: u64) {
         let patience = if self.settings.ready_wait == 0 { DOWN } else { self.settings.ready_wait };
+        let Some(work) = self.works.get_mut(node) else { return };
+        if now >= work.heard + SILENCE {
+            work.heard = now;
+            if let Some(uid) = work.job.clone() {
+                self.look_for(node, uid);
+            }
+        }
         let Some(work) = self.works.get(node) else { return };
         if work.down.is_none_or(|since| now < since + patience) {
             return;

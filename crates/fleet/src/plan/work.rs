@@ -59,6 +59,10 @@ pub(super) struct Work {
     pub(super) ticket: Ticket,
     /// The identity of its Job, once known.
     pub(super) job: Option<String>,
+    /// The identity of its Job, once the watch has told of it; an answer may be older than a list that lacks it.
+    pub(super) followed: Option<String>,
+    /// When there was last news of its Job, in milliseconds.
+    pub(super) heard: u64,
     /// Identities of its Jobs that are known to be gone: old news of them is not believed.
     pub(super) buried: Vec<String>,
     /// How many lists of Jobs had been told when its Job was asked for.
