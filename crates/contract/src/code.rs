@@ -249,6 +249,12 @@ catalogue! {
         "The old configuration was put back, byte for byte, and the runtime was restarted with it."
         "Look at the unit's journal on the node and at its load; HUSK_RESTART_TIMEOUT (seconds) gives it more time. It is tried again."
     }
+    2211 RUNTIME_DOWN {
+        "container runtime runs with neither configuration"
+        "The runtime did not come back with the new configuration, and after that was taken back not with its old one either: the cause is elsewhere."
+        "The old files are back, byte for byte; the runtime is down and no pod can start on the node. Running pods go on."
+        "Repair the runtime on the node (`journalctl -u containerd` or `-u crio` says what it lacks) and start it, then run the command again."
+    }
     2301 LABEL_FAILED {
         "Node object not updated"
         "The Kubernetes API refused or did not answer a change of the node's labels or taints."

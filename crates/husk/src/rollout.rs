@@ -62,6 +62,33 @@ pub(crate) fn rollouts(objects: &[Value]) -> Vec<Rollout> {
     objects.iter().filter_map(|object| daemon_set(object, objects).or_else(|| dispatcher(object, objects))).collect()
 }
 
+/// Returns the version of the payload that the objects bring: the tag of its image, else the beginning of its digest.
+pub(crate) fn payload(objects: &[Value]) -> Option<String> {
+    objects.iter().find_map(|object| match object["kind"].as_str()? {
+        "DaemonSet" => payload_image(&object["spec"]["template"]["spec"]),
+        "ConfigMap" => {
+            let texts = object["data"].as_object()?.values().filter_map(Value::as_str);
+            let templates = texts.filter(|text| text.contains(contract::pod::INSTALLER));
+            let mut jobs = templates.filter_map(|text| serde_saphyr::from_str::<Value>(text).ok());
+            jobs.find_map(|job| payload_image(&job["spec"]["template"]["spec"]))
+        }
+        _ => None,
+    })
+}
+
+fn payload_image(pod: &Value) -> Option<String> {
+    let runs_in_it =
+        |container: &&Value| command(container).first().is_some_and(|word| word == contract::pod::INSTALLER);
+    let image = containers(pod).find(runs_in_it)?["image"].as_str()?;
+    let (name, digest) = image.split_once('@').unwrap_or((image, ""));
+    let last = name.rsplit('/').next()?;
+    match last.split_once(':') {
+        Some((_, tag)) => Some(tag.to_owned()),
+        None if digest.is_empty() => None,
+        None => Some(digest.chars().take("sha256:".len() + 12).collect()),
+    }
+}
+
 fn daemon_set(object: &Value, objects: &[Value]) -> Option<Rollout> {
     if object["kind"] != "DaemonSet" {
         return None;
@@ -263,6 +290,22 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(rollout.rules.left_out(&node), None);
+    }
+
+    #[test]
+    fn the_payload_is_what_its_image_says() {
+        let set = |image: &str| {
+            json!({"kind": "DaemonSet", "spec": {"template": {"spec": {
+                "initContainers": [{"image": "node:9", "command": ["/usr/bin/husk-node"]}],
+                "containers": [{"image": image, "command": ["/husk/husk-node", "install"]}]}}}})
+        };
+        assert_eq!(payload(&[set("reg:5000/kata:4.2.0")]).as_deref(), Some("4.2.0"));
+        assert_eq!(payload(&[set("reg:5000/kata:4.2.0@sha256:abc")]).as_deref(), Some("4.2.0"));
+        assert_eq!(payload(&[set("reg:5000/kata@sha256:0123456789abcdef")]).as_deref(), Some("sha256:0123456789ab"));
+        assert_eq!(payload(&[set("reg:5000/kata")]), None);
+        let job =
+            "{spec: {template: {spec: {initContainers: [{image: 'k:4.3.0', command: [/husk/husk-node, artifacts]}]}}}}";
+        assert_eq!(payload(&[json!({"kind": "ConfigMap", "data": {"i": job}})]).as_deref(), Some("4.3.0"));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const FRAME: Duration = Duration::from_millis(100);
 /// How often a DaemonSet and its pods are looked at.
 const LOOK: Duration = Duration::from_millis(400);
+/// How long a DaemonSet may not get on behind a failed node before it counts as stalled.
+const STALL: Duration = Duration::from_secs(10);
 
 /// The node records of some installations, as they change.
 pub(crate) struct Watch {
@@ -100,6 +102,8 @@ impl Watch {
 pub(crate) enum Ending {
     /// Every node is through, some perhaps with an error.
     Through,
+    /// Nodes that failed hold up the others: so many still have what was there before.
+    Stalled(usize),
     /// Time is up; these nodes are not through.
     TimedOut(Vec<String>),
 }
@@ -140,12 +144,14 @@ pub(crate) async fn daemon_set(
     let deadline = Instant::now() + patience;
     let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut held: Option<Instant> = None;
     loop {
         let set = sets.get(name).await?;
         let generation = set.metadata.generation;
         let status = set.status.unwrap_or_default();
         let selector = ListParams::default().labels(&format!("name={name}"));
         let mut unfinished = vec!["(the DaemonSet controller)".to_owned()];
+        let mut behind = 0;
         if status.observed_generation == generation {
             let wanted = usize::try_from(status.desired_number_scheduled).unwrap_or(0);
             let updated = usize::try_from(status.updated_number_scheduled.unwrap_or(0)).unwrap_or(0);
@@ -155,12 +161,20 @@ pub(crate) async fn daemon_set(
                 .filter(|(node, pod)| !through(watch, rollout, node, pod))
                 .map(|(node, _)| node.clone())
                 .collect();
+            let failed = current.keys().any(|node| failed(watch, node));
+            if unfinished.is_empty() && failed && current.len() >= wanted {
+                behind = wanted.saturating_sub(updated);
+            }
             if current.len() < wanted || updated < wanted {
                 unfinished.push(format!("({} of {wanted} pods exist)", current.len().min(updated)));
             }
         }
         if unfinished.is_empty() {
             return Ok(Ending::Through);
+        }
+        held = if behind > 0 { held.or(Some(Instant::now())) } else { None };
+        if held.is_some_and(|since| since.elapsed() >= STALL) {
+            return Ok(Ending::Stalled(behind));
         }
         if Instant::now() >= deadline {
             return Ok(Ending::TimedOut(unfinished));
@@ -175,6 +189,10 @@ fn current_pods(pods: Vec<Pod>) -> BTreeMap<String, String> {
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .filter_map(|pod| Some((pod.spec?.node_name?, pod.metadata.name?)))
         .collect()
+}
+
+fn failed(watch: &Watch, node: &str) -> bool {
+    watch.board.row(node).is_some_and(|row| row.record.state == State::Failed)
 }
 
 fn through(watch: &Watch, rollout: &Rollout, node: &str, pod: &str) -> bool {

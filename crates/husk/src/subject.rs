@@ -86,9 +86,9 @@ impl Subject {
         format!("{} {}", self.chart.metadata.name, self.chart.metadata.version)
     }
 
-    /// Returns the version of the payload that the chart stands for.
-    pub(crate) fn payload(&self) -> String {
-        self.chart.metadata.app_version.clone()
+    /// Returns the version of the payload: what its image says among the rendered objects, else what the chart stands for.
+    pub(crate) fn payload(&self, objects: &[Value]) -> String {
+        crate::rollout::payload(objects).unwrap_or_else(|| self.chart.metadata.app_version.clone())
     }
 }
 

@@ -44,9 +44,10 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
     let begun = Instant::now();
     let mut screen = Screen::open(output);
     let objects = subject.objects()?;
+    let payload = subject.payload(&objects);
     let rollouts = crate::rollout::rollouts(&objects);
     let classes = crate::rollout::classes(&objects);
-    screen.step("values", &describe(&subject, &rollouts, &classes));
+    screen.step("values", &describe(&subject, &payload, &rollouts, &classes));
 
     let cluster = cluster::reach(target, &objects, &rollouts, &mut screen).await?;
     let nodes = preflight::nodes(&cluster.client).await?;
@@ -105,6 +106,11 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
             ending = waiting => ending.map_err(cluster::api_failure)?,
             _ = tokio::signal::ctrl_c() => return Err(interrupted(&rollouts, &watch)),
         };
+        if let Ending::Stalled(behind) = ending {
+            screen.warn(&format!(
+                "the DaemonSet waits behind what failed: {behind} of its nodes still have what was there before"
+            ));
+        }
         if let Ending::TimedOut(nodes) = ending {
             return Err(Failure::new(
                 Code::NODES_FAILED,
@@ -128,7 +134,7 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
         namespace: release.namespace.clone(),
         revision: release.version,
         chart: subject.chart_title(),
-        payload: subject.payload(),
+        payload,
         seconds,
         nodes: results,
         classes: class_results,
@@ -167,13 +173,13 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
     Ok(())
 }
 
-fn describe(subject: &Subject, rollouts: &[Rollout], classes: &[Class]) -> String {
+fn describe(subject: &Subject, payload: &str, rollouts: &[Rollout], classes: &[Class]) -> String {
     let mode = match rollouts.first().map(|rollout| &rollout.mode) {
         Some(Mode::DaemonSet(_)) => "DaemonSet mode",
         Some(Mode::Job(_)) => "Job mode",
         None => "nothing to install on nodes",
     };
-    format!("{}, payload {}, {mode}, {} RuntimeClasses", subject.chart_title(), subject.payload(), classes.len())
+    format!("{}, payload {payload}, {mode}, {} RuntimeClasses", subject.chart_title(), classes.len())
 }
 
 /// Reads what the cluster shows of every rollout.

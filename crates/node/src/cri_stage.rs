@@ -235,7 +235,7 @@ fn take_back(session: &mut Session, store: &Store, journal: &Journal, error: Nod
     match roll_back(store, journal, &mut hands).and_then(|()| store.clean_if_empty()) {
         Ok(()) => error,
         Err(second) => NodeError::new(
-            error.code,
+            if second.code == Code::RUNTIME_DOWN { second.code } else { error.code },
             format!("{}; and taking the edits back failed too: {}", error.message, second.message),
         ),
     }
@@ -355,7 +355,7 @@ fn roll_back(store: &Store, journal: &Journal, hands: &mut Hands) -> Result<()> 
     store.discard(journal.part)?;
     store.drop_installer()?;
     match broken {
-        Some(why) => Err(of_unit("with its old configuration too", &why)),
+        Some(why) => Err(NodeError::new(Code::RUNTIME_DOWN, format!("with its old configuration too {}", why.message))),
         None => Ok(()),
     }
 }

@@ -173,6 +173,7 @@ pub fn is_permanent(code: Code) -> bool {
             | Code::DROP_IN_NOT_READ
             // a runtime that reads the same again refuses it again, and each attempt restarts it twice
             | Code::RUNTIME_REFUSED
+            | Code::RUNTIME_DOWN
             | Code::SNAPSHOTTER_UNAVAILABLE
             | Code::CONTAINERD_NOT_REPLACEABLE
             | Code::CONTAINERD_UNFIT

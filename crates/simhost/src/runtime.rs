@@ -87,6 +87,9 @@ async fn attempt(
     let hidden = machine.faults.borrow().hide_handlers.clone();
     let mut served = effective.clone();
     served.handlers.retain(|name, _| !hidden.contains(name));
+    if let Some(shown) = served.config.pointer_mut("/containerd/runtimes").and_then(serde_json::Value::as_object_mut) {
+        shown.retain(|name, _| !hidden.contains(name)); // containerd 1.x is asked through what it shows
+    }
     machine.publish(|status| {
         *status = RuntimeStatus {
             version_string: format!("{}://{}", runtime.name, runtime.version),

@@ -4,9 +4,11 @@
 //! A page is text of people's with blocks in it, each between `<!-- generated: WHAT … -->` and `<!-- end -->`. WHAT is
 //! `values CHART KEY…` (a table of these keys and everything below them; `<name>` stands for any name), `older CHART KEY` (the
 //! keys below it that are older spellings of others), `changed CHART DEPENDENCY` (defaults of a dependency that a chart sets
-//! anew) or `codes`. A key of a schema that is on no page is an error.
+//! anew) or `codes`. A key of a schema that is on no page is an error, and so is a link
+//! that leads nowhere.
 
 mod codes;
+mod links;
 mod values;
 
 use crate::programs::root;
@@ -42,6 +44,10 @@ pub(crate) fn generate(check: bool) -> Result<(), String> {
                 return Err(format!("`{key}` of {chart} is on no page: add it to a block `values {chart} …`"));
             }
         }
+    }
+    let faults = links::broken(&root())?;
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
     }
     match (check, stale.as_slice()) {
         (_, []) => println!("{pages} pages are as they should be"),

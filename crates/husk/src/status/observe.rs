@@ -38,7 +38,7 @@ pub(crate) async fn observe(cluster: &Cluster, names: &Names) -> Result<Seen> {
         status: release.info.status.to_string(),
         description: release.info.description.clone(),
         chart: format!("{} {}", release.chart_field("name"), release.chart_field("version")),
-        payload: release.chart_field("appVersion").to_owned(),
+        payload: crate::rollout::payload(&objects).unwrap_or_else(|| release.chart_field("appVersion").to_owned()),
         deployed_at: release.info.last_deployed.map(|time| time.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         classes: crate::rollout::classes(&objects),
         now,

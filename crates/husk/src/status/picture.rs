@@ -311,6 +311,12 @@ fn snapshotters(rollouts: &[Rollout]) -> Vec<Snapshotter> {
     found.into_values().collect()
 }
 
+/// Tells whether a tag is a version as nodes name it; `latest` and digests say nothing about what is in the image.
+fn is_version(tag: &str) -> bool {
+    let parts: Vec<&str> = tag.split('.').collect();
+    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn drift(seen: &Seen) -> Vec<Drift> {
     let mut drift = seen.objects.clone();
     for node in &seen.nodes {
@@ -323,7 +329,8 @@ fn drift(seen: &Seen) -> Vec<Drift> {
             drift.push(Drift { what: what(), how });
         }
         let done = node.selected && node.state == Some(State::Done);
-        if let Some(payload) = node.payload.as_ref().filter(|payload| done && **payload != seen.payload) {
+        let known = done && is_version(&seen.payload);
+        if let Some(payload) = node.payload.as_ref().filter(|payload| known && **payload != seen.payload) {
             drift.push(Drift { what: what(), how: format!("has payload {payload}, not {}", seen.payload) });
         }
     }
@@ -395,6 +402,12 @@ pub(crate) mod tests {
         assert_eq!((cri.done, cri.running, cri.failed, cri.waiting), (2, 0, 1, 2));
         assert_eq!(picture.drift.len(), 1);
         assert!(picture.drift[0].how.contains("kata-qemu-snp"));
+    }
+
+    #[test]
+    fn only_a_tag_that_is_a_version_can_be_compared() {
+        assert!(is_version("4.1.0") && is_version("3.21.0"));
+        assert!(!is_version("latest") && !is_version("4.1") && !is_version("4.1.0-rc1") && !is_version("sha256:4.1.0"));
     }
 
     #[test]

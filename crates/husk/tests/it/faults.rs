@@ -31,6 +31,21 @@ impl Seat {
         }
     }
 
+    /// Waits until `status` tells of a problem of this node's own, and returns it.
+    fn of_node(&self, node: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let problems = self.problems();
+            let own =
+                |problem: &&Value| problem["nodes"] == serde_json::json!([node]) && problem["code"] != "HUSK-3007";
+            if let Some(problem) = problems.iter().find(own) {
+                return problem.clone();
+            }
+            assert!(Instant::now() < deadline, "nothing of {node} in {problems:?}\n{}", self.place.logs());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// The next command must be `husk resume`; does what it says and expects that all is well.
     fn follow(&self, problem: &Value) {
         let next = problem["next"].as_str().unwrap();
@@ -104,6 +119,49 @@ fn each_fault_leads_from_status_to_its_cause_and_its_end() {
     for part in ["status.json", "release/revision-1.json", "k8s-1/host/var/lib/husk", "k8s-1/installer.log"] {
         assert!(listing.contains(part), "{part} is missing in\n{listing}");
     }
+}
+
+#[test]
+fn in_job_mode_too_each_fault_leads_to_its_cause_or_heals() {
+    let seat = Seat { place: Place::new() };
+    let place = &seat.place;
+    place.ok(&["sandbox", "up", "--hosts", "k8s:1"]);
+    let up = |shim: &str| {
+        let shim = format!("kata-as-coco-runtime.shims.qemu.enabled={shim}");
+        place.husk(&["up", "--sandbox", "--set", "kata-as-coco-runtime.deploymentMode=job", "--set", &shim])
+    };
+
+    // An installer that is killed now and then, and answers that get lost, need nobody.
+    seat.inject(
+        r#"{"kill": [{"pod": "*", "container": "cri"}],
+            "api": [{"verb": "create", "resource": "jobs", "times": 3, "loseAnswer": true}]}"#,
+    );
+    let ended = up("false");
+    assert_eq!(ended.code, Some(0), "{ended}\n{}", place.logs());
+    assert_eq!(seat.problems(), Vec::<Value>::new());
+
+    // One that is killed every time.
+    seat.inject(r#"{"kill": [{"pod": "*", "container": "cri", "times": 100}]}"#);
+    assert_ne!(up("true").code, Some(0));
+    let problem = seat.told("HUSK-3005");
+    seat.follow(&seat.of_node("k8s-1"));
+    assert!(problem["cause"].as_str().unwrap().contains("status 137"), "{problem}");
+
+    // A handler that the runtime reads and does not serve.
+    seat.inject(r#"{"hosts": {"k8s-1": {"hideHandlers": ["kata-qemu-snp"]}}}"#);
+    assert_ne!(up("false").code, Some(0));
+    let problem = seat.of_node("k8s-1");
+    assert_eq!(problem["code"], "HUSK-2202", "{problem}");
+    assert!(problem["cause"].as_str().unwrap().contains("does not serve kata-qemu-snp"), "{problem}");
+    seat.follow(&problem);
+
+    // A runtime that stays down whatever it reads: that is said as such.
+    seat.inject(r#"{"hosts": {"k8s-1": {"stayDown": true}}}"#);
+    assert_ne!(up("true").code, Some(0));
+    let problem = seat.of_node("k8s-1");
+    assert_eq!(problem["code"], "HUSK-2211", "{problem}");
+    assert!(problem["next"].as_str().unwrap().contains("journalctl -u containerd"), "{problem}");
+    seat.follow(&problem);
 }
 
 /// A change that reaches the runtime's configuration.
