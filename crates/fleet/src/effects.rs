@@ -1,5 +1,6 @@
 //! What the plan asks for, done: one future for each action.
 
+use crate::job_name::job_name;
 use crate::node::Node;
 use crate::observe::{self, ApiJob};
 use crate::patience::{patiently, patiently_for};
@@ -11,7 +12,7 @@ use contract::{Code, NodeRecord, State};
 use futures::future::BoxFuture;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DeleteParams, LogParams, PostParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, LogParams, PostParams, Preconditions, Request};
 use kube::{Api, Client};
 use std::time::Duration;
 
@@ -36,16 +37,16 @@ pub(crate) fn carry_out(client: Client, run: &Run, fleet: &Fleet, action: Action
     match action {
         Action::Create(name) => {
             let Some(node) = fleet.node(&name) else { return Box::pin(async { Done::Nothing }) };
-            let job = run.template.pinned(&node, &run.settings.prefix, &namespace, &run.settings.owner);
+            let job = run.template.pinned(&node, &run.settings.prefix, &namespace, &run.settings.owner).to_string();
             let labels = run.claim.then(|| marks::claim(&node.labels, &run.settings.install)).flatten();
-            let owner = run.settings.owner.clone();
+            let (owner, prefix) = (run.settings.owner.clone(), run.settings.prefix.clone());
             Box::pin(async move {
                 if let Some(labels) = labels
                     && let Err(error) = patiently(|| marks::set(&client, &node.name, &node.uid, &labels)).await
                 {
                     return refused(node, format!("the node cannot be labelled: {error}"), Code::DISPATCHER_FAILED);
                 }
-                created(&client, &namespace, node, &owner, job).await
+                created(&client, &namespace, node, &owner, &prefix, job).await
             })
         }
         Action::Find { node, name, uid } => Box::pin(async move {
@@ -131,23 +132,23 @@ fn refused(node: Node, message: String, code: Code) -> Done {
     Done::Event(Event::Refused { node: node.name, message, code })
 }
 
-async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, job: serde_json::Value) -> Done {
-    let api: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let job: Job = match serde_json::from_value(job) {
-        Ok(job) => job,
-        Err(error) => return refused(node, format!("the Job template is refused: {error}"), Code::DISPATCHER_FAILED),
+/// Creates a Job, written out as JSON: nothing of the answer but its identity is read.
+async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, prefix: &str, job: String) -> Done {
+    let name = job_name(prefix, &node.name);
+    let existing = jobs(client, namespace);
+    let create = || async {
+        let request = Request::new(existing.resource_url());
+        let request = request.create(&PostParams::default(), job.clone().into_bytes());
+        client.request::<ApiJob>(request.map_err(kube::Error::BuildRequest)?).await
     };
-    let name = job.metadata.name.clone().unwrap_or_default();
-    let parameters = PostParams::default();
     loop {
-        return match patiently(|| api.create(&parameters, &job)).await {
+        return match patiently(create).await {
             Ok(job) => Done::Event(Event::Created {
                 node: node.name,
                 node_uid: node.uid,
                 uid: job.metadata.uid.unwrap_or_default(),
             }),
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                let existing = jobs(client, namespace);
                 match patiently(|| existing.get_opt(&name)).await {
                     Ok(None) => continue, // it went away between the two answers
                     // Ours, or an earlier run's, which then has to go first: the plan tells by the identity.
@@ -171,29 +172,34 @@ async fn created(client: &Client, namespace: &str, node: Node, owner: &Owner, jo
     }
 }
 
-pub(crate) fn written(client: Client, run: &Run, record: NodeRecord, last: Option<Node>) -> BoxFuture<'static, Done> {
+/// Writes a node's record, then perhaps an Event. `through` is the Node's identity when the run is through with it, `tell` when
+/// an Event is to be left.
+pub(crate) fn written(
+    client: Client,
+    run: &Run,
+    record: NodeRecord,
+    through: Option<String>,
+    tell: Option<String>,
+) -> BoxFuture<'static, Done> {
     let (namespace, removal) = (run.namespace.clone(), run.settings.removal);
-    let through = last.filter(|_| !removal).map(|node| (run.settings.owner.uid.clone(), node.uid.clone()));
+    let through = through.filter(|_| !removal).map(|node| (run.settings.owner.uid.clone(), node));
     Box::pin(async move {
+        let event = tell.map(|uid| records::event(&record, &uid, removal));
         let name = record.node.clone();
         let result = if removal && record.state == State::Done {
             patiently(|| records::forget(&client, &namespace, &record.install, &record.node)).await
         } else {
-            patiently(|| records::write(&client, &namespace, record.clone(), through.as_ref())).await
+            let map = records::config_map(&namespace, record, through.as_ref());
+            patiently(|| records::write(&client, &namespace, &map)).await
         };
         if let Err(error) = result {
             tracing::warn!("the record of node {name} cannot be written: {error}");
         }
-        Done::Written(name)
-    })
-}
-
-pub(crate) fn announced(client: Client, record: NodeRecord, uid: String, removal: bool) -> BoxFuture<'static, Done> {
-    Box::pin(async move {
-        let event = records::event(&record, &uid, removal);
-        if let Err(error) = patiently(|| records::announce(&client, &event)).await {
-            tracing::warn!("no Event can be left on node {}: {error}", record.node);
+        if let Some(event) = event
+            && let Err(error) = patiently(|| records::announce(&client, &event)).await
+        {
+            tracing::warn!("no Event can be left on node {name}: {error}");
         }
-        Done::Nothing
+        Done::Written(name)
     })
 }

@@ -1,6 +1,6 @@
 //! One watch for each kind, as news for the plan.
 
-use crate::node::{ApiNode, Node, NodeSpec, NodeStatus};
+use crate::node::{ApiNode, Node};
 use crate::observe::{self, ApiJob, ApiPod, Outcome};
 use crate::plan::{Event, Order, Pod};
 use contract::label;
@@ -10,11 +10,11 @@ use kube::core::DynamicResourceScope;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 /// Objects asked for in one request: a page is held as a whole while it is read, so this bounds memory.
-const PAGE: u32 = 200;
+const PAGE: u32 = 100;
 
 /// Something heard on a watch.
 #[allow(clippy::large_enum_variant, reason = "nearly all of them are events, and none is kept")]
@@ -27,16 +27,20 @@ pub(crate) enum News {
     Broken(String),
 }
 
-/// What has to be remembered of an object to tell that it is gone: its identity and its node.
+/// What has to be remembered of an object to tell that it is gone.
 struct Trace {
+    /// Its identity.
     uid: Box<str>,
+    /// Its node; empty for Nodes.
     node: Box<str>,
+    /// The list that last had it, or during which it was last heard of.
+    list: u32,
 }
 
 /// Follows every Node.
 pub(crate) fn nodes(client: &Client) -> impl Stream<Item = News> + use<> {
     let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
-    let api: Api<kube::core::Object<NodeSpec, NodeStatus>> = Api::all_with(client.clone(), &resource);
+    let api: Api<ApiNode> = Api::all_with(client.clone(), &resource);
     follow(
         "nodes",
         api,
@@ -53,7 +57,7 @@ pub(crate) fn jobs(client: &Client, namespace: &str, owners: &[&str]) -> impl St
         "jobs",
         job_api(client, namespace),
         watcher::Config::default().labels(&owned(owners)),
-        |job: &ApiJob| observe::job(job.clone()).node,
+        |job: &ApiJob| observe::node_of(job).to_owned(),
         |job| Some(Event::Job(observe::job(job))),
         |name, trace| Some(Event::JobGone { name, uid: trace.uid.into(), node: trace.node.into() }),
     )
@@ -70,7 +74,7 @@ pub(crate) fn pods(client: &Client, namespace: &str, owners: &[&str]) -> impl St
             job: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
             created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
             node: pod.spec.node_name,
-            status: pod.status?,
+            status: pod.status,
         }))
     };
     let config = watcher::Config::default().labels(&owned(owners));
@@ -131,38 +135,34 @@ fn follow<K>(
 where
     K: Resource<Scope = DynamicResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut known: HashMap<String, Trace> = HashMap::new();
-    let mut listed: HashSet<String> = HashSet::new();
-    let trace =
-        move |object: &K| Trace { uid: object.uid().unwrap_or_default().into(), node: node(object).into_boxed_str() };
+    let mut known: HashMap<Box<str>, Trace> = HashMap::new();
+    let mut list = 0;
     watcher(api, config.page_size(PAGE))
         .default_backoff()
         .map(move |heard| {
             let news: Vec<Option<News>> = match heard {
                 Ok(watcher::Event::Init) => {
-                    listed.clear();
+                    list += 1;
                     Vec::new()
                 }
-                Ok(watcher::Event::InitApply(object)) => {
-                    listed.insert(object.name_any());
-                    let before = known.insert(object.name_any(), trace(&object));
+                Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
+                    let uid = object.uid().unwrap_or_default().into_boxed_str();
+                    let trace = Trace { uid, node: node(&object).into_boxed_str(), list };
+                    let before = known.insert(object.name_any().into(), trace);
                     successor(before, &object, &gone).into_iter().chain([event(object).map(News::Event)]).collect()
                 }
                 Ok(watcher::Event::InitDone) => {
                     // What was known and is not in the list went away while the watch was broken. It may have been known
                     // from a list that broke half-way, too.
-                    let lost = known.extract_if(|name, _| !listed.contains(name));
-                    let lost = lost.filter_map(|(name, trace)| gone(name, trace)).map(News::Event).map(Some);
+                    let lost = known.extract_if(|_, trace| trace.list != list);
+                    let lost = lost.filter_map(|(name, trace)| gone(name.into(), trace)).map(News::Event).map(Some);
                     let whole = (kind == "jobs").then_some(News::Event(Event::JobsListed));
                     lost.chain([whole, Some(News::Synced(kind))]).collect()
                 }
-                Ok(watcher::Event::Apply(object)) => {
-                    let before = known.insert(object.name_any(), trace(&object));
-                    successor(before, &object, &gone).into_iter().chain([event(object).map(News::Event)]).collect()
-                }
                 Ok(watcher::Event::Delete(object)) => {
-                    known.remove(&object.name_any());
-                    let trace = trace(&object);
+                    let uid = object.uid().unwrap_or_default().into_boxed_str();
+                    known.remove(object.name_any().as_str());
+                    let trace = Trace { uid, node: node(&object).into_boxed_str(), list };
                     vec![gone(object.name_any(), trace).map(News::Event)]
                 }
                 Err(error) => vec![Some(News::Broken(error.to_string()))],

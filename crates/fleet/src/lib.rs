@@ -14,6 +14,7 @@ mod follow;
 pub mod job_name;
 mod marks;
 pub mod node;
+pub mod object;
 pub mod observe;
 pub mod pace;
 mod patience;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Nodes asked for in one request.
-const PAGE: u32 = 500;
+const PAGE: u32 = 250;
 
 /// The part of a Node's `spec` that is read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -74,7 +74,7 @@ pub struct RuntimeHandler {
 }
 
 /// A Node as the API serves it, read only as far as needed.
-pub type ApiNode = kube::core::Object<NodeSpec, NodeStatus>;
+pub type ApiNode = crate::object::Object<NodeSpec, NodeStatus>;
 
 /// A Node as plain data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Node {
 
 impl From<ApiNode> for Node {
     fn from(node: ApiNode) -> Self {
-        let status = node.status.unwrap_or_default();
+        let status = node.status;
         let changed = last_change(&node.metadata);
         let created = node.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         let handlers: Vec<String> = status.runtime_handlers.into_iter().map(|handler| handler.name).collect();
@@ -179,4 +179,17 @@ pub fn list(client: &Client, selector: &str) -> impl Stream<Item = kube::Result<
         }
     });
     pages.try_flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_needs_neither_spec_nor_status() {
+        let bare: ApiNode = serde_json::from_str(r#"{"metadata": {"name": "n", "labels": {"a": "b"}}}"#).unwrap();
+        let node = Node::from(bare);
+        assert_eq!((node.name.as_str(), node.labels["a"].as_str(), node.ready), ("n", "b", false));
+        assert!(node.taints.is_empty() && node.handlers.is_none());
+    }
 }

@@ -29,7 +29,7 @@ pub struct JobCondition {
 }
 
 /// A Job as the API serves it, read only as far as needed.
-pub type ApiJob = kube::core::Object<serde::de::IgnoredAny, JobStatus>;
+pub type ApiJob = crate::object::Object<serde::de::IgnoredAny, JobStatus>;
 
 /// How a Job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub struct Terminated {
 }
 
 /// A pod as the API serves it, read only as far as needed.
-pub type ApiPod = kube::core::Object<PodSpec, PodStatus>;
+pub type ApiPod = crate::object::Object<PodSpec, PodStatus>;
 
 /// Waiting reasons that do not heal without somebody's help.
 const STUCK: [&str; 7] = [
@@ -217,23 +217,28 @@ fn last_line(text: &str) -> &str {
     text.trim_end().lines().last().unwrap_or_default()
 }
 
+/// Returns the true name of the node that a Job works on.
+pub fn node_of(job: &ApiJob) -> &str {
+    let annotations = job.metadata.annotations.as_ref();
+    let name = annotations.and_then(|all| all.get(contract::label::NODE_NAME_ANNOTATION));
+    let label = || job.metadata.labels.as_ref().and_then(|all| all.get(contract::label::JOB_NODE));
+    name.or_else(label).map_or("", String::as_str)
+}
+
 /// Reads a Job of ours.
 pub fn job(job: ApiJob) -> Job {
+    let node = node_of(&job).to_owned();
     let labels = job.metadata.labels.unwrap_or_default();
     let annotations = job.metadata.annotations.unwrap_or_default();
     Job {
         name: job.metadata.name.unwrap_or_default(),
         uid: job.metadata.uid.unwrap_or_default(),
-        node: annotations
-            .get(contract::label::NODE_NAME_ANNOTATION)
-            .or_else(|| labels.get(contract::label::JOB_NODE))
-            .cloned()
-            .unwrap_or_default(),
+        node,
         node_uid: annotations.get(contract::label::NODE_UID_ANNOTATION).cloned().unwrap_or_default(),
         owner: labels.get(contract::label::JOB_OWNER).cloned().unwrap_or_default(),
         owner_uids: job.metadata.owner_references.unwrap_or_default().into_iter().map(|owner| owner.uid).collect(),
         deleting: job.metadata.deletion_timestamp.is_some(),
-        outcome: job.status.unwrap_or_default().outcome(),
+        outcome: job.status.outcome(),
     }
 }
 

@@ -12,6 +12,7 @@ mod late;
 mod progress;
 mod queue;
 mod work;
+mod zones;
 
 pub use event::{Action, Event, Order, Pod};
 pub use late::Late;
@@ -25,7 +26,9 @@ use contract::{Code, NodeFailure, NodeRecord, Stage, State};
 use known::Known;
 use queue::{Place, Queue};
 use std::collections::{BTreeMap, BTreeSet};
-use work::{Phase, Work};
+use std::sync::Arc;
+use work::{Phase, Work, summary};
+use zones::Zones;
 
 /// Milliseconds between two looks at all nodes in flight; in between only those are looked at of which there is news.
 const SWEEP: u64 = 200;
@@ -58,8 +61,13 @@ pub struct Settings {
 /// The run.
 pub struct Fleet {
     settings: Settings,
-    nodes: BTreeMap<String, Known>,
-    works: BTreeMap<String, Work>,
+    nodes: BTreeMap<String, Box<Known>>,
+    works: BTreeMap<String, Box<Work>>,
+    /// The record of a node whose turn has not come, and of one that converged.
+    blank: Arc<NodeRecord>,
+    converged: Arc<NodeRecord>,
+    /// What the zones of the nodes at work are able to spare; only looked at when the pace says so.
+    zones: Option<Zones>,
     /// Jobs of this run, by node, until their node is through.
     jobs: BTreeMap<String, Job>,
     /// Jobs that must be gone before their node is begun: by node, then name; the identity.
@@ -75,7 +83,7 @@ pub struct Fleet {
     /// News of pods whose Node has not been heard of yet: three watches have no common order.
     early: BTreeMap<String, Pod>,
     /// How nodes ended in an earlier life of this run.
-    recorded: BTreeMap<String, (NodeRecord, String)>,
+    recorded: BTreeMap<String, (Arc<NodeRecord>, String)>,
     queue: Queue,
     flying: BTreeSet<String>,
     held: BTreeSet<String>,
@@ -97,10 +105,17 @@ pub struct Fleet {
 impl Fleet {
     /// Returns a run that knows of nothing yet and takes in every selected node that it hears of.
     pub fn new(settings: Settings) -> Self {
+        let (first, last) = match settings.removal {
+            true => (Stage::REMOVE[0], Stage::RemoveArtifacts),
+            false => (Stage::INSTALL[0], Stage::Label),
+        };
         Fleet {
-            settings,
             nodes: BTreeMap::new(),
             works: BTreeMap::new(),
+            blank: Arc::new(NodeRecord::new("", &settings.install, first, State::Pending)),
+            converged: Arc::new(NodeRecord::new("", &settings.install, last, State::Done)),
+            zones: settings.pace.unavailable.map(|_| Zones::default()),
+            settings,
             jobs: BTreeMap::new(),
             others: BTreeMap::new(),
             stale: BTreeMap::new(),
@@ -167,7 +182,8 @@ impl Fleet {
             Event::Lines { node, lines } => self.on_lines(&node, lines),
             Event::Sandboxes { node, left } => self.on_sandboxes(&node, left, now),
             Event::Recorded { record, uid } => {
-                self.recorded.insert(record.node.clone(), (record, uid));
+                let kept = summary(&record, &self.converged);
+                self.recorded.insert(record.node, (kept, uid));
             }
             Event::Dispatcher { name, active } => self.late.dispatcher(name, active),
             Event::Order(order) => self.order = order,
@@ -209,19 +225,26 @@ impl Fleet {
         std::mem::take(&mut self.changed)
     }
 
-    /// Returns a node's record, and whether it will not change any more.
-    pub fn record(&self, node: &str) -> Option<(&NodeRecord, bool)> {
-        self.works.get(node).map(|work| (&work.record, work.phase == Phase::Over))
+    /// Returns a node's record, and whether it will not change any more. After [`Fleet::settle`] only how it ended is left.
+    pub fn record(&self, node: &str) -> Option<(NodeRecord, bool)> {
+        let work = self.works.get(node)?;
+        let record = NodeRecord { node: node.to_owned(), ..NodeRecord::clone(&work.record) };
+        Some((record, work.phase == Phase::Over))
     }
 
-    /// Returns a known Node.
+    /// Returns a known Node; of one that is through little is left.
     pub fn node(&self, name: &str) -> Option<Node> {
-        self.nodes.get(name).map(Known::unpacked)
+        self.nodes.get(name).map(|node| node.unpacked(name))
+    }
+
+    /// Returns the identity of a known Node.
+    pub fn identity(&self, name: &str) -> Option<&str> {
+        self.nodes.get(name).map(|node| &*node.uid)
     }
 
     /// Returns every known Node.
     pub fn nodes(&self) -> impl Iterator<Item = Node> {
-        self.nodes.values().map(Known::unpacked)
+        self.nodes.iter().map(|(name, node)| node.unpacked(name))
     }
 
     /// Tells whether the cluster has as many Nodes as it is said to get.
@@ -260,7 +283,7 @@ impl Fleet {
 
     fn on_node(&mut self, node: Node, now: u64) {
         let name = node.name.clone();
-        if self.nodes.get(&name).is_some_and(|known| known.uid != node.uid && known.created > node.created) {
+        if self.nodes.get(&name).is_some_and(|known| *known.uid != node.uid && known.created > node.created) {
             return; // old news of a predecessor
         }
         self.youngest = self.youngest.max(node.changed);
@@ -290,17 +313,21 @@ impl Fleet {
         if fresh {
             self.late.weigh(&self.settings, &node, now);
         }
-        self.nodes.insert(name.clone(), node.into());
+        let mut known = Box::new(Known::from(node));
+        if !fresh && self.works.get(&name).is_some_and(|work| work.phase == Phase::Over) {
+            known.shrink();
+        }
+        self.tallied(&name, |fleet| drop(fleet.nodes.insert(name.clone(), known)));
         if mine && selected && !fresh && !self.works.contains_key(&name) {
             self.take_in(&name, now);
         }
     }
 
     fn on_node_gone(&mut self, name: &str, uid: &str) {
-        if self.nodes.get(name).is_none_or(|node| node.uid != uid) {
+        if self.nodes.get(name).is_none_or(|node| *node.uid != *uid) {
             return;
         }
-        self.nodes.remove(name);
+        self.tallied(name, |fleet| drop(fleet.nodes.remove(name)));
         self.late.forget(name);
         if self.works.get(name).is_some_and(|work| work.phase != Phase::Waiting) {
             self.pending.push(Action::Forget(name.to_owned()));
@@ -311,9 +338,8 @@ impl Fleet {
     /// Makes a selected node one of the run.
     fn take_in(&mut self, name: &str, now: u64) {
         let Some(node) = self.nodes.get(name) else { return };
-        let (uid, ready, cordoned) = (node.uid.clone(), node.ready, node.cordoned_by_us);
-        let first = if self.settings.removal { Stage::REMOVE[0] } else { Stage::INSTALL[0] };
-        let record = NodeRecord::new(name, &self.settings.install, first, State::Pending);
+        let (uid, ready, cordoned) = (node.uid.to_string(), node.ready, node.cordoned_by_us);
+        let record = self.blank.clone();
         let ticket = self.queue.ticket(self.place(node));
         let work = Work {
             phase: Phase::Over, // until it enters its first
@@ -330,7 +356,7 @@ impl Fleet {
             record,
         };
         let through = self.recorded.remove(name).filter(|(_, uid)| *uid == work.uid).map(|(record, _)| record);
-        self.works.insert(name.to_owned(), work);
+        self.tallied(name, |fleet| drop(fleet.works.insert(name.to_owned(), Box::new(work))));
         if let Some(record) = through {
             self.take_over(name, record, cordoned);
             return;
@@ -345,13 +371,16 @@ impl Fleet {
     }
 
     /// Takes over how a node ended before this dispatcher was started again.
-    fn take_over(&mut self, name: &str, record: NodeRecord, cordoned: bool) {
+    fn take_over(&mut self, name: &str, record: Arc<NodeRecord>, cordoned: bool) {
         match record.state {
             State::Done => self.done += 1,
             _ => self.failed += 1,
         }
         if let Some(work) = self.works.get_mut(name) {
             work.record = record;
+        }
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.shrink();
         }
         if cordoned {
             self.pending.push(Action::Uncordon(name.to_owned()));
@@ -367,7 +396,7 @@ impl Fleet {
             _ => {}
         }
         self.enter(name, Phase::Over);
-        self.works.remove(name);
+        self.tallied(name, |fleet| drop(fleet.works.remove(name)));
         self.changed.remove(name);
         if let Some(job) = self.jobs.remove(name) {
             self.push_aside(job);
@@ -377,13 +406,17 @@ impl Fleet {
     fn place(&self, node: &Known) -> Place {
         let pace = &self.settings.pace;
         Place {
-            control_plane: pace.control_plane_last && node.is_control_plane(),
-            zone: if pace.unavailable.is_some() { node.zone().to_owned() } else { String::new() },
+            control_plane: pace.control_plane_last && node.control_plane,
+            zone: if pace.unavailable.is_some() { node.zone.to_string() } else { String::new() },
         }
     }
 
     /// Moves a node from one phase to another.
     fn enter(&mut self, name: &str, phase: Phase) {
+        self.tallied(name, |fleet| fleet.move_to(name, phase));
+    }
+
+    fn move_to(&mut self, name: &str, phase: Phase) {
         let Some(work) = self.works.get_mut(name) else { return };
         match work.phase {
             Phase::Waiting => self.queue.remove(&work.ticket),
@@ -419,7 +452,7 @@ impl Fleet {
             return;
         }
         let node = pod.node.clone();
-        work.pod = Some(pod);
+        work.pod = Some(Box::new(pod));
         self.hear(&node);
     }
 
@@ -427,12 +460,13 @@ impl Fleet {
     fn hear(&mut self, node: &str) {
         let Some(work) = self.works.get_mut(node) else { return };
         let Some(pod) = work.pod.as_ref().filter(|pod| work.job.as_ref() == Some(&pod.job)) else { return };
-        let before = work.record.clone();
-        observe::absorb(&mut work.record, &pod.status);
-        if work.record.state == State::Done {
-            work.record.state = State::Running; // a stage is done; whether the node is, its Job tells
+        let mut record = NodeRecord::clone(&work.record);
+        observe::absorb(&mut record, &pod.status);
+        if record.state == State::Done {
+            record.state = State::Running; // a stage is done; whether the node is, its Job tells
         }
-        if before != work.record {
+        if record != *work.record {
+            work.record = Arc::new(record);
             self.changed.insert(node.to_owned());
         }
         self.touched.insert(node.to_owned());
@@ -453,10 +487,9 @@ impl Fleet {
             State::Failed => self.failed += 1,
             State::Pending | State::Running => {}
         }
-        work.pod = None;
-        work.record.state = state;
-        work.record.code = code;
-        work.record.message = message;
+        (work.pod, work.followed) = (None, None);
+        let record = work.record();
+        (record.state, record.code, record.message) = (state, code, message);
         if self.jobs.get(node).map(|job| &job.uid) == work.job.as_ref() {
             self.jobs.remove(node);
         }

@@ -5,25 +5,19 @@ use contract::{NodeRecord, State, label};
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The field manager of everything that the dispatcher applies.
 pub(crate) const FIELD_MANAGER: &str = "husk-dispatcher";
 
 /// Records asked for in one request.
-const PAGE: u32 = 200;
+const PAGE: u32 = 100;
 
-/// Writes a node's record into its ConfigMap. `through` are the identities of the run and the Node when the run is through
+/// Returns the ConfigMap of a node's record. `through` are the identities of the run and the Node when the run is through
 /// with the node: a dispatcher that is started again takes that over even when the Job is gone.
-pub(crate) async fn write(
-    client: &Client,
-    namespace: &str,
-    mut record: NodeRecord,
-    through: Option<&(String, String)>,
-) -> kube::Result<()> {
+pub(crate) fn config_map(namespace: &str, mut record: NodeRecord, through: Option<&(String, String)>) -> Value {
     record.updated_at = Some(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let name = label::node_record_name(&record.install, &record.node);
-    let text = serde_json::to_string(&record).map_err(kube::Error::SerdeError)?;
     let mut map = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {
@@ -32,14 +26,21 @@ pub(crate) async fn write(
                        label::JOB_NODE: crate::job_name::node_label(&record.node)},
             "annotations": {label::NODE_NAME_ANNOTATION: record.node},
         },
-        "data": {label::NODE_RECORD_KEY: text},
+        "data": {label::NODE_RECORD_KEY: json!(record).to_string()},
     });
     if let Some((run, node)) = through {
         map["metadata"]["labels"][label::RUN] = run.as_str().into();
         map["metadata"]["annotations"][label::NODE_UID_ANNOTATION] = node.as_str().into();
     }
+    map
+}
+
+/// Writes the ConfigMap of a node's record.
+pub(crate) async fn write(client: &Client, namespace: &str, map: &Value) -> kube::Result<()> {
+    let name = map["metadata"]["name"].as_str().unwrap_or_default();
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(map)).await.map(drop)
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch_metadata(name, &parameters, &Patch::Apply(map)).await.map(drop)
 }
 
 /// Reads the records that match a label selector, each with the Node's identity, which is empty where it is not noted.
@@ -71,7 +72,7 @@ pub(crate) async fn forget(client: &Client, namespace: &str, install: &str, node
 }
 
 /// Returns an Event about how a Node's part of the run ended. Its name is made here, once, so that trying again doubles nothing.
-pub(crate) fn event(record: &NodeRecord, uid: &str, removal: bool) -> serde_json::Value {
+pub(crate) fn event(record: &NodeRecord, uid: &str, removal: bool) -> Value {
     let now = jiff::Timestamp::now();
     let failed = record.state == State::Failed;
     let reason = match (failed, removal) {
@@ -99,7 +100,7 @@ pub(crate) fn event(record: &NodeRecord, uid: &str, removal: bool) -> serde_json
 }
 
 /// Leaves an Event on a Node; one that is there already was left by an attempt whose answer was lost.
-pub(crate) async fn announce(client: &Client, event: &serde_json::Value) -> kube::Result<()> {
+pub(crate) async fn announce(client: &Client, event: &Value) -> kube::Result<()> {
     let event: Event = serde_json::from_value(event.clone()).map_err(kube::Error::SerdeError)?;
     match Api::namespaced(client.clone(), "default").create(&PostParams::default(), &event).await {
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),

@@ -4,7 +4,7 @@ use crate::effects::{self, Done};
 use crate::error::Error;
 use crate::follow::{self, News};
 use crate::patience::PATIENCE;
-use crate::plan::{Event, Fleet, Order, Settings};
+use crate::plan::{Action, Event, Fleet, Order, Settings};
 use crate::records;
 use crate::selection::explain_nothing;
 use crate::template::JobTemplate;
@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, SelectAll, StreamExt};
 use kube::Client;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Up to so many nodes every change of stage is written to the node's record, and an Event is left for success too; above
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const DETAILED: usize = 200;
 /// News taken in before the plan is asked again.
 const BATCH: usize = 256;
+/// What is carried out at the same time, whatever the pace: each has a connection with its buffers.
+const AT_ONCE: usize = 32;
 
 /// One run over the fleet.
 pub struct Run {
@@ -84,6 +86,7 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
     let mut unsynced = BTreeSet::from(["nodes", "jobs", "pods"]);
     unsynced.extend(if late { Some("dispatchers") } else { None });
     let mut effects: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+    let mut asked: VecDeque<Asked> = VecDeque::new();
     let mut writing = BTreeSet::new();
     let mut unwritten = BTreeSet::new();
     let mut accepting = true;
@@ -100,42 +103,50 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
                 accepting = false;
                 fleet.stop_accepting();
                 if count.selected == 0 && !run.settings.removal {
-                    let why = explain_nothing(&run.settings.rules, fleet.nodes().collect::<Vec<_>>().iter());
+                    let why = explain_nothing(&run.settings.rules, fleet.nodes());
                     if !run.wait_for_nodes.is_zero() {
                         return Err(Error::NothingSelected(why));
                     }
                     say(why); // nobody wants to wait for a node, so there may be none
                 }
             }
-            for action in fleet.next(millis(now)) {
-                effects.push(effects::carry_out(client.clone(), run, &fleet, action));
-            }
+            asked.extend(fleet.next(millis(now)).into_iter().map(|action| Asked::of(action, &fleet)));
             for name in fleet.changed() {
                 let Some((record, last)) = fleet.record(&name) else { continue };
-                say(line(record));
-                let detailed = count.selected <= DETAILED;
-                if last || detailed {
-                    unwritten.insert(name.clone());
-                }
-                let tell = last && record.state != State::Pending && (detailed || record.state == State::Failed);
-                if tell && let Some(node) = fleet.node(&name) {
-                    effects.push(effects::announced(client.clone(), record.clone(), node.uid, run.settings.removal));
+                say(line(&record));
+                if last || count.selected <= DETAILED {
+                    unwritten.insert(name);
                 }
             }
-            let ready: Vec<String> = unwritten.difference(&writing).cloned().collect();
+            let room = AT_ONCE.saturating_sub(effects.len());
+            let ready: Vec<String> = unwritten.difference(&writing).take(room).cloned().collect();
             for name in ready {
                 unwritten.remove(&name);
-                if let Some((record, last)) = fleet.record(&name) {
-                    let through = last && !late && record.state != State::Pending;
-                    let node = if through { fleet.node(&name) } else { None };
-                    effects.push(effects::written(client.clone(), run, record.clone(), node));
-                    if last {
-                        fleet.settle(&name, millis(now));
-                    }
-                    writing.insert(name);
+                let Some((record, last)) = fleet.record(&name) else { continue };
+                let ended = last && record.state != State::Pending;
+                let tell = ended && (count.selected <= DETAILED || record.state == State::Failed);
+                let node = fleet.identity(&name).filter(|_| ended).unwrap_or_default().to_owned();
+                effects.push(effects::written(
+                    client.clone(),
+                    run,
+                    record,
+                    (ended && !late).then_some(node.clone()),
+                    tell.then_some(node),
+                ));
+                if last {
+                    fleet.settle(&name, millis(now));
+                }
+                writing.insert(name);
+            }
+            while effects.len() < AT_ONCE
+                && let Some(asked) = asked.pop_front()
+            {
+                if asked.stands(&fleet) {
+                    effects.push(effects::carry_out(client.clone(), run, &fleet, asked.action));
                 }
             }
-            if !accepting && fleet.over() && effects.is_empty() {
+            let idle = effects.is_empty() && asked.is_empty() && unwritten.is_empty();
+            if !accepting && idle && fleet.over() {
                 return Ok(report(&fleet));
             }
         }
@@ -162,7 +173,11 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
                     }
                     fleet.on(event, millis(begun.elapsed()));
                 }
-                Heard::News(News::Synced(kind)) => drop(unsynced.remove(kind)),
+                Heard::News(News::Synced(kind)) => {
+                    if unsynced.remove(kind) && kind == "nodes" {
+                        watch_jobs_and_pods(&mut watches, client, run);
+                    }
+                }
                 Heard::News(News::Broken(why)) => {
                     if !unsynced.is_empty() {
                         if begun.elapsed() > PATIENCE {
@@ -184,18 +199,50 @@ enum Heard {
     Done(Done),
 }
 
-fn watches(client: &Client, run: &Run) -> SelectAll<futures::stream::BoxStream<'static, News>> {
-    let owner = run.settings.owner.name.as_str();
-    let owners: Vec<&str> = std::iter::once(owner).chain(run.other_owners.iter().map(String::as_str)).collect();
+/// Something to do, whose turn comes.
+struct Asked {
+    action: Action,
+    /// The identity of the Node whose Job is to be created.
+    node: Option<String>,
+}
+
+impl Asked {
+    fn of(action: Action, fleet: &Fleet) -> Self {
+        let node = match &action {
+            Action::Create(name) => fleet.identity(name).map(str::to_owned),
+            _ => None,
+        };
+        Asked { action, node }
+    }
+
+    /// Tells whether it still makes sense: a Node that was replaced meanwhile gets a turn of its own.
+    fn stands(&self, fleet: &Fleet) -> bool {
+        match &self.action {
+            Action::Create(name) => self.node.is_some() && self.node.as_deref() == fleet.identity(name),
+            _ => true,
+        }
+    }
+}
+
+type Watches = SelectAll<futures::stream::BoxStream<'static, News>>;
+
+/// Begins to watch Nodes and orders; Jobs and pods follow when the Nodes are known, so that little is heard of unknown ones
+/// and only one kind's pages are held at a time.
+fn watches(client: &Client, run: &Run) -> Watches {
     let mut watches = SelectAll::new();
     watches.push(follow::nodes(client).boxed());
-    watches.push(follow::jobs(client, &run.namespace, &owners).boxed());
-    watches.push(follow::pods(client, &run.namespace, &owners).boxed());
     watches.push(match run.settings.late {
         Some(_) => follow::dispatchers(client, &run.namespace, &run.makes_way_for).boxed(),
-        None => follow::orders(client, &run.namespace, owner).boxed(),
+        None => follow::orders(client, &run.namespace, &run.settings.owner.name).boxed(),
     });
     watches
+}
+
+fn watch_jobs_and_pods(watches: &mut Watches, client: &Client, run: &Run) {
+    let owner = run.settings.owner.name.as_str();
+    let owners: Vec<&str> = std::iter::once(owner).chain(run.other_owners.iter().map(String::as_str)).collect();
+    watches.push(follow::jobs(client, &run.namespace, &owners).boxed());
+    watches.push(follow::pods(client, &run.namespace, &owners).boxed());
 }
 
 /// Tells whether late nodes are left to another run from now on.

@@ -3,6 +3,7 @@
 use crate::node::{Node, Taint};
 use crate::selector::Selector;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 /// The rules of one run.
@@ -107,10 +108,11 @@ impl Rules {
 const LISTED: usize = 20;
 
 /// Explains a selection without nodes: each node with the rule that leaves it out.
-pub fn explain_nothing<'a>(rules: &Rules, nodes: impl Iterator<Item = &'a Node>) -> String {
+pub fn explain_nothing(rules: &Rules, nodes: impl Iterator<Item = impl Borrow<Node>>) -> String {
     let mut lines = Vec::new();
     let mut total = 0;
     for node in nodes {
+        let node = node.borrow();
         if let Some(reason) = rules.left_out(node) {
             total += 1;
             if lines.len() < LISTED {
@@ -193,6 +195,6 @@ mod tests {
         let nodes: Vec<Node> = (0..30).map(|n| node(&format!("n{n}"), &[], &[])).collect();
         let text = explain_nothing(&rules, nodes.iter());
         assert!(text.contains("n0 does not meet pool=kata") && text.ends_with("and 10 more"), "{text}");
-        assert_eq!(explain_nothing(&rules, [].into_iter()), "the cluster has no nodes");
+        assert_eq!(explain_nothing(&rules, [Node::default(); 0].iter()), "the cluster has no nodes");
     }
 }

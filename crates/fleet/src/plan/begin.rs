@@ -7,7 +7,6 @@ use super::{Fleet, State};
 use crate::job_name::job_name;
 use crate::pace::Sandboxes;
 use contract::Code;
-use std::collections::BTreeMap;
 
 /// Milliseconds between two looks at the sandboxes of a node that waits for them.
 const HOLD: u64 = 30_000;
@@ -61,29 +60,12 @@ impl Fleet {
     fn whose_turn(&self) -> Option<String> {
         let pace = &self.settings.pace;
         let servers_may = !pace.control_plane_last || (!self.queue.has_workers() && self.flying.is_empty());
-        let zones = pace.unavailable.map(|amount| (amount, self.zones()));
+        let zones = pace.unavailable.zip(self.zones.as_ref());
         let open = |place: &Place| {
-            let zone_may = zones.as_ref().is_none_or(|(amount, zones)| {
-                let (total, unavailable) = zones.get(place.zone.as_str()).copied().unwrap_or_default();
-                unavailable < amount.of(total).max(1)
-            });
+            let zone_may = zones.is_none_or(|(amount, zones)| zones.of(&place.zone).may_spare_one(amount));
             zone_may && (!place.control_plane || servers_may)
         };
         self.queue.first(open).map(str::to_owned)
-    }
-
-    /// Counts the nodes of the run by zone: all, and those that are in flight or not Ready.
-    fn zones(&self) -> BTreeMap<&str, (usize, usize)> {
-        let mut zones: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-        for (name, work) in &self.works {
-            let Some(node) = self.nodes.get(name) else { continue };
-            let (total, unavailable) = zones.entry(node.zone()).or_default();
-            *total += 1;
-            // A node that waits for its turn while it is down is no reason to keep its own zone closed to it.
-            let down = !node.ready && work.phase != Phase::Waiting;
-            *unavailable += usize::from(work.phase.flies() || down);
-        }
-        zones
     }
 
     /// Makes the Job of a node whose turn has come, unless something must go first.
@@ -97,7 +79,7 @@ impl Fleet {
             return;
         }
         work.asked_at_list = self.lists;
-        work.record.state = State::Running;
+        work.record().state = State::Running;
         self.enter(name, Phase::Creating);
         actions.push(Action::Create(name.to_owned()));
     }
@@ -119,7 +101,7 @@ impl Fleet {
             return;
         }
         let work = &mut *work;
-        work.record.message = format!("waits for {left} Kata sandboxes to end");
+        work.record().message = format!("waits for {left} Kata sandboxes to end");
         self.changed.insert(name.to_owned());
         if self.settings.pace.sandboxes == Sandboxes::Drain {
             let draining = matches!(work.phase, Phase::Draining { .. });

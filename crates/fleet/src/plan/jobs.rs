@@ -31,7 +31,7 @@ impl Fleet {
         {
             job.outcome = known.outcome.clone();
         }
-        if self.nodes.get(&node).is_some_and(|known| !job.node_uid.is_empty() && job.node_uid != known.uid) {
+        if self.nodes.get(&node).is_some_and(|known| !job.node_uid.is_empty() && *job.node_uid != *known.uid) {
             self.on_job_of_others(job, now); // it was made for another node of this name
             return;
         }

@@ -1,6 +1,6 @@
 //! A watcher's nodes: those that are new, were replaced or have drifted, each when it has been so for a while.
 
-use super::work::Phase;
+use super::work::{Phase, summary};
 use super::{Fleet, Settings};
 use crate::node::Node;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,22 +90,27 @@ impl Fleet {
         }
     }
 
-    /// Lets a watcher forget a node whose last record has been written; how it ended decides when it is looked at again.
-    pub fn settle(&mut self, node: &str, now: u64) {
-        let Some(work) = self.works.get(node).filter(|work| work.phase == Phase::Over) else { return };
+    /// The last record of a node has been handed on. A run keeps how the node ended; a watcher forgets it, and looks at it
+    /// again sooner or later as that was.
+    pub fn settle(&mut self, name: &str, now: u64) {
+        let Some(work) = self.works.get_mut(name).filter(|work| work.phase == Phase::Over) else { return };
         if self.settings.late.is_none() {
+            work.record = summary(&work.record, &self.converged);
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.shrink();
+            }
             return;
         }
         if work.record.state == contract::State::Done {
-            self.late.failed.remove(node);
+            self.late.failed.remove(name);
         } else {
-            let times = self.late.failed.get(node).map_or(0, |(times, _)| *times);
+            let times = self.late.failed.get(name).map_or(0, |(times, _)| *times);
             let pause = RETRY.saturating_mul(1 << times.min(10)).min(RETRY_MOST);
-            self.late.failed.insert(node.to_owned(), (times + 1, now + pause));
+            self.late.failed.insert(name.to_owned(), (times + 1, now + pause));
         }
-        if let Some(since) = self.late.since.get_mut(node) {
+        if let Some(since) = self.late.since.get_mut(name) {
             *since = now; // the news of its success may still be on its way
         }
-        self.retire(node);
+        self.retire(name);
     }
 }

@@ -8,6 +8,7 @@ use super::tests::settings;
 use super::*;
 use crate::job_name::job_name;
 use crate::observe::PodStatus;
+use crate::pace::Amount;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -91,7 +92,9 @@ impl World {
 
     /// A dispatcher starts: it knows nothing, and lists.
     fn begin(&mut self, parallelism: usize) {
-        self.fleet = Fleet::new(Settings { pace: Pace::plain(crate::pace::Amount::Number(parallelism)), ..settings() });
+        let mut pace = Pace::plain(Amount::Number(parallelism));
+        pace.unavailable = (self.serial % 2 == 0).then_some(Amount::Number(1));
+        self.fleet = Fleet::new(Settings { pace, ..settings() });
         (self.actions, self.answers) = (VecDeque::new(), VecDeque::new());
         (self.known_nodes, self.known_jobs) = (BTreeMap::new(), BTreeMap::new());
         self.told.clear();
@@ -110,7 +113,8 @@ impl World {
     fn add_node(&mut self, name: &str) {
         let uid = self.fresh("u");
         let created = i64::try_from(self.serial).unwrap();
-        let node = Node { name: name.into(), uid, ready: true, created, ..Node::default() };
+        let labels = [("topology.kubernetes.io/zone".to_owned(), format!("z{}", self.serial % 2))].into();
+        let node = Node { name: name.into(), uid, labels, ready: true, created, ..Node::default() };
         self.nodes.insert(name.into(), node.clone());
         self.node_news.push_back(Some(Event::Node(node)));
     }
@@ -223,6 +227,8 @@ impl World {
     fn act(&mut self) {
         let Some((action, node_uid)) = self.actions.pop_front() else { return };
         let answer = match action {
+            // A replacement may be heard of before the turn of the request comes, or while it is on its way.
+            Action::Create(node) if self.serial % 2 == 0 && self.fleet.identity(&node) != Some(&node_uid) => None,
             Action::Create(node) => Some(self.create(&node, node_uid)),
             Action::Find { node, name, uid } => Some(match self.jobs.get(&name).filter(|made| made.uid == uid) {
                 Some(made) => Event::Found(Self::job(&name, made)),
@@ -265,16 +271,18 @@ impl World {
         let actions = self.fleet.next(self.now);
         for action in actions {
             let node_uid = match &action {
-                Action::Create(node) => self.fleet.node(node).map(|node| node.uid.clone()).unwrap_or_default(),
+                Action::Create(node) => self.fleet.identity(node).unwrap_or_default().to_owned(),
                 _ => String::new(),
             };
             self.actions.push_back((action, node_uid));
         }
         for name in self.fleet.changed() {
             if let (Some((record, true)), Some(node)) = (self.fleet.record(&name), self.fleet.node(&name)) {
-                self.recorded.insert(name.clone(), (record.clone(), node.uid.clone()));
+                self.recorded.insert(name.clone(), (record, node.uid));
+                self.fleet.settle(&name, self.now);
             }
         }
+        assert_eq!(self.fleet.zones, self.fleet.counted_anew(), "the zones are counted along wrongly");
     }
 
     fn end_job(&mut self, which: usize) {
@@ -398,8 +406,8 @@ proptest! {
         world.settle();
         for (name, node) in &world.nodes {
             let record = world.fleet.record(name);
-            prop_assert!(record.is_some_and(|(_, over)| over), "{} was forgotten", name);
-            let state = record.map(|(record, _)| record.state);
+            prop_assert!(record.as_ref().is_some_and(|(_, over)| *over), "{} was forgotten", name);
+            let state = record.as_ref().map(|(record, _)| record.state);
             let wanted = if name == "n0" { State::Failed } else { State::Done };
             prop_assert_eq!(state, Some(wanted), "{}: {:?}", name, record);
             let made = world.made.get(&node.uid).copied().unwrap_or(0);

@@ -58,7 +58,7 @@ impl Fleet {
         let Some(work) = self.works.get_mut(node) else { return };
         if let Phase::Ended { outcome: Outcome::Failed(reason), reading: true, .. } = &work.phase {
             let reason = reason.clone();
-            work.record.last_lines = lines;
+            work.record().last_lines = lines;
             self.give_up(node, &reason);
         }
     }
@@ -93,11 +93,11 @@ impl Fleet {
             }
             return;
         }
-        if let (Some(served), false) = (&node.handlers, self.settings.handlers.is_empty()) {
+        if node.served().is_some() && !self.settings.handlers.is_empty() {
             let missing: Vec<&String> = match work.record.handlers.as_slice() {
-                [] if self.settings.handlers.iter().any(|handler| served.contains(handler)) => Vec::new(),
+                [] if self.settings.handlers.iter().any(|handler| node.serves(handler)) => Vec::new(),
                 [] => self.settings.handlers.iter().collect(),
-                proven => proven.iter().filter(|handler| !served.contains(handler)).collect(),
+                proven => proven.iter().filter(|handler| !node.serves(handler)).collect(),
             };
             if !missing.is_empty() {
                 if now > since + HANDLERS_WAIT {
@@ -115,7 +115,7 @@ impl Fleet {
         let last = if self.settings.removal { Stage::RemoveArtifacts } else { Stage::Label };
         self.end(node, State::Done, None, String::new());
         if let Some(work) = self.works.get_mut(node) {
-            work.record.stage = last;
+            work.record().stage = last;
         }
     }
 

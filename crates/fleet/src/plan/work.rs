@@ -3,7 +3,8 @@
 use super::event::Pod;
 use super::queue::Ticket;
 use crate::observe::Outcome;
-use contract::NodeRecord;
+use contract::{NodeRecord, State};
+use std::sync::Arc;
 
 /// How far a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +69,28 @@ pub(super) struct Work {
     /// How many lists of Jobs had been told when its Job was asked for.
     pub(super) asked_at_list: u64,
     /// Its newest pod.
-    pub(super) pod: Option<Pod>,
+    pub(super) pod: Option<Box<Pod>>,
     /// Since when its Node has not been Ready.
     pub(super) down: Option<u64>,
     /// Since when sandboxes are waited for.
     pub(super) sandboxes_since: Option<u64>,
-    pub(super) record: NodeRecord,
+    /// What is said of it, without its name. Nodes that wait, and those that are through, share theirs.
+    pub(super) record: Arc<NodeRecord>,
+}
+
+impl Work {
+    /// Returns its own record to write in.
+    pub(super) fn record(&mut self) -> &mut NodeRecord {
+        Arc::make_mut(&mut self.record)
+    }
+}
+
+/// Returns what a run keeps of a record that has been written: how the node ended, and why.
+pub(super) fn summary(record: &NodeRecord, converged: &Arc<NodeRecord>) -> Arc<NodeRecord> {
+    if record.state == State::Done {
+        return converged.clone();
+    }
+    let (code, message) = (record.code, record.message.clone());
+    let stage = record.stage;
+    Arc::new(NodeRecord { code, message, ..NodeRecord::new("", &record.install, stage, record.state) })
 }
