@@ -147,6 +147,72 @@ catalogue! {
         "The node was left untouched."
         "Use containerd 1.6 or later, or CRI-O; leave other nodes out of the selection."
     }
+    2008 NO_VIRTUALIZATION {
+        "no hardware virtualization"
+        "The processor shows no virtualization, or `/dev/kvm` is not there: sandboxes are virtual machines and cannot start."
+        "A warning; the installation went on."
+        "Switch virtualization on in the firmware, or nested virtualization on the machine's own hypervisor, and load the module kvm_intel, kvm_amd or kvm."
+    }
+    2009 NO_VSOCK {
+        "no vsock for guests"
+        "`/dev/vhost-vsock` is not there; the agent in a guest is reached through it."
+        "A warning; the installation went on."
+        "Load the kernel module vhost_vsock (`modprobe vhost_vsock`, and a line in /etc/modules-load.d)."
+    }
+    2010 NESTED_VIRTUALIZATION {
+        "host is a virtual machine"
+        "The host is itself a virtual machine, so sandboxes are virtual machines within one: they are slower, and confidential hardware is rarely passed on."
+        "A warning; the installation went on."
+        "Use bare-metal machines, or the shim `remote`, which makes sandboxes beside the host; for a trial nothing needs to be done."
+    }
+    2011 TEE_OFF {
+        "confidential hardware not on"
+        "An enabled shim needs SEV-SNP, TDX or Secure Execution, and processor, firmware or kernel of this host do not have it on."
+        "A warning; the installation went on. Sandboxes of that shim will not start on this node."
+        "Switch it on in the firmware and on the kernel's command line, or give the shim a `nodeSelector` that leaves this node out."
+    }
+    2012 TEE_KEYS {
+        "key slots of confidential guests"
+        "Each confidential guest takes a key slot of the processor (an ASID of SEV, a key of TDX, a guest of the ultravisor); this host has none, or none left."
+        "A warning; the installation went on."
+        "Let the firmware reserve more (for SEV-SNP: the number of ASIDs for SEV-ES), or end other confidential guests. Unknown is nothing to worry about: containers seldom see the count."
+    }
+    2013 CGROUPS {
+        "cgroups"
+        "The host has cgroups v1 or a mixture of v1 and v2, lacks a controller, or does not show its cgroups."
+        "A warning; the installation went on."
+        "Boot with cgroups v2 (`systemd.unified_cgroup_hierarchy=1` on older systems); newer kubelets refuse v1."
+    }
+    2014 KERNEL_OLD {
+        "kernel"
+        "The kernel is older than what Kubernetes and Kata are made for, or its release cannot be read."
+        "A warning; the installation went on."
+        "Upgrade the kernel to 4.19 or later."
+    }
+    2015 SELINUX {
+        "SELinux"
+        "SELinux enforces and the host shows no policy whose labels could be set, or it cannot be seen whether it enforces."
+        "A warning; the installation went on. Where a policy is found, files get its labels."
+        "If the runtime may not start the shims, give the programs the type bin_t (`semanage fcontext`, `restorecon`)."
+    }
+    2016 KUBELET_TIMEOUT {
+        "kubelet is impatient"
+        "Images are pulled inside the guest or by a snapshotter, which can take longer than the kubelet's `runtimeRequestTimeout`, 2 minutes by default."
+        "A warning; the installation went on."
+        "Set `runtimeRequestTimeout: 10m` in the kubelet's configuration and restart it."
+    }
+    2017 HOST_IS_CONTAINER {
+        "host is a container"
+        "The node is a container of another machine, as with kind: devices, modules and cgroups are that machine's."
+        "A warning; the installation went on."
+        "Pass /dev/kvm and /dev/vhost-vsock into it; use such nodes for trials only."
+    }
+    2018 RUNTIME_NOT_READY {
+        "container runtime not ready"
+        "Before anything was changed the runtime did not answer on its CRI socket, or said that it is not ready."
+        "A warning; the installation went on. Its proof after the restart needs a runtime that is ready."
+        "Look at the runtime's journal on the node; a missing network plugin is the most common cause."
+    }
     2101 PAYLOAD_MISSING {
         "payload archive missing"
         "An archive that an enabled shim needs is not in the payload."

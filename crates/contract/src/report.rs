@@ -36,6 +36,8 @@ pub enum Verdict {
     Fail,
     /// Not looked at; the detail says why.
     Skip,
+    /// Looked at and not seen: what would tell cannot be read from where the check runs.
+    Unknown,
 }
 
 impl Verdict {
@@ -46,6 +48,7 @@ impl Verdict {
             Verdict::Warn => "warn",
             Verdict::Fail => "fail",
             Verdict::Skip => "skip",
+            Verdict::Unknown => "unknown",
         }
     }
 }
@@ -61,7 +64,7 @@ pub struct Check {
     /// What was seen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// The catalogue's entry, when it failed.
+    /// The catalogue's entry that explains this check, whatever its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
 }
@@ -138,7 +141,7 @@ impl StageReport {
         }
     }
 
-    /// Returns one line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes; checks that passed, warnings, and then the
+    /// Returns one line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes; checks without a finding, warnings, and then the
     /// message give way.
     pub fn to_termination_message(&self) -> String {
         let mut report = self.clone();

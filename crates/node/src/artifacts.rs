@@ -333,7 +333,7 @@ fn unpack_here(session: &Session, tree: &str, selection: &Selection, spool: Opti
 
 /// Gives every file the SELinux label that the host's policy has for it, where there is such a policy.
 fn label_tree(session: &Session, tree: &str) -> Result<()> {
-    match Policy::of(session.host, &session.around.kernel) {
+    match Policy::of(session) {
         Some(policy) => policy.label(session, tree),
         None => Ok(()),
     }

@@ -13,6 +13,13 @@ use std::path::Path;
 /// The extended attribute that holds a label.
 pub const ATTRIBUTE: &str = "security.selinux";
 
+/// Whether SELinux is on. A container has no selinuxfs in its `/sys` even where it is; but then every process has a label, of the form
+/// `user:role:type:level`, which nothing else gives it.
+pub fn is_on(kernel: &Path, processes: &Path) -> bool {
+    let label = || std::fs::read_to_string(processes.join("self/attr/current")).unwrap_or_default();
+    kernel.join("fs/selinux/enforce").exists() || label().trim_end_matches(['\0', '\n']).split(':').count() >= 4
+}
+
 /// What a line of `file_contexts` is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -43,9 +50,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads the policy of a host where SELinux is on; `kernel` is its `/sys`. `None` where it is off or has no policy.
-    pub fn of(host: &Host, kernel: &Path) -> Option<Policy> {
-        std::fs::metadata(kernel.join("fs/selinux/enforce")).ok()?;
+    /// Reads the policy of a host where SELinux is on; `None` where it is off or has no policy.
+    pub fn of(session: &Session) -> Option<Policy> {
+        is_on(&session.around.kernel, &session.around.processes).then(|| Policy::read_from(session.host))?
+    }
+
+    fn read_from(host: &Host) -> Option<Policy> {
         let config = host.text("/etc/selinux/config")?;
         let name = config.lines().find_map(|line| line.trim().strip_prefix("SELINUXTYPE="))?.trim().to_owned();
         let base = format!("/etc/selinux/{name}/contexts/files");
@@ -161,6 +171,26 @@ mod tests {
 /opt/secret(/.*)?\t<<none>>
 /broken[\tsystem_u:object_r:x:s0
 ";
+
+    #[test]
+    fn a_container_knows_selinux_by_its_own_label() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kernel, processes) = (dir.path().join("sys"), dir.path().join("proc"));
+        std::fs::create_dir_all(processes.join("self/attr")).unwrap();
+        for (label, on) in [
+            ("system_u:system_r:spc_t:s0\0", true),
+            ("system_u:system_r:container_t:s0:c1,c2\n", true),
+            ("cri-containerd.apparmor.d (enforce)\n", false),
+            ("unconfined\n", false),
+            ("", false),
+        ] {
+            std::fs::write(processes.join("self/attr/current"), label).unwrap();
+            assert_eq!(is_on(&kernel, &processes), on, "{label}");
+        }
+        std::fs::create_dir_all(kernel.join("fs/selinux")).unwrap();
+        std::fs::write(kernel.join("fs/selinux/enforce"), "0").unwrap();
+        assert!(is_on(&kernel, &processes));
+    }
 
     #[test]
     fn the_last_line_that_fits_counts() {

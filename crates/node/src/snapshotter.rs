@@ -20,7 +20,8 @@ pub fn nydus(asked: &Settings) -> bool {
     asked.setup_snapshotters.iter().any(|name| name == "nydus")
 }
 
-fn erofs(asked: &Settings) -> bool {
+/// Whether erofs is asked for.
+pub fn erofs(asked: &Settings) -> bool {
     asked.setup_snapshotters.iter().any(|name| name == "erofs")
 }
 

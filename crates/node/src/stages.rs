@@ -135,8 +135,10 @@ impl<'t> Bench<'t> {
 /// Prints a report for people.
 pub fn print(report: &StageReport) {
     for check in &report.checks {
-        let code = check.code.map(|code| format!(" {code}")).unwrap_or_default();
-        container::say(&format!("{:4} {:22} {}{code}", check.verdict.word(), check.name, check.detail));
+        // what is fine needs no explanation
+        let shown = check.code.filter(|_| !matches!(check.verdict, Verdict::Pass | Verdict::Skip));
+        let code = shown.map(|code| format!(" {code}")).unwrap_or_default();
+        container::say(&format!("{:7} {:22} {}{code}", check.verdict.word(), check.name, check.detail));
     }
     for warning in &report.warnings {
         container::say(&format!("warning: {warning}"));
@@ -227,12 +229,13 @@ fn check(
     let checks = host_check::run(session, found);
     let count = |verdict: Verdict| checks.iter().filter(|check| check.verdict == verdict).count();
     let summary = format!(
-        "{} checks: {} pass, {} warn, {} fail, {} skip",
+        "{} checks: {} pass, {} warn, {} fail, {} skip, {} unknown",
         checks.len(),
         count(Verdict::Pass),
         count(Verdict::Warn),
         count(Verdict::Fail),
-        count(Verdict::Skip)
+        count(Verdict::Skip),
+        count(Verdict::Unknown)
     );
     let failed = checks.iter().find(|check| check.verdict == Verdict::Fail).cloned();
     let warnings = checks

@@ -37,6 +37,7 @@ pub(crate) fn start(root: &Path, directory: &str, socket: &str) -> Result<Effect
     Ok(Effective {
         config: json!({"sandboxImage": "registry.k8s.io/pause:3.10", "crio": {"DefaultRuntime": default_handler}}),
         socket: api.map_or_else(|| socket.to_owned(), |path| path.replacen("/var/run/", "/run/", 1)),
+        shims: handlers.iter().map(|(name, handler)| (name.clone(), crate::Shim::of_crio(handler))).collect(),
         handlers,
         default_handler,
         cri_off: None,

@@ -52,6 +52,8 @@ pub struct RuntimeStatus {
     pub ready: bool,
     /// The handlers served, by name, without the default's empty one.
     pub handlers: Vec<String>,
+    /// What a pod of each handler is started with.
+    pub shims: std::collections::BTreeMap<String, crate::Shim>,
     /// Whether the runtime tells the kubelet its handlers, so that they show in `node.status.runtimeHandlers`.
     pub lists_handlers: bool,
     /// Why it is not ready, in the daemon's words.

@@ -27,6 +27,8 @@ impl Refusal {
 pub(crate) struct Effective {
     /// The handlers served, in order; each with what its table says.
     pub(crate) handlers: std::collections::BTreeMap<String, serde_json::Value>,
+    /// What a pod of each handler is started with.
+    pub(crate) shims: std::collections::BTreeMap<String, crate::Shim>,
     /// The handler of pods that name none.
     pub(crate) default_handler: String,
     /// Why the CRI is not served although the daemon runs; every CRI call then answers `Unimplemented`.

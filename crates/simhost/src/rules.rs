@@ -82,6 +82,7 @@ pub static RULES: &[Rule] = &[
     rule("containerd 2.2", "`registry.config_path` has a default, so `mirrors` alone turn the CRI off", Source::Seen("2.2.0"), &["mirrors alone"]),
     rule("containerd", "a handler's type, snapshotter and paths are not looked at before a pod asks for it", BOTH,
         &["a handler without a type", "a handler with an unknown snapshotter"]),
+    rule("containerd 1.6.20", "`runtime_path` is read and not used: a pod's shim is looked for by its type, whose last two words name the program, or which is the path itself", Source::Told("pods on Debian 12, whose containerd is 1.6.20; 1.6.21 uses it"), &[]),
     rule("containerd", "a disabled CRI leaves the daemon running; Docker's package ships it so", BOTH,
         &["the CRI disabled", "the CRI disabled as Docker's package does", "the runtime half of the CRI disabled", "the images half of the CRI disabled", "an import disables the CRI too", "an import takes nothing off a list"]),
     rule("containerd", "a required plugin that is unknown or fails ends the daemon", BOTH,
@@ -107,6 +108,7 @@ pub static RULES: &[Rule] = &[
     rule("k0s", "files of `containerd.d` that configure the CRI are merged into /run/k0s/containerd-cri.toml, others are imported; `containerd.toml` is rewritten while it carries the managed mark", Source::Told("k0s' documentation"), &[]),
     rule("MicroK8s", "`containerd.toml` is filled in from `containerd-template.toml` at every start", Source::Told("MicroK8s' documentation"), &[]),
     // systemd
+    rule("systemd", "on its private socket it signs what it says with its well-known name, which is no unique name as a bus would give", Source::Source("systemd's dbus.c, sd_bus_set_sender"), &[]),
     rule("systemd", "a failed unit with `Restart=` is `activating (auto-restart)`, not `failed`; `Result` and `ExecMainStatus` tell", Source::Told("systemd's manual"), &[]),
     rule("systemd", "unit files and drop-ins are read again at a reload only; `NeedDaemonReload` tells", Source::Told("systemd's manual"), &[]),
 ];

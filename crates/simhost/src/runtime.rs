@@ -95,6 +95,7 @@ async fn attempt(
             version_string: format!("{}://{}", runtime.name, runtime.version),
             ready: served.cri_off.is_none(),
             handlers: served.handlers.keys().cloned().collect(),
+            shims: served.shims.clone(),
             lists_handlers: lists,
             message: served.cri_off.clone().unwrap_or_default(),
         };

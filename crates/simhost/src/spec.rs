@@ -34,6 +34,15 @@ pub struct HostSpec {
     /// Whether SELinux is enforcing.
     #[serde(default)]
     pub selinux: bool,
+    /// Whether the host is itself a virtual machine.
+    #[serde(default)]
+    pub in_machine: bool,
+    /// Whether the host is itself a container, as with kind.
+    #[serde(default)]
+    pub in_container: bool,
+    /// Whether it has the first version of control groups.
+    #[serde(default)]
+    pub cgroups_v1: bool,
 }
 
 fn yes() -> bool {
@@ -53,6 +62,9 @@ impl HostSpec {
             vsock: true,
             tee: None,
             selinux: false,
+            in_machine: false,
+            in_container: false,
+            cgroups_v1: false,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::host::{self, Error};
 use crate::populate::{self, Tree};
+use crate::refusal::Effective;
 use crate::spec::HostSpec;
 use crate::{daemon, program};
 use std::path::{Path, PathBuf};
@@ -37,18 +38,32 @@ impl Still {
         &self.spec
     }
 
+    /// Handlers whose pods could not be started, with the runtime's words for it.
+    ///
+    /// # Errors
+    /// As of [`Still::start`].
+    pub fn broken(&self) -> Result<Vec<String>, String> {
+        let effective = self.effective()?;
+        let trouble = |(name, shim): (String, crate::Shim)| Some(format!("{name}: {}", shim.trouble(&self.root)?));
+        Ok(effective.shims.into_iter().filter_map(trouble).collect())
+    }
+
     /// Does what distribution and runtime do at a start, and returns the handlers that would be served.
     ///
     /// # Errors
     /// The daemon's words when it would not start, or would not serve the CRI.
     pub fn start(&self) -> Result<Vec<String>, String> {
-        let layout = self.spec.layout();
-        let installed = program::runtime(&crate::toml::host_path(&self.root, layout.program));
-        let version = installed.map_or_else(|| self.spec.runtime_version().to_owned(), |runtime| runtime.version);
-        let effective = daemon::start(&self.root, &self.spec, &version).map_err(|refusal| refusal.to_string())?;
+        let effective = self.effective()?;
         match effective.cri_off {
             Some(why) => Err(why),
             None => Ok(effective.handlers.into_keys().collect()),
         }
+    }
+
+    fn effective(&self) -> Result<Effective, String> {
+        let layout = self.spec.layout();
+        let installed = program::runtime(&crate::toml::host_path(&self.root, layout.program));
+        let version = installed.map_or_else(|| self.spec.runtime_version().to_owned(), |runtime| runtime.version);
+        daemon::start(&self.root, &self.spec, &version).map_err(|refusal| refusal.to_string())
     }
 }

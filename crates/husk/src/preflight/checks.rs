@@ -270,7 +270,7 @@ fn hosts(seen: &Snapshot, findings: &mut Vec<Finding>) {
                 }
                 verdict => (verdict.word(), check.detail.clone()),
             };
-            let code = check.code.filter(|_| word == "fail");
+            let code = check.code.filter(|_| !matches!(word, "pass" | "skip"));
             merged.entry((check.name.clone(), word, detail, code)).or_default().push(node);
         }
     }

@@ -193,7 +193,10 @@ impl TestHost {
             root: self.directory.path().to_owned(),
             payload: self.payload(),
             installer,
-            processes: self.directory.path().join("proc"),
+            processes: match &self.still {
+                Some(still) => still.root().join("proc"),
+                None => self.directory.path().join("proc"),
+            },
             kernel: match &self.still {
                 Some(still) => still.root().join("sys"),
                 None => self.directory.path().join("sys"),

@@ -1,7 +1,7 @@
 //! Every row of the matrix, distribution × version × snapshotter and a few settings more: installed, at rest, removed; and killed before
 //! every single effect of installation and removal.
 
-use crate::host::{CONFIG_D_STRANGER, TestHost, fingerprints};
+use crate::host::{CONFIG_D_STRANGER, TestHost, fingerprints, payload};
 use simhost::{Arch, HostKind, HostSpec};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -225,6 +225,8 @@ fn every_row_is_installed_at_rest_and_removed() {
             let handler = format!("kata-{shim}{suffix}");
             assert!(host.machine.borrow().handlers.contains(&handler), "{name}: no {handler}");
         }
+        let broken = host.still.as_ref().unwrap().broken().unwrap();
+        assert!(broken.iter().all(|line| !line.starts_with("kata-")), "{name}: pods would not start: {broken:?}");
         let installed = host.picture();
         host.revive();
         let begun = Instant::now();
@@ -244,20 +246,26 @@ fn every_row_is_installed_at_rest_and_removed() {
 /// Settings come and go, and an administrator edits every file in between.
 #[test]
 fn every_row_follows_settings_and_keeps_an_administrators_edit() {
-    // a row with more settings has the same files
-    for row in rows().into_iter().filter(|row| row.name.ends_with("plain") || row.name.ends_with("nydus")) {
+    for row in rows() {
         let name = row.name.clone();
         let mut host = row.host();
+        let debug = host.variables.get("DEBUG").cloned().unwrap_or_else(|| "false".to_owned());
         let first = host.picture();
         host.install().unwrap();
         let plain = settled(&host);
-        host.set("DEBUG", "true");
+        payload(&host.payload(), "4.2.0");
+        host.install().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let stale: Vec<String> = host.picture().into_values().filter(|content| content.contains("4.1.0")).collect();
+        assert!(stale.is_empty(), "{name}: of the old version: {stale:?}");
+        payload(&host.payload(), "4.1.0");
+        host.install().unwrap_or_else(|error| panic!("{name}: {error}"));
+        same(&settled(&host), &plain, &format!("{name}: another version there and back"));
+        host.set("DEBUG", if debug == "true" { "false" } else { "true" });
         host.set("SHIMS_X86_64", "qemu-snp");
         host.install().unwrap_or_else(|error| panic!("{name}: {error}"));
         host.set("SHIMS_X86_64", "qemu qemu-snp");
         host.install().unwrap_or_else(|error| panic!("{name}: {error}"));
-        host.set("DEBUG", "false");
-        host.set("SHIMS_X86_64", "qemu qemu-snp");
+        host.set("DEBUG", &debug);
         host.install().unwrap_or_else(|error| panic!("{name}: {error}"));
         // trees of other selections are other directories; everything else is as if nothing had happened
         same(&settled(&host), &plain, &format!("{name}: debug and shims there and back"));

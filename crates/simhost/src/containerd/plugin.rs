@@ -3,6 +3,7 @@
 use super::load::{Loaded, strings};
 use super::schema::{CRI, GRPC_CRI, IMAGES, IMAGES_PLUGIN, RUNTIME, check_types};
 use super::{Start, Version};
+use crate::Shim;
 use crate::refusal::{Effective, Refusal};
 use crate::toml::{self, Table, host_path};
 use serde_json::{Value, json};
@@ -44,6 +45,10 @@ pub(super) fn effective(start: &Start<'_>, loaded: Loaded) -> Result<Effective, 
     Ok(Effective {
         config: status_config(new, &handlers, &default_handler, &snapshotter, &cri, &socket),
         cri_off: off,
+        shims: handlers
+            .iter()
+            .map(|(name, handler)| (name.clone(), Shim::of_containerd(start.version, handler)))
+            .collect(),
         handlers,
         default_handler,
         warnings,

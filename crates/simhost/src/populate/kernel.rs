@@ -78,7 +78,7 @@ pub(super) fn boot(tree: &Tree<'_>) -> io::Result<()> {
     tree.file("/proc/1/comm", "systemd\n")?;
     tree.file("/proc/1/cgroup", "0::/init.scope\n")?;
 
-    tree.file("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n")?;
+    cgroups(tree)?;
     tree.file("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n")?;
     tree.file("/sys/class/dmi/id/sys_vendor", "Simulated Systems\n")?;
     tree.file("/sys/class/dmi/id/product_name", "Husk Sandbox Host\n")?;
@@ -110,11 +110,40 @@ pub(super) fn boot(tree: &Tree<'_>) -> io::Result<()> {
         let host = if spec.tee == Some(Tee::Se) { "1\n" } else { "0\n" };
         tree.file("/sys/firmware/uv/prot_virt_host", host)?;
         tree.file("/sys/firmware/uv/prot_virt_guest", "0\n")?;
+        if spec.tee == Some(Tee::Se) {
+            tree.file("/sys/firmware/uv/query/max_guests", "474\n")?;
+        }
+        let below = if spec.in_machine { "VM00 Name:            HUSK\n" } else { "" };
+        tree.file("/proc/sysinfo", &format!("Manufacturer:         IBM\nLPAR Number:          1\n{below}"))?;
     }
     if spec.selinux {
         tree.file("/sys/fs/selinux/enforce", "1")?;
     }
+    if spec.in_container {
+        tree.file("/run/systemd/container", "docker\n")?;
+    }
     Ok(())
+}
+
+/// The root of the control groups, with the keys of confidential guests where there are any.
+fn cgroups(tree: &Tree<'_>) -> io::Result<()> {
+    if tree.spec.cgroups_v1 {
+        for name in ["cpu", "memory", "pids", "misc"] {
+            tree.file(&format!("/sys/fs/cgroup/{name}/cgroup.procs"), "1\n")?;
+        }
+        return Ok(());
+    }
+    tree.file("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n")?;
+    let keys = match tree.spec.tee {
+        Some(Tee::Snp) => [("sev", 410), ("sev_es", 99)].as_slice(),
+        Some(Tee::Tdx) => &[("tdx", 31)],
+        Some(Tee::Se) | None => &[],
+    };
+    let list = |of: &dyn Fn(u32) -> u32| -> String {
+        keys.iter().map(|(key, most)| format!("{key} {}\n", of(*most))).collect()
+    };
+    tree.file("/sys/fs/cgroup/misc.capacity", &list(&|most| most))?;
+    tree.file("/sys/fs/cgroup/misc.current", &list(&|_| 0))
 }
 
 fn extra(tree: &Tree<'_>) -> &'static str {
@@ -137,14 +166,23 @@ fn cpuinfo(tree: &Tree<'_>) -> String {
     match tree.spec.arch {
         Arch::Amd64 => {
             let vendor = if flags.contains("vmx") { "GenuineIntel" } else { "AuthenticAMD" };
-            (0..4).map(|cpu| format!("processor\t: {cpu}\nvendor_id\t: {vendor}\nflags\t\t: {flags}\n\n")).collect()
+            let inside = if tree.spec.in_machine && !flags.contains("hypervisor") { " hypervisor" } else { "" };
+            (0..4)
+                .map(|cpu| format!("processor\t: {cpu}\nvendor_id\t: {vendor}\nflags\t\t: {flags}{inside}\n\n"))
+                .collect()
         }
         Arch::Arm64 => "processor\t: 0\nFeatures\t: fp asimd aes sha2 atomics\nCPU implementer\t: 0x41\n".to_owned(),
         Arch::S390x => {
-            "vendor_id       : IBM/S390\n# processors    : 4\nfeatures\t: esan3 zarch stfle msa ldisp sie uv\n"
-                .to_owned()
+            let uv = if tree.spec.tee == Some(Tee::Se) { " 158 161" } else { "" };
+            let sie = if tree.spec.kvm { " sie" } else { "" };
+            format!(
+                "vendor_id       : IBM/S390\n# processors    : 4\nfeatures\t: esan3 zarch stfle msa ldisp{sie}\nfacilities      : 0 1 2 3 4 76 77 129{uv}\n"
+            )
         }
-        Arch::Ppc64le => "processor\t: 0\ncpu\t\t: POWER10\nplatform\t: PowerNV\n".to_owned(),
+        Arch::Ppc64le => {
+            let platform = if tree.spec.in_machine { "pSeries" } else { "PowerNV" };
+            format!("processor\t: 0\ncpu\t\t: POWER10\nplatform\t: {platform}\n")
+        }
     }
 }
 

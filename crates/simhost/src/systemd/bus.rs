@@ -2,6 +2,7 @@
 
 use super::manager::{CallError, JobRemoved, Verb};
 use super::objects::{Manager, Service, Timer, Unit};
+use super::signed::Signed;
 use crate::host::Machine;
 use std::borrow::Cow;
 use std::io;
@@ -40,9 +41,8 @@ pub(crate) fn listen(machine: &Arc<Machine>) -> io::Result<()> {
 }
 
 async fn serve(machine: Arc<Machine>, stream: tokio::net::UnixStream) -> zbus::Result<()> {
-    let stream = stream.into_std().map_err(|error| zbus::Error::Failure(error.to_string()))?;
     let mut jobs = machine.manager.jobs.subscribe();
-    let connection = zbus::connection::Builder::unix_stream(stream)
+    let connection = zbus::connection::Builder::socket(Signed(stream))
         .server(zbus::Guid::generate())
         .p2p()
         .serve_at(MANAGER, Manager { machine: Arc::clone(&machine) })

@@ -8,4 +8,5 @@ mod lifecycle;
 pub(crate) mod manager;
 pub(crate) mod objects;
 mod process;
+mod signed;
 pub(crate) mod transient;

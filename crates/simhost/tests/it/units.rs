@@ -149,3 +149,17 @@ async fn another_containerd_runs_when_a_drop_in_names_it() {
     assert_eq!(host.runtime().version_string, "containerd://2.1.5");
     assert_eq!(host.runtime().handlers, ["runc"]);
 }
+
+/// zbus takes only unique names as senders: whoever cannot read a real systemd cannot read this one either.
+#[tokio::test]
+async fn a_client_that_wants_unique_senders_understands_nothing() {
+    let directory = crate::bus::disk();
+    let host = start(HostKind::Containerd17, directory.path()).await;
+    let short = cri::socket::Short::of(&host.root().join("run/systemd/private")).unwrap();
+    let stream = std::os::unix::net::UnixStream::connect(&short.path).unwrap();
+    let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await.unwrap();
+    let (path, manager) = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
+    let call = connection.call_method(None::<&str>, path, Some(manager), "GetUnit", &("containerd.service",));
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(60), call).await;
+    assert!(!matches!(answer, Ok(Ok(_))), "{answer:?}");
+}
