@@ -214,7 +214,8 @@ fn problem_height(view: &View, body: Rect) -> u16 {
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let text = text::head(&view.picture);
-    let mut lines: Vec<Line<'_>> = text.lines().map(|line| Line::from(line.to_owned())).collect();
+    let width = usize::from(area.width);
+    let mut lines: Vec<Line<'_>> = text.lines().map(|line| Line::from(whole_parts(line, width).to_owned())).collect();
     if let Some(first) = lines.first_mut() {
         *first = first.clone().style(Style::default().add_modifier(Modifier::BOLD));
     }
@@ -264,6 +265,18 @@ fn draw_nodes(frame: &mut Frame<'_>, area: Rect, view: &View) {
         lines.push(Line::from(spans));
     }
     frame.render_widget(Paragraph::new(lines), inner);
+}
+
+/// Leaves out the last of the parts between commas where there is no room for them.
+fn whole_parts(text: &str, width: usize) -> &str {
+    let mut kept = text;
+    while kept.chars().count() > width {
+        match kept.rsplit_once(", ") {
+            Some((before, _)) => kept = before,
+            None => break,
+        }
+    }
+    kept
 }
 
 /// Cuts a text to a number of columns.
@@ -401,6 +414,13 @@ mod tests {
         view.take(Err(Failure::new(Code::CLUSTER_UNREACHABLE, "connection refused")));
         let text = screen(&view, 80, 24);
         assert!(text.contains("HUSK-4001: connection refused") && text.contains("bad"), "{text}");
+    }
+
+    #[test]
+    fn a_head_that_does_not_fit_loses_whole_parts() {
+        assert_eq!(whole_parts("chart 1, payload 2, husk 3", 26), "chart 1, payload 2, husk 3");
+        assert_eq!(whole_parts("chart 1, payload 2, husk 3", 25), "chart 1, payload 2");
+        assert_eq!(whole_parts("chart 1", 3), "chart 1");
     }
 
     #[test]
