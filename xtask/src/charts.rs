@@ -4,6 +4,7 @@
 use crate::helm::{copy_of_charts, values_files};
 use crate::programs::{husk, on_path};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,7 +20,7 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<()
     let husk = husk(given_husk)?;
     let charts = copy_of_charts(&husk)?;
     // Kinds and namespaces have to be there for real: a dry run leaves nothing for the next one.
-    cluster.apply(&[], &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"))?;
+    let mut namespaces = BTreeSet::from(["default".to_owned()]);
     for entry in std::fs::read_dir(charts.path().join("charts/kata-deploy/charts/node-feature-discovery/crds"))
         .map_err(|error| error.to_string())?
         .flatten()
@@ -43,6 +44,12 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<()
                 continue; // refused; the tests know which
             }
             let text = String::from_utf8_lossy(&rendered.stdout).into_owned();
+            for namespace in namespaces_of(&text)? {
+                if namespaces.insert(namespace.clone()) {
+                    cluster
+                        .apply(&[], &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"))?;
+                }
+            }
             let with_nodes = format!("{text}\n{}", node_jobs(&text)?);
             objects += with_nodes.matches("\nkind: ").count();
             match cluster.apply(&["--dry-run=server"], &with_nodes) {
@@ -88,6 +95,16 @@ impl Cluster {
     }
 }
 
+/// The namespaces that rendered objects are in; not all of them are the release's.
+fn namespaces_of(rendered: &str) -> Result<BTreeSet<String>, String> {
+    let mut namespaces = BTreeSet::new();
+    for document in rendered.split("\n---\n") {
+        let object = goyaml::to_json(document).map_err(|error| error.to_string())?;
+        namespaces.extend(object["metadata"]["namespace"].as_str().map(str::to_owned));
+    }
+    Ok(namespaces)
+}
+
 /// The Jobs that the dispatcher makes of the templates in a ConfigMap, as one node would get them.
 fn node_jobs(rendered: &str) -> Result<String, String> {
     let mut jobs = String::new();
@@ -124,6 +141,12 @@ fn without_kind(mut job: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_namespace_is_seen() {
+        let rendered = "kind: A\nmetadata: {namespace: x}\n---\nkind: B\n---\nkind: C\nmetadata:\n  namespace: y\n";
+        assert_eq!(namespaces_of(rendered).unwrap().into_iter().collect::<Vec<_>>(), ["x", "y"]);
+    }
 
     #[test]
     fn templates_of_node_jobs_become_jobs() {

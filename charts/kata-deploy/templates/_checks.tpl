@@ -54,7 +54,7 @@
     {{- fail (printf "shims.enabledByDefault lists %s, which is not a shim. Shims that are known here: %s" . (join ", " $known)) -}}
   {{- end -}}
 {{- end -}}
-{{- range $arch, $shim := .Values.defaultShim -}}
+{{- range $arch, $shim := pick .Values.defaultShim "amd64" "arm64" "s390x" "ppc64le" -}}
   {{- if and $shim (not (hasKey $.Values.shims $shim)) -}}
     {{- fail (printf "defaultShim.%s is %s, which is not a shim. Shims that are known here: %s" $arch $shim (join ", " $known)) -}}
   {{- end -}}

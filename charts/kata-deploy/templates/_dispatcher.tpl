@@ -14,14 +14,7 @@ metadata:
   annotations:
     {{- include "kata-deploy.hook" (dict "on" .on "weight" "5" "delete" .delete) | nindent 4 }}
 spec:
-  # One that was killed or evicted goes on where it was; one that has seen nodes fail is through.
-  backoffLimit: 6
-  podFailurePolicy:
-    rules:
-      - action: FailJob
-        onExitCodes:
-          operator: In
-          values: [1, 2]
+  {{- include "kata-deploy.dispatcherRetries" . | nindent 2 }}
   ttlSecondsAfterFinished: {{ .root.Values.job.ttlSecondsAfterFinished | int64 }}
   template:
     metadata:
@@ -32,14 +25,47 @@ spec:
       {{- include "kata-deploy.apiPod" (dict "root" .root "serviceAccount" (include "kata-deploy.rbacName" (list .root "dispatcher-sa"))) | trim | nindent 6 }}
       containers:
         {{- include "kata-deploy.apiContainer" (dict "root" .root "name" "dispatcher" "command" .command) | nindent 8 }}
-          volumeMounts:
-            - name: job-templates
-              mountPath: /etc/kata-job
-              readOnly: true
+          {{- include "kata-deploy.jobTemplateMount" . | nindent 10 }}
       volumes:
-        - name: job-templates
-          configMap:
-            name: {{ include "kata-deploy.jobName" (list .root "job-templates") }}
+        {{- include "kata-deploy.jobTemplateVolume" (list .root "job-templates") | nindent 8 }}
+{{- end -}}
+
+{{- define "kata-deploy.jobTemplateMount" -}}
+volumeMounts:
+  - name: job-templates
+    mountPath: /etc/kata-job
+    readOnly: true
+{{- end -}}
+
+{{/* jobTemplateVolume (list . "job-templates"): the Jobs of one node. */}}
+{{- define "kata-deploy.jobTemplateVolume" -}}
+- name: job-templates
+  configMap:
+    name: {{ include "kata-deploy.jobName" . }}
+{{- end -}}
+
+{{/* What seeing to the Jobs of nodes takes in the release's namespace. */}}
+{{- define "kata-deploy.jobRules" -}}
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+{{- end -}}
+
+{{/* One that was killed or evicted goes on where it was; one that has seen nodes fail is through. */}}
+{{- define "kata-deploy.dispatcherRetries" -}}
+backoffLimit: 6
+podFailurePolicy:
+  rules:
+    - action: FailJob
+      onExitCodes:
+        operator: In
+        values: [1, 2]
 {{- end -}}
 
 {{/* dispatcherCommon (list . "install" "install-dispatcher"): the options of both directions. */}}

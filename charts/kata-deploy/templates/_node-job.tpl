@@ -85,9 +85,14 @@ spec:
 
 {{/* jobTemplates .: the data of the ConfigMap that the dispatcher reads. */}}
 {{- define "kata-deploy.jobTemplates" -}}
-{{- $values := include "kata-deploy.values" . | fromJson -}}
-install.yaml: |
-  {{- include "kata-deploy.nodeJob" (dict "root" . "values" $values "direction" "install") | nindent 2 }}
-cleanup.yaml: |
-  {{- include "kata-deploy.nodeJob" (dict "root" . "values" $values "direction" "cleanup") | nindent 2 }}
+{{ include "kata-deploy.jobTemplate" (list . "install") }}
+{{ include "kata-deploy.jobTemplate" (list . "cleanup") }}
+{{- end -}}
+
+{{/* jobTemplate (list . "cleanup"): one of them. */}}
+{{- define "kata-deploy.jobTemplate" -}}
+{{- $root := index . 0 -}}
+{{- $direction := index . 1 -}}
+{{ $direction }}.yaml: |
+  {{- include "kata-deploy.nodeJob" (dict "root" $root "values" (include "kata-deploy.values" $root | fromJson) "direction" $direction) | nindent 2 }}
 {{- end -}}

@@ -91,8 +91,7 @@ pub(crate) fn with_hints(mut failure: Failure, chart: &Chart) -> Failure {
         let Some((path, keys)) = unknown_keys(line) else { continue };
         let known = keys_at(place, &path);
         for key in keys {
-            let nearest = known.iter().max_by(|a, b| strsim::jaro(&key, a).total_cmp(&strsim::jaro(&key, b)));
-            if let Some(nearest) = nearest.filter(|nearest| strsim::jaro(&key, nearest) > 0.7) {
+            if let Some(nearest) = nearest(&key, &known) {
                 hints.push(format!("  `{key}`: did you mean `{nearest}`?"));
             }
         }
@@ -102,6 +101,14 @@ pub(crate) fn with_hints(mut failure: Failure, chart: &Chart) -> Failure {
         failure.message.push_str(&hint);
     }
     failure
+}
+
+/// Returns the known key that a misspelt one is likely to be: one slip away, or much alike.
+fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a String> {
+    let far = |known: &String| (strsim::osa_distance(key, known), 1.0 - strsim::jaro(key, known));
+    let scored = known.iter().map(|known| (far(known), known));
+    let nearest = scored.min_by(|(a, _), (b, _)| a.0.cmp(&b.0).then_with(|| a.1.total_cmp(&b.1)));
+    nearest.filter(|((slips, unlike), _)| *slips <= 1 || *unlike < 0.3).map(|(_, known)| known)
 }
 
 fn find<'a>(chart: &'a Chart, name: &str) -> Option<&'a Chart> {
@@ -146,6 +153,9 @@ fn resolve<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
     let pointer = node["$ref"].as_str().and_then(|text| text.strip_prefix('#'));
     pointer.and_then(|pointer| schema.pointer(pointer)).unwrap_or(node)
 }
+
+#[cfg(test)]
+mod documented_keys;
 
 #[cfg(test)]
 mod tests {

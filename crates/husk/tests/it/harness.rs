@@ -81,14 +81,53 @@ impl Place {
         self.sandbox().join("hosts").join(name).join("root")
     }
 
-    /// The names of the simulated hosts.
+    /// The names of the simulated hosts, of which there are some.
     pub(crate) fn hosts(&self) -> Vec<String> {
+        let names = self.existing_hosts();
+        assert!(!names.is_empty(), "there are no hosts");
+        names
+    }
+
+    /// The names of the simulated hosts; before there is a sandbox there are none.
+    pub(crate) fn existing_hosts(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.sandbox().join("hosts"))
-            .unwrap()
+            .into_iter()
+            .flatten()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
         names
+    }
+
+    /// What the sandbox is to do wrong from now on.
+    pub(crate) fn inject(&self, faults: &str) {
+        std::fs::write(self.sandbox().join("faults.json"), faults).unwrap();
+    }
+
+    /// A path of the sandbox's API, asked for as its administrator; `APPLY` is a server-side apply. Returns the status and the
+    /// answer.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let kubeconfig = kube::config::Kubeconfig::read_from(self.sandbox().join("kubeconfig")).unwrap();
+            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+            config.proxy_url = None;
+            let client = kube::Client::try_from(config).unwrap();
+            let (method, kind) = match method {
+                "APPLY" => ("PATCH", "application/apply-patch+yaml"),
+                "PATCH" => ("PATCH", "application/merge-patch+json"),
+                other => (other, "application/json"),
+            };
+            let path =
+                if kind.contains("apply") { format!("{path}?fieldManager=test&force=true") } else { path.to_owned() };
+            let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+            let request = http::Request::builder().method(method).uri(&path).header("Content-Type", kind);
+            match client.request::<Value>(request.body(body).unwrap()).await {
+                Ok(answer) => (200, answer),
+                Err(kube::Error::Api(status)) => (status.code, Value::Null),
+                Err(error) => panic!("{method} {path}: {error}"),
+            }
+        })
     }
 
     /// The ends of the sandbox's logs, for failure messages.

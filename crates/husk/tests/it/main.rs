@@ -8,6 +8,7 @@ mod harness;
 mod helm_transcript;
 mod host_roots;
 mod kubectl;
+mod plain_objects;
 mod rights;
 mod servers;
 mod up_and_down;
