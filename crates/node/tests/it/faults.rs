@@ -50,6 +50,31 @@ fn a_full_disk_or_a_read_only_directory_at_any_effect_leaves_the_host_as_it_was(
     }
 }
 
+/// A runtime that hangs in its start, and one that is up and does not answer: both get their old configuration, and another attempt
+/// may do better.
+#[test]
+fn a_runtime_that_stays_silent_gets_its_old_configuration() {
+    type Trouble = fn(&mut crate::host::Machine) -> &mut bool;
+    let troubles: [(&str, Trouble); 2] =
+        [("hangs", |machine| &mut machine.hangs), ("mute", |machine| &mut machine.mute)];
+    for (name, trouble) in troubles {
+        let host = TestHost::containerd("1.7.24", Some(CONFIG));
+        *trouble(&mut host.machine.borrow_mut()) = true;
+        let error = host.install().unwrap_err();
+        assert_eq!(error.code, Code::RUNTIME_SILENT, "{name}: {}", error.message);
+        assert!(!node::stages::is_permanent(error.code), "{name}");
+        assert_eq!(host.host.text("/etc/containerd/config.toml").as_deref(), Some(CONFIG), "{name}");
+        assert!(!host.host.exists("/var/lib/husk/default/journal/cri"), "{name}");
+        {
+            let machine = host.machine.borrow();
+            assert!(machine.up && machine.armed.is_empty() && machine.restarts == 2, "{name}");
+            assert_eq!(machine.handlers, ["runc"], "{name}");
+        }
+        *trouble(&mut host.machine.borrow_mut()) = false;
+        assert!(host.install().unwrap().1, "{name}: the next attempt may work");
+    }
+}
+
 #[test]
 fn two_installers_at_once_do_not_meet() {
     let host = TestHost::containerd("1.7.24", Some(CONFIG));

@@ -60,6 +60,11 @@ pub(crate) struct Machine {
     pub(crate) up: bool,
     pub(crate) handlers: Vec<String>,
     pub(crate) refuses: bool,
+    /// With our handlers it comes up and its CRI does not answer.
+    pub(crate) mute: bool,
+    /// With our handlers its start neither ends nor fails.
+    pub(crate) hangs: bool,
+    starting: bool,
     pub(crate) armed: BTreeMap<String, Vec<String>>,
     pub(crate) running: Vec<String>,
     pub(crate) calls: Vec<String>,
@@ -294,7 +299,10 @@ impl TestHost {
             Some(still) => still.start(),
             None => read_handlers(&self.host, &machine),
         };
+        machine.starting =
+            machine.hangs && matches!(&read, Ok(names) if names.iter().any(|name| name.starts_with("kata")));
         match read {
+            Ok(_) if machine.starting => machine.up = false,
             Ok(handlers) if !(machine.refuses && handlers.iter().any(|name| name.starts_with("kata"))) => {
                 machine.handlers = handlers;
                 machine.up = true;
@@ -362,7 +370,9 @@ impl Units for FakeUnits<'_> {
             since: machine.clock,
             status: String::new(),
         };
-        Ok(if unit == machine.unit {
+        Ok(if unit == machine.unit && machine.starting {
+            UnitState { active: "activating".into(), sub: "start".into(), result: "success".into(), ..on(true) }
+        } else if unit == machine.unit {
             on(machine.up)
         } else if machine.extra_units.iter().any(|other| other == unit)
             || machine.running.iter().any(|other| other == unit)
@@ -418,6 +428,9 @@ impl Runtime for FakeRuntime<'_> {
         let machine = self.0.machine.borrow();
         if !machine.up {
             return Err("connection refused".into());
+        }
+        if machine.mute && machine.handlers.iter().any(|name| name.starts_with("kata")) {
+            return Err("no answer in time".into());
         }
         Ok(Served {
             name: "containerd".into(),

@@ -368,3 +368,136 @@ fn nydus_runs_as_a_service_of_its_own_and_leaves() {
     assert_eq!(error.code, Code::PAYLOAD_INCOMPLETE);
     assert!(error.message.contains("containerd-nydus-grpc"));
 }
+
+/// What `host-check` says of a host.
+fn checks(host: &TestHost) -> Vec<contract::Check> {
+    host.session(|session| {
+        let version = session.asked.runtime_version.clone().unwrap();
+        let found = node::distribution::detect(session.asked, &version, session.host, session.units);
+        node::host_check::run(session, found.as_ref())
+    })
+}
+
+/// Each kind of hardware and surroundings that a simulated host can have, and what is said of it.
+#[test]
+fn hardware_and_surroundings_are_judged_each_with_its_code() {
+    use contract::Verdict::{Pass, Skip, Unknown, Warn};
+    use simhost::{HostKind, HostSpec, Tee};
+    type Make = fn(&mut HostSpec);
+    type Change = fn(&TestHost);
+    let cases: [(&str, &str, Make, Change, &[(&str, contract::Verdict, Code)]); 9] = [
+        (
+            "plain",
+            "qemu",
+            |_| {},
+            |_| {},
+            &[
+                ("virtualization", Pass, Code::NO_VIRTUALIZATION),
+                ("nested virtualization", Pass, Code::NESTED_VIRTUALIZATION),
+                ("tee", Skip, Code::TEE_OFF),
+                ("cgroups", Pass, Code::CGROUPS),
+                ("kernel", Pass, Code::KERNEL_OLD),
+                ("container", Pass, Code::HOST_IS_CONTAINER),
+                ("selinux", Pass, Code::SELINUX),
+            ],
+        ),
+        (
+            "no kvm",
+            "qemu",
+            |spec| (spec.kvm, spec.vsock) = (false, false),
+            |_| {},
+            &[
+                ("device", Warn, Code::NO_VIRTUALIZATION),
+                ("device", Warn, Code::NO_VSOCK),
+                ("virtualization", Warn, Code::NO_VIRTUALIZATION),
+            ],
+        ),
+        (
+            "a virtual machine",
+            "qemu",
+            |spec| spec.in_machine = true,
+            |_| {},
+            &[("nested virtualization", Warn, Code::NESTED_VIRTUALIZATION)],
+        ),
+        (
+            "a container",
+            "qemu",
+            |spec| spec.in_container = true,
+            |_| {},
+            &[("container", Warn, Code::HOST_IS_CONTAINER)],
+        ),
+        ("old cgroups", "qemu", |spec| spec.cgroups_v1 = true, |_| {}, &[("cgroups", Warn, Code::CGROUPS)]),
+        (
+            "no SNP",
+            "qemu-snp",
+            |_| {},
+            |_| {},
+            &[("cpu features", Warn, Code::TEE_OFF), ("tee", Warn, Code::TEE_OFF), ("tee keys", Skip, Code::TEE_KEYS)],
+        ),
+        (
+            "SNP",
+            "qemu-snp",
+            |spec| spec.tee = Some(Tee::Snp),
+            |_| {},
+            &[("cpu features", Pass, Code::TEE_OFF), ("tee", Pass, Code::TEE_OFF), ("tee keys", Pass, Code::TEE_KEYS)],
+        ),
+        (
+            "SNP without keys left",
+            "qemu-snp",
+            |spec| spec.tee = Some(Tee::Snp),
+            |host| fs::write(host.host.path("/sys/fs/cgroup/misc.current"), "sev 0\nsev_es 99\n").unwrap(),
+            &[("tee keys", Warn, Code::TEE_KEYS)],
+        ),
+        (
+            "as a container sees it",
+            "qemu-snp",
+            |spec| spec.tee = Some(Tee::Snp),
+            |host| {
+                for path in ["/sys/fs/cgroup/misc.capacity", "/proc/cpuinfo", "/proc/sys/kernel/osrelease"] {
+                    fs::remove_file(host.host.path(path)).unwrap();
+                }
+            },
+            &[
+                ("cpu features", Unknown, Code::TEE_OFF),
+                ("tee", Pass, Code::TEE_OFF),
+                ("tee keys", Unknown, Code::TEE_KEYS),
+                ("virtualization", Unknown, Code::NO_VIRTUALIZATION),
+                ("nested virtualization", Unknown, Code::NESTED_VIRTUALIZATION),
+                ("kernel", Unknown, Code::KERNEL_OLD),
+            ],
+        ),
+    ];
+    for (name, shim, make, change, wanted) in cases {
+        let mut spec = HostSpec::new("node-1", HostKind::Containerd21);
+        make(&mut spec);
+        let mut host = TestHost::of(spec);
+        host.set("SHIMS_X86_64", shim);
+        change(&host);
+        let found = checks(&host);
+        for (check, verdict, code) in wanted {
+            let here = |one: &&contract::Check| one.name == *check && one.code == Some(*code);
+            let one = found.iter().find(here).unwrap_or_else(|| panic!("{name}: no {check}: {found:?}"));
+            assert_eq!(one.verdict, *verdict, "{name}: {one:?}");
+        }
+        for check in &found {
+            let code = check.code.unwrap_or_else(|| panic!("{name}: {check:?} has no code"));
+            assert!(contract::code::entry(code).is_some() && !check.detail.is_empty(), "{name}: {check:?}");
+        }
+    }
+}
+
+/// Where nothing can have fs-verity, erofs is warned of before its transaction has to be taken back.
+#[test]
+fn erofs_is_warned_of_where_there_is_no_verity() {
+    let mut host = TestHost::of(simhost::HostSpec::new("node-1", simhost::HostKind::Containerd21));
+    assert!(checks(&host).iter().all(|check| check.name != "fs-verity"), "nobody asks for erofs");
+    host.set("EXPERIMENTAL_SETUP_SNAPSHOTTER", "erofs");
+    fs::create_dir_all(host.host.path("/var/lib/containerd")).unwrap();
+    let found = checks(&host);
+    let verity = found.iter().find(|check| check.name == "fs-verity").unwrap();
+    // tests have their hosts in memory, where they can
+    if host.directory.path().starts_with("/dev/shm") {
+        assert_eq!(verity.verdict, contract::Verdict::Warn, "{verity:?}");
+    }
+    assert_eq!(verity.code, Some(Code::SNAPSHOTTER_UNAVAILABLE));
+}
