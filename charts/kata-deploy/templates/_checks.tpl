@@ -38,7 +38,26 @@
 {{- if not (has (include "kata-deploy.state" .) (list "present" "absent")) -}}
   {{- fail (printf "state must be one of present or absent, got %q" (include "kata-deploy.state" .)) -}}
 {{- end -}}
+{{- include "kata-deploy.checks.payload" . -}}
 {{- include "kata-deploy.checks.shims" . -}}
+{{- end -}}
+
+{{/* What a source of the payload cannot have, or has to. */}}
+{{- define "kata-deploy.checks.payload" -}}
+{{- $payload := .Values.payload -}}
+{{- $set := list -}}
+{{- range $key := list "digest" "mirrors" "pullSecret" -}}
+  {{- if get $payload $key }}{{- $set = append $set (printf "payload.%s" $key) -}}{{- end -}}
+{{- end -}}
+{{- if and $set (eq $payload.source "image") -}}
+  {{- fail (printf "%s is for a payload that the installer fetches: set payload.source to registry or a URL. What the node's container runtime pulls is pinned with image.reference: name@sha256:…, and opened with imagePullSecrets" (join ", " $set)) -}}
+{{- end -}}
+{{- if and (hasPrefix "http://" $payload.source) (not $payload.digest) -}}
+  {{- fail (printf "payload.source is %s, which anybody on the way can change: payload.digest is needed too" $payload.source) -}}
+{{- end -}}
+{{- if and (eq $payload.source "registry") $payload.digest (contains "@" .Values.image.reference) -}}
+  {{- fail "payload.digest and image.reference both name a digest: remove one" -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A shim that is on but on no architecture: most often a name with a typing error. */}}

@@ -53,19 +53,24 @@ capabilities:
 {{- end -}}
 
 {{/* stage (dict "root" . "values" VALUES "name" "cri" "stage" "cri" "payload" false "token" false): one container that
-     touches the node. `payload`: it runs in the payload's image, with the copied installer. */}}
+     touches the node. `payload`: it needs the payload, so it runs in its image with the copied installer, or fetches it. */}}
 {{- define "kata-deploy.stage" -}}
+{{- $fetches := and .payload (ne .values.payload.source "image") -}}
+{{- $inside := and .payload (not $fetches) -}}
 - name: {{ .name }}
-  image: {{ include (.payload | ternary "kata-deploy.payloadImage" "kata-deploy.nodeImage") .root | quote }}
+  image: {{ include ($inside | ternary "kata-deploy.payloadImage" "kata-deploy.nodeImage") .root | quote }}
   imagePullPolicy: {{ .values.imagePullPolicy }}
   command:
-    - {{ .payload | ternary "/husk/husk-node" "/usr/bin/husk-node" }}
+    - {{ $inside | ternary "/husk/husk-node" "/usr/bin/husk-node" }}
     {{- with include "kata-deploy.logLevel" .values }}
     - --log-level={{ . }}
     {{- end }}
     - {{ .stage }}
   env:
     {{- include "kata-deploy.env" (list .root .values) | trim | nindent 4 }}
+    {{- if $fetches }}
+    {{- include "kata-deploy.env.payload" (list .root .values) | trim | nindent 4 }}
+    {{- end }}
     {{- with .healthPort }}
     - name: HEALTH_PORT
       value: {{ . | quote }}

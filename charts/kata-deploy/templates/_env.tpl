@@ -54,6 +54,31 @@
 {{- include "kata-deploy.env.item" (list "STARTUP_TAINTS" ($values.startupTaints | default list | join ",")) }}
 {{- end -}}
 
+{{/* env.payload (list . VALUES): where the installer fetches the payload. */}}
+{{- define "kata-deploy.env.payload" -}}
+{{- $payload := (index . 1).payload -}}
+{{- $digest := $payload.digest | default "" -}}
+{{- if eq $payload.source "registry" }}
+{{- $image := include "kata-deploy.payloadImage" (index . 0) }}
+{{- include "kata-deploy.env.item" (list "PAYLOAD_SOURCE" (printf "oci://%s%s" $image ($digest | empty | ternary "" (printf "@%s" $digest)))) }}
+{{- else }}
+{{- include "kata-deploy.env.item" (list "PAYLOAD_SOURCE" $payload.source) }}
+{{- include "kata-deploy.env.item" (list "PAYLOAD_SHA256" $digest) }}
+{{- end }}
+{{- $mirrors := list -}}
+{{- range $registry, $list := $payload.mirrors | default dict -}}
+  {{- with $list }}{{- $mirrors = append $mirrors (printf "%s=%s" $registry (join "," .)) -}}{{- end -}}
+{{- end -}}
+{{- include "kata-deploy.env.item" (list "PAYLOAD_MIRRORS" (join ";" $mirrors)) }}
+{{- with $payload.pullSecret }}
+- name: PAYLOAD_PULL_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ . | quote }}
+      key: .dockerconfigjson
+{{- end }}
+{{- end -}}
+
 {{/* env.shims VALUES: the shims of each architecture and what belongs to them, then the guests' proxies. */}}
 {{- define "kata-deploy.env.shims" -}}
 {{- $values := . -}}
