@@ -11,7 +11,7 @@ use contract::Code;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
-use release::{Engine, Options, Release, Status, WaitFor};
+use release::{Engine, Options, Recovered, Release, Status, WaitFor};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -63,8 +63,17 @@ async fn newest(engine: &Engine, names: &Names) -> Result<Release> {
     })
 }
 
+/// Is the release of the chart that is named, in the version that is at hand?
+fn is_own(call: &cli::Subject, release: &Release) -> Result<bool> {
+    Ok(Subject::recorded(call, release.config.clone())?.chart_title() == title(release))
+}
+
+fn title(release: &Release) -> String {
+    format!("{} {}", release.chart_field("name"), release.chart_field("version"))
+}
+
 async fn again(call: &cli::Resume, release: Release) -> Result<()> {
-    let recorded = format!("{} {}", release.chart_field("name"), release.chart_field("version"));
+    let recorded = title(&release);
     let subject = Subject::recorded(&call.subject, release.config)?;
     if subject.chart_title() != recorded {
         let message = format!(
@@ -147,7 +156,18 @@ pub(crate) async fn recover(call: cli::Recover) -> Result<()> {
         ..Options::default()
     };
     let done = match way {
-        Way::Nothing => "nothing had to be done".to_owned(),
+        Way::Nothing => {
+            engine.recover(&names.release, &options).await.map_err(|error| cluster::release_failure(&error))?;
+            "nothing had to be done".to_owned()
+        }
+        // Another chart, or another version than this binary has: the record has all that is needed.
+        Way::Forward if !is_own(&call.subject, &last)? => {
+            match engine.recover(&names.release, &options).await.map_err(|error| cluster::release_failure(&error))? {
+                Recovered::Finished(release) => format!("what was begun is deployed as revision {}", release.version),
+                Recovered::Sound(release) => format!("revision {} is deployed", release.version),
+                Recovered::Removed => "the removal is finished".to_owned(),
+            }
+        }
         Way::Forward => {
             let resume = cli::Resume {
                 target: call.target.clone(),

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 pub const FIELD_MANAGER: &str = "helm";
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const PAGE: usize = 500;
 const PATCH_APPLY: &str = "application/apply-patch+yaml";
 const PATCH_MERGE: &str = "application/merge-patch+json";
 const PATCH_JSON: &str = "application/json-patch+json";
@@ -192,37 +193,74 @@ impl Cluster {
     /// Lists objects page by page; the list's own metadata is that of the last page.
     pub async fn list(&self, resource: &Resource, namespace: &str, selector: &Selector) -> Result<List> {
         let mut list = List::default();
+        let accumulate = |first, mut page: List| {
+            if first {
+                list = List::default();
+            }
+            list.items.append(&mut page.items);
+            list.resource_version = page.resource_version;
+        };
+        self.pages(resource, namespace, selector, View { accept: JSON, size: PAGE }, accumulate).await?;
+        Ok(list)
+    }
+
+    /// Lists the metadata of objects alone, whatever room they take.
+    pub async fn list_metadata(&self, resource: &Resource, namespace: &str, selector: &Selector) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let accumulate = |first, mut page: List| {
+            if first {
+                items.clear();
+            }
+            items.append(&mut page.items);
+        };
+        self.pages(resource, namespace, selector, View { accept: METADATA, size: PAGE }, accumulate).await?;
+        Ok(items)
+    }
+
+    /// Gives the objects of a list to `each`, page by page, so that only one page takes room. `true` marks the first
+    /// page: it comes again when the server forgot the moment of the list on the way.
+    pub async fn pages(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        selector: &Selector,
+        view: View,
+        mut each: impl FnMut(bool, List) + Send,
+    ) -> Result<()> {
         let mut next = String::new();
         let mut paged = true;
         loop {
             let mut query = selector.query();
             if paged {
-                query.push(("limit", "500".to_owned()));
+                query.push(("limit", view.size.to_string()));
             }
             if !next.is_empty() {
                 query.push(("continue", next.clone()));
             }
-            let answer = self.json(request(Method::GET, &resource.path(namespace), &query, None, vec![])?).await;
-            let mut page = match answer {
+            let mut request = request(Method::GET, &resource.path(namespace), &query, None, vec![])?;
+            request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(view.accept));
+            let mut page = match self.json(request).await {
                 // The pages outlived the server's memory of that moment: once more, in one piece.
                 Err(Error::Api { code: 410, .. }) if paged && !next.is_empty() => {
-                    (list, next, paged) = (List::default(), String::new(), false);
+                    (next, paged) = (String::new(), false);
                     continue;
                 }
                 answer => answer?,
             };
-            if let Some(items) = page["items"].as_array_mut() {
-                for item in items.iter_mut() {
-                    // Items of a list come without their type.
-                    item["apiVersion"] = resource.api_version.clone().into();
-                    item["kind"] = resource.kind.clone().into();
-                }
-                list.items.append(items);
+            let mut items = match page["items"].take() {
+                Value::Array(items) => items,
+                _ => vec![],
+            };
+            for item in &mut items {
+                // Items of a list come without their type.
+                item["apiVersion"] = resource.api_version.clone().into();
+                item["kind"] = resource.kind.clone().into();
             }
-            list.resource_version = page["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            let resource_version = page["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            each(next.is_empty(), List { items, resource_version });
             next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
             if next.is_empty() {
-                return Ok(list);
+                return Ok(());
             }
         }
     }
@@ -367,6 +405,20 @@ pub struct Apply {
     pub force: bool,
     /// Only ask what would happen.
     pub dry_run: bool,
+}
+
+/// The form of a list: what is sent of each object.
+pub const JSON: &str = "application/json";
+/// The form of a list: the metadata alone.
+pub const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+/// How a list is read.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// [`JSON`] or [`METADATA`].
+    pub accept: &'static str,
+    /// Objects in a page.
+    pub size: usize,
 }
 
 /// What to list or watch.

@@ -1,11 +1,13 @@
 //! A record as text: JSON, gzip, base64, as Helm stores it.
 
 use crate::record::Release;
+use crate::storage::Excerpt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{Read, Write};
 
@@ -25,6 +27,15 @@ pub fn encode(release: &Release) -> Result<String, String> {
 
 /// Reads what [`encode`] or any Helm wrote; records older than compression are plain JSON below the base64.
 pub fn decode(text: &str) -> Result<Release, String> {
+    read(text)
+}
+
+/// Reads only what a list shows of a record.
+pub(crate) fn decode_excerpt(text: &str) -> Result<Excerpt, String> {
+    read(text)
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let packed = STANDARD.decode(text.trim()).map_err(|error| format!("not base64: {error}"))?;
     let json = if packed.starts_with(&[0x1f, 0x8b, 0x08]) {
         let mut json = Vec::new();

@@ -42,8 +42,14 @@ impl Engine {
 
     /// Makes an engine over a prepared connection (field manager, patience, listener).
     pub fn with(cluster: Cluster, namespace: &str, driver: Driver) -> Self {
-        let store =
-            |kind| Storage::Cluster(ClusterStore { cluster: cluster.clone(), namespace: namespace.to_owned(), kind });
+        let store = |kind| {
+            Storage::Cluster(ClusterStore {
+                cluster: cluster.clone(),
+                namespace: namespace.to_owned(),
+                kind,
+                in_parts: false,
+            })
+        };
         let storage = match driver {
             Driver::Secret => store(RecordKind::Secret),
             Driver::ConfigMap => store(RecordKind::ConfigMap),
@@ -58,6 +64,15 @@ impl Engine {
         self.cluster.progress = progress.clone();
         if let Storage::Cluster(store) = &mut self.storage {
             store.cluster.progress = progress;
+        }
+        self
+    }
+
+    /// Stores records that are too large for one object in parts, of which Helm knows nothing.
+    #[must_use]
+    pub fn with_records_in_parts(mut self) -> Self {
+        if let Storage::Cluster(store) = &mut self.storage {
+            store.in_parts = true;
         }
         self
     }

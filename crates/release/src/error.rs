@@ -252,6 +252,9 @@ impl Error {
             | Error::Undone { source, .. }
             | Error::UndoFailed { source, .. } => source.causes(),
             Error::RemoveIncomplete { failures, .. } => failures.clone(),
+            Error::RecordTooLarge { .. } => {
+                vec!["HUSK_RECORD_PARTS=true stores it in parts; files of the chart that no template needs can be left out with .helmignore".to_owned()]
+            }
             Error::Busy { holder: Some(holder), .. } => vec![format!("held by {holder}")],
             Error::Several(errors) => errors.iter().flat_map(Error::causes).collect(),
             _ => vec![],
@@ -299,6 +302,8 @@ pub struct NotReady {
     pub objects: Vec<Unready>,
     /// Did the time run out, or did all of them come to an end?
     pub timed_out: bool,
+    /// Was it given up before the time was over, and why?
+    pub given_up: Option<String>,
     /// Were they waited to disappear?
     pub deleting: bool,
 }
@@ -325,6 +330,9 @@ impl fmt::Display for NotReady {
         }
         if self.timed_out {
             lines.push("context deadline exceeded".to_owned());
+        }
+        if let Some(reason) = &self.given_up {
+            lines.push(format!("given up early, because this does not heal by itself: {reason}"));
         }
         f.write_str(&lines.join("\n"))
     }
@@ -414,7 +422,9 @@ mod tests {
             object: job(),
             path: "c/templates/job.yaml".into(),
             refused: false,
-            source: Box::new(NotReady { objects: vec![unready], timed_out: false, deleting: false }.into()),
+            source: Box::new(
+                NotReady { objects: vec![unready], timed_out: false, given_up: None, deleting: false }.into(),
+            ),
             logs: vec![],
         };
         assert_eq!(
@@ -431,7 +441,7 @@ mod tests {
             message: "Job in progress".into(),
             reason: Some("pod seed-x: ImagePullBackOff".into()),
         };
-        let error = Error::from(NotReady { objects: vec![unready], timed_out: true, deleting: false });
+        let error = Error::from(NotReady { objects: vec![unready], timed_out: true, given_up: None, deleting: false });
         assert!(error.is_timeout());
         assert!(error.to_string().ends_with("message: Job in progress\ncontext deadline exceeded"));
         assert_eq!(error.causes(), ["pod seed-x: ImagePullBackOff"]);

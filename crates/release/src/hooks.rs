@@ -9,7 +9,7 @@ use crate::readiness::Rules;
 use crate::reason::{containers, core, pod_state, pods_of};
 use crate::record::{Hook, HookEvent, HookRun, Release, Time};
 use crate::storage::Storage;
-use crate::wait::{Goal, wait};
+use crate::wait::{Goal, Patience, wait};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ pub struct HookRunner<'a> {
     /// Where their progress is recorded.
     pub storage: &'a Storage,
     /// How long each may take.
-    pub timeout: Duration,
+    pub patience: Patience,
     /// Only hooks for which this returns true run (tests can be selected by name).
     pub filter: &'a (dyn Fn(&Hook) -> bool + Send + Sync),
 }
@@ -124,10 +124,10 @@ impl HookRunner<'_> {
     }
 
     async fn create_and_wait(&self, hook: &Hook, items: &[Item], object: &ObjectId) -> Result<(), (bool, Error)> {
-        let options = ApplyOptions { timeout: self.timeout, ..ApplyOptions::default() };
+        let options = ApplyOptions { timeout: self.patience.timeout, ..ApplyOptions::default() };
         apply_all(self.cluster, items, options, &mut Vec::new()).await.map_err(|error| (true, error))?;
         let targets = targets(items);
-        let done = wait(self.cluster, &targets, Goal::Ready(Rules::Hooks), self.timeout);
+        let done = wait(self.cluster, &targets, Goal::Ready(Rules::Hooks), self.patience);
         if !matches!(hook.kind.as_str(), "Job" | "Pod") {
             return done.await.map_err(|error| (false, error));
         }
@@ -179,7 +179,7 @@ impl HookRunner<'_> {
                 gone.push(item.clone());
             }
         }
-        wait(self.cluster, &targets(&gone), Goal::Gone, self.timeout).await
+        wait(self.cluster, &targets(&gone), Goal::Gone, self.patience).await
     }
 
     async fn items(&self, hook: &Hook, namespace: &str) -> Result<Vec<Item>> {

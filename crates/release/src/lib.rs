@@ -39,7 +39,7 @@ pub use chart_source::{ChartSource, look_at};
 pub use engine::{Driver, Engine};
 pub use error::{Error, HookFailure, NotReady, PodLog, Result, Unready};
 pub use event::{Event, Progress};
-pub use operation::{LiveObject, Situation, TestFilter, Uninstalled};
+pub use operation::{LiveObject, Recovered, Situation, TestFilter, Uninstalled};
 pub use options::{Crds, DryRun, Options, Takeover, WaitFor};
 pub use record::{Release, Status};
 pub use values::Reuse;

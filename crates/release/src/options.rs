@@ -2,6 +2,7 @@
 
 use crate::cluster::Cascade;
 use crate::values::Reuse;
+use crate::wait::Patience;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ pub struct Options {
     pub cascade: Cascade,
     /// Keep the record of an uninstalled release.
     pub keep_history: bool,
+    /// After a rollback whose objects could not be applied, count the revision before it as superseded although nothing
+    /// took its place: Helm's way. Otherwise it stays what it was.
+    pub supersede_on_failed_rollback: bool,
+    /// For how long pods may be in a state that seldom heals (an image that is not there, for example) before waiting
+    /// is given up; states that cannot heal end it at once. Nothing: time alone ends it, Helm's way.
+    pub give_up: Option<Duration>,
     /// Describe a failure in the record with its root causes, as found in pods and events; Helm has the error alone.
     pub root_causes: bool,
 }
@@ -75,12 +82,19 @@ impl Default for Options {
             takeover: Takeover::Never,
             cascade: Cascade::Background,
             keep_history: false,
+            supersede_on_failed_rollback: false,
+            give_up: Some(Duration::from_secs(60)),
             root_causes: true,
         }
     }
 }
 
 impl Options {
+    /// How long each wait may take.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { timeout: self.timeout, give_up: self.give_up }
+    }
+
     /// What is really waited for: undoing a failure needs to know of it.
     pub(crate) fn effective_wait(&self) -> WaitFor {
         match self.wait {

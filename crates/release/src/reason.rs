@@ -36,18 +36,73 @@ fn expression_term(expression: &Value) -> Option<String> {
     }
 }
 
-/// Looks at an object's pods, and at warnings about it and them when the pods say nothing.
-pub async fn diagnose(cluster: &Cluster, object: &Value) -> Option<String> {
+/// Why something is not ready, and whether waiting helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The reason, one sentence.
+    pub reason: String,
+    /// What is to be expected.
+    pub outlook: Outlook,
+}
+
+/// What is to be expected of trouble when nobody does anything about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outlook {
+    /// It is on its way, or may come right: a program that crashed may find its database later.
+    MayHeal,
+    /// Most of the time somebody has to do something: an image that is not there, a ConfigMap that lacks a key.
+    SeldomHeals,
+    /// Nothing that happens later makes this right: a name that no image can have.
+    CannotHeal,
+}
+
+/// Looks at an object's pods, and at warnings about it and them when the pods say nothing. Of pods with trouble the one
+/// with the worst outlook is named.
+pub async fn diagnose(cluster: &Cluster, object: &Value) -> Option<Diagnosis> {
     let namespace = object["metadata"]["namespace"].as_str()?;
     let selector = pods_of(object)?;
     let pods = cluster.list(&core("pods", "Pod"), namespace, &selector).await.ok()?.items;
-    if let Some(trouble) = pods.iter().find_map(pod_trouble) {
-        return Some(trouble);
+    let mut worst: Option<Diagnosis> = None;
+    for pod in &pods {
+        let Some(reason) = pod_trouble(pod) else { continue };
+        let outlook = outlook(object, pod);
+        if worst.as_ref().is_none_or(|worst| worst.outlook < outlook) {
+            worst = Some(Diagnosis { reason, outlook });
+        }
+    }
+    if worst.is_some() {
+        return worst;
     }
     let name = object["metadata"]["name"].as_str()?;
     let warnings = Selector { fields: "type=Warning".to_owned(), ..Selector::default() };
     let events = cluster.list(&core("events", "Event"), namespace, &warnings).await.ok()?.items;
-    warning_about(&events, name)
+    warning_about(&events, name).map(|reason| Diagnosis { reason, outlook: Outlook::MayHeal })
+}
+
+/// Returns what is to be expected of a pod of an object. Pods that still have an image of an earlier revision say
+/// nothing about this one.
+fn outlook(object: &Value, pod: &Value) -> Outlook {
+    let template = if object["kind"] == "Pod" { &object["spec"] } else { &object["spec"]["template"]["spec"] };
+    let of_container = |container: &Value| {
+        if image(template, &container["name"]) != image(&pod["spec"], &container["name"]) {
+            return Outlook::MayHeal;
+        }
+        match container["state"]["waiting"]["reason"].as_str().unwrap_or_default() {
+            "InvalidImageName" | "ErrImageNeverPull" => Outlook::CannotHeal,
+            "ErrImagePull" | "ImagePullBackOff" | "CreateContainerConfigError" | "CreateContainerError" => {
+                Outlook::SeldomHeals
+            }
+            _ => Outlook::MayHeal,
+        }
+    };
+    containers(pod).map(of_container).max().unwrap_or(Outlook::MayHeal)
+}
+
+/// Returns the image of a container in a pod's specification.
+fn image<'a>(spec: &'a Value, name: &Value) -> &'a Value {
+    let list = |field: &str| spec[field].as_array().into_iter().flatten();
+    let mut all = list("initContainers").chain(list("containers"));
+    all.find(|container| container["name"] == *name).map_or(&Value::Null, |container| &container["image"])
 }
 
 /// Returns the core group's resource of a kind in namespaces.
@@ -183,6 +238,25 @@ mod tests {
         ];
         for (status, expected) in cases {
             assert_eq!(pod_trouble(&pod(status)).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_had_seldom_heals() {
+        let object = |image: &str| json!({"kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
+        let pod = |reason: &str| {
+            json!({"spec": {"containers": [{"name": "c", "image": "web:2"}]},
+                "status": {"containerStatuses": [{"name": "c", "state": {"waiting": {"reason": reason}}}]}})
+        };
+        for (reason, expected) in [
+            ("InvalidImageName", Outlook::CannotHeal),
+            ("ImagePullBackOff", Outlook::SeldomHeals),
+            ("CreateContainerConfigError", Outlook::SeldomHeals),
+            ("CrashLoopBackOff", Outlook::MayHeal),
+            ("ContainerCreating", Outlook::MayHeal),
+        ] {
+            assert_eq!(outlook(&object("web:2"), &pod(reason)), expected, "{reason}");
+            assert_eq!(outlook(&object("web:3"), &pod(reason)), Outlook::MayHeal, "{reason} of the revision before");
         }
     }
 

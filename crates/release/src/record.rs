@@ -283,7 +283,7 @@ impl Serialize for Time {
 }
 
 /// Reads a time; nothing, null, the empty text of Helm 3 and Go's zero time are all "never".
-fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+pub(crate) fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     match Option::<String>::deserialize(deserializer)?.as_deref() {
         None | Some("") => Ok(None),
         Some(text) if text.starts_with("0001-01-01T00:00:00") => Ok(None),

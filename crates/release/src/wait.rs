@@ -5,7 +5,7 @@ use crate::error::{Error, NotReady, Result, Unready};
 use crate::event::Event;
 use crate::object::ObjectId;
 use crate::readiness::{Readiness, Rules, State, is_paused, judge};
-use crate::reason;
+use crate::reason::{self, Diagnosis, Outlook};
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::core::WatchEvent;
@@ -47,6 +47,21 @@ pub enum Goal {
     Gone,
 }
 
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// At the longest. Zero means 30 seconds, as in Helm.
+    pub timeout: Duration,
+    /// For how long trouble that seldom heals is looked at; with nothing, trouble never ends a wait.
+    pub give_up: Option<Duration>,
+}
+
+impl From<Duration> for Patience {
+    fn from(timeout: Duration) -> Self {
+        Patience { timeout, give_up: None }
+    }
+}
+
 /// What a follower saw.
 enum Seen {
     /// All objects of a group as they are now.
@@ -76,13 +91,20 @@ impl Follower {
 struct Waited {
     target: Target,
     readiness: Readiness,
-    reason: Option<String>,
+    diagnosis: Option<Diagnosis>,
+    /// Since when the outlook has been bad.
+    ailing: Option<Instant>,
     object: Value,
     seen: bool,
 }
 
-/// Waits for every target. A zero `timeout` means 30 seconds, as in Helm.
-pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Duration) -> Result<()> {
+/// Waits for every target.
+pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, patience: impl Into<Patience>) -> Result<()> {
+    wait_with(cluster, targets, goal, patience.into()).await
+}
+
+async fn wait_with(cluster: &Cluster, targets: &[Target], goal: Goal, patience: Patience) -> Result<()> {
+    let Patience { timeout, give_up } = patience;
     if targets.is_empty() {
         return Ok(());
     }
@@ -93,7 +115,8 @@ pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Du
         .map(|target| Waited {
             target: target.clone(),
             readiness: unseen.clone(),
-            reason: None,
+            diagnosis: None,
+            ailing: None,
             object: Value::Null,
             seen: false,
         })
@@ -123,11 +146,14 @@ pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Du
                     return end;
                 }
                 diagnose(cluster, &mut objects, goal).await;
+                if let Some(hopeless) = hopeless(&objects, goal, give_up) {
+                    return Err(report(&objects, goal, Ended::GivenUp(hopeless)));
+                }
                 continue;
             }
             () = tokio::time::sleep_until(deadline) => {
                 diagnose(cluster, &mut objects, goal).await;
-                return Err(report(&objects, goal, true));
+                return Err(report(&objects, goal, Ended::OutOfTime));
             }
         };
         match news {
@@ -147,7 +173,7 @@ pub async fn wait(cluster: &Cluster, targets: &[Target], goal: Goal, timeout: Du
                 }
             }
             Some(Seen::Lost(error)) => return Err(error),
-            None => return Err(report(&objects, goal, true)),
+            None => return Err(report(&objects, goal, Ended::OutOfTime)),
         }
         if let Some(end) = end(cluster, &mut objects, goal, unlisted).await {
             return end;
@@ -164,7 +190,7 @@ async fn end(cluster: &Cluster, objects: &mut [Waited], goal: Goal, unlisted: us
         return Some(Ok(()));
     }
     diagnose(cluster, objects, goal).await;
-    Some(Err(report(objects, goal, false)))
+    Some(Err(report(objects, goal, Ended::AllFinal)))
 }
 
 fn is_reached(readiness: &Readiness, goal: Goal) -> bool {
@@ -178,14 +204,35 @@ fn is_final(readiness: &Readiness, goal: Goal) -> bool {
     is_reached(readiness, goal) || (goal != Goal::Gone && readiness.state == State::Failed)
 }
 
-fn report(objects: &[Waited], goal: Goal, timed_out: bool) -> Error {
+/// Why a wait ended without its goal.
+enum Ended {
+    AllFinal,
+    OutOfTime,
+    /// The reason.
+    GivenUp(String),
+}
+
+/// Returns why waiting on makes no sense, if that is so.
+fn hopeless(objects: &[Waited], goal: Goal, give_up: Option<Duration>) -> Option<String> {
+    let limit = give_up?;
+    objects.iter().filter(|entry| !is_reached(&entry.readiness, goal)).find_map(|entry| {
+        let diagnosis = entry.diagnosis.as_ref()?;
+        let over = diagnosis.outlook == Outlook::CannotHeal || entry.ailing?.elapsed() >= limit;
+        over.then(|| diagnosis.reason.clone())
+    })
+}
+
+fn report(objects: &[Waited], goal: Goal, ended: Ended) -> Error {
     let unready = objects.iter().filter(|entry| !is_reached(&entry.readiness, goal)).map(|entry| Unready {
         object: entry.target.id.clone(),
         status: entry.readiness.state.as_str(),
         message: entry.readiness.message.clone(),
-        reason: entry.reason.clone(),
+        reason: entry.diagnosis.as_ref().map(|diagnosis| diagnosis.reason.clone()),
     });
-    NotReady { objects: unready.collect(), timed_out, deleting: goal == Goal::Gone }.into()
+    let objects = unready.collect();
+    let timed_out = matches!(ended, Ended::OutOfTime);
+    let given_up = if let Ended::GivenUp(reason) = ended { Some(reason) } else { None };
+    NotReady { objects, timed_out, given_up, deleting: goal == Goal::Gone }.into()
 }
 
 fn update(cluster: &Cluster, entry: &mut Waited, object: Option<&Value>, goal: Goal) {
@@ -222,11 +269,14 @@ async fn diagnose(cluster: &Cluster, objects: &mut [Waited], goal: Goal) {
     for entry in waiting.take(DIAGNOSE_AT_ONCE) {
         // A reason is good to have; the wait itself goes on without.
         let asked = tokio::time::timeout(DIAGNOSE_LIMIT, reason::diagnose(cluster, &entry.object)).await;
-        let Ok(reason) = asked else { return };
-        if reason.is_some() && reason != entry.reason {
-            let text = format!("{} ({})", entry.readiness.message, reason.as_deref().unwrap_or_default());
+        let Ok(found) = asked else { return };
+        let bad = found.as_ref().is_some_and(|diagnosis| diagnosis.outlook > Outlook::MayHeal);
+        entry.ailing = if bad { entry.ailing.or_else(|| Some(Instant::now())) } else { None };
+        let Some(diagnosis) = found else { continue };
+        if entry.diagnosis.as_ref() != Some(&diagnosis) {
+            let text = format!("{} ({})", entry.readiness.message, diagnosis.reason);
             cluster.progress.send(Event::Waiting { object: entry.target.id.clone(), reason: text });
-            entry.reason = reason;
+            entry.diagnosis = Some(diagnosis);
         }
     }
 }

@@ -75,6 +75,9 @@ impl Subject {
     pub(super) async fn install(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
         let result = engine.install(name, self.source.clone(), self.values.clone(), options).await;
         self.say();
+        if let Err(error) = &result {
+            operation::advise(engine, name, error).await;
+        }
         result.map_err(|error| match error {
             Error::BadName { .. } | Error::NameInUse => name_refused(&error),
             other => other.to_string(),
@@ -84,6 +87,9 @@ impl Subject {
     pub(super) async fn upgrade(&self, engine: &Engine, name: &str, options: &Options) -> Result<Release, String> {
         let result = engine.upgrade(name, self.source.clone(), self.values.clone(), options).await;
         self.say();
+        if let Err(error) = &result {
+            operation::advise(engine, name, error).await;
+        }
         // Helm checks the manifest of an upgrade before it builds objects from it.
         let plain = |text: String| text.strip_prefix(BUILDING).map(str::to_owned).unwrap_or(text);
         result.map_err(|error| plain(error.to_string()))

@@ -1,15 +1,15 @@
 //! `helm list`.
 
 use super::flags::{Flag, Kind, Parsed};
-use super::history::{app_version, chart_title};
 use super::operation::on_cluster;
 use super::output::{Format, OUTPUT, go_time, table};
 use super::selector;
 use super::settings::Settings;
 use super::verb::{Arity, Outcome, Verb};
 use regex::Regex;
+use release::Status;
 use release::record::Time;
-use release::{Release, Status};
+use release::storage::{ChartName, Summary, newest};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 
@@ -55,28 +55,42 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     let everywhere = parsed.on("all-namespaces");
     on_cluster(settings, async |engine| {
         engine.cluster.version().await.map_err(|error| error.to_string())?;
+        let mut entries = engine.storage.index(everywhere).await.map_err(|error| error.to_string())?;
         // Revisions that another one took the place of are the newest of no release.
-        let found = if states == [Status::Superseded] {
-            engine.storage.all(everywhere).await
-        } else {
-            engine.list(everywhere).await
-        };
-        let mut releases = found.map_err(|error| error.to_string())?;
-        releases.retain(|release| {
-            filter.as_ref().is_none_or(|filter| filter.is_match(&release.name))
-                && (states.is_empty() || states.contains(&release.info.status))
-                && terms.iter().all(|term| term.accepts(&release.labels))
+        if states != [Status::Superseded] {
+            entries = newest(entries);
+        }
+        entries.retain(|entry| {
+            filter.as_ref().is_none_or(|filter| filter.is_match(&entry.name))
+                && (states.is_empty() || states.contains(&entry.status))
+                && terms.iter().all(|term| term.accepts(&entry.labels))
         });
-        sort(&mut releases, parsed.on("date"), parsed.on("reverse"));
         let limit = |name| parsed.number(name).and_then(|number| usize::try_from(number).ok());
-        let most = limit("max").unwrap_or(256);
-        let releases: Vec<Release> = releases
-            .into_iter()
-            .skip(limit("offset").unwrap_or(0))
-            .take(if most == 0 { usize::MAX } else { most })
-            .collect();
-        print(&releases, format, parsed)
+        let (offset, most) = (limit("offset").unwrap_or(0), limit("max").unwrap_or(256));
+        let most = if most == 0 { usize::MAX } else { most };
+        let reverse = parsed.on("reverse");
+        let read = async |entries| engine.storage.summaries(entries).await.map_err(|error| error.to_string());
+        let shown = if parsed.on("date") {
+            let mut all = read(entries).await?;
+            all.sort_by_key(|release| release.last_deployed.map(|time| time.at));
+            cut(all, reverse, offset, most)
+        } else {
+            entries.sort_by(|a, b| {
+                (&a.name, &a.namespace, Reverse(a.version)).cmp(&(&b.name, &b.namespace, Reverse(b.version)))
+            });
+            // Only what is shown is read.
+            read(cut(entries, reverse, offset, most)).await?
+        };
+        print(&shown, format, parsed)
     })
+}
+
+/// Turns a sorted list round if that is wanted, and takes a part of it.
+fn cut<T>(mut list: Vec<T>, reverse: bool, offset: usize, most: usize) -> Vec<T> {
+    if reverse {
+        list.reverse();
+    }
+    list.into_iter().skip(offset).take(most).collect()
 }
 
 fn states(parsed: &Parsed) -> Vec<Status> {
@@ -91,21 +105,7 @@ fn states(parsed: &Parsed) -> Vec<Status> {
     words.iter().filter(|(flag, _)| parsed.on(flag)).flat_map(|(_, states)| states.iter().copied()).collect()
 }
 
-fn sort(releases: &mut [Release], by_date: bool, reverse: bool) {
-    if by_date {
-        let date = |release: &Release| release.info.last_deployed.map(|time| time.at);
-        releases.sort_by_key(date);
-    } else {
-        releases.sort_by(|a, b| {
-            (&a.name, &a.namespace, Reverse(a.version)).cmp(&(&b.name, &b.namespace, Reverse(b.version)))
-        });
-    }
-    if reverse {
-        releases.reverse();
-    }
-}
-
-fn print(releases: &[Release], format: Format, parsed: &Parsed) -> Outcome {
+fn print(releases: &[Summary], format: Format, parsed: &Parsed) -> Outcome {
     if parsed.on("short") {
         let names: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
         return format.emit(&json!(names), || names.iter().map(|name| format!("{name}\n")).collect());
@@ -116,6 +116,9 @@ fn print(releases: &[Release], format: Format, parsed: &Parsed) -> Outcome {
         (Some(time), None) => go_time(time),
         (Some(time), Some(layout)) => sprig::Time::new(time.at, time.zoned().time_zone().clone()).format(layout),
     };
+    let chart = |release: &Summary, text: fn(&ChartName) -> String| {
+        release.chart.as_ref().map_or_else(|| "MISSING".to_owned(), text)
+    };
     let rows: Vec<[String; 7]> = releases
         .iter()
         .map(|release| {
@@ -123,10 +126,10 @@ fn print(releases: &[Release], format: Format, parsed: &Parsed) -> Outcome {
                 release.name.clone(),
                 release.namespace.clone(),
                 release.version.to_string(),
-                updated(release.info.last_deployed),
-                release.info.status.to_string(),
-                chart_title(release),
-                app_version(release),
+                updated(release.last_deployed),
+                release.status.to_string(),
+                chart(release, |chart| format!("{}-{}", chart.name, chart.version)),
+                chart(release, |chart| chart.app_version.clone()),
             ]
         })
         .collect();

@@ -3,7 +3,7 @@
 use super::flags::{Flag, Kind, Parsed, boolean};
 use super::settings::Settings;
 use super::verb::Outcome;
-use release::{Crds, DryRun, Engine, Event, Options, Progress, WaitFor};
+use release::{Crds, DryRun, Engine, Error, Event, Options, Progress, Status, WaitFor};
 use std::time::Duration;
 
 pub(super) const WAIT: &[Flag] = &[Flag::new("timeout", Kind::Duration), Flag::new("wait", Kind::Bare("watcher"))];
@@ -83,6 +83,8 @@ pub(super) fn options(parsed: &Parsed) -> Result<Options, String> {
         cleanup_on_fail: parsed.on("cleanup-on-fail"),
         replace: parsed.on("replace"),
         root_causes: false,
+        supersede_on_failed_rollback: true,
+        give_up: None,
         ..default
     })
 }
@@ -176,6 +178,26 @@ pub(super) async fn interruptible<T>(
     // An API server that does not answer leaves the record to the next operation.
     let _ = tokio::time::timeout(Duration::from_secs(10), engine.abandon(name)).await;
     Err("context canceled".to_owned())
+}
+
+/// Says what to do about a release that an earlier operation left unfinished, when that is why a verb was refused.
+pub(super) async fn advise(engine: &Engine, name: &str, error: &Error) {
+    if !matches!(error, Error::Busy { .. } | Error::NameInUse | Error::RevisionExists) {
+        return;
+    }
+    let Ok(Some(last)) = engine.storage.last(name).await else { return };
+    let status = last.info.status;
+    if status.is_pending() || status == Status::Uninstalling {
+        let holder = match error {
+            Error::Busy { holder: Some(holder), .. } => format!(" by {holder}"),
+            _ => String::new(),
+        };
+        super::warn(&format!(
+            "release {name} is {status}{holder}; when nobody works on it any more, `husk recover --release {name} \
+             --namespace {}` brings it to its end",
+            engine.namespace
+        ));
+    }
 }
 
 /// Runs something on the cluster, in the namespace of the settings.

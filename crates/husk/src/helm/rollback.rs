@@ -30,7 +30,11 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     };
     let options = Options { dry_run: operation::dry_run(parsed, false)?, ..operation::options(parsed)? };
     on_cluster(settings, async |engine| {
-        engine.rollback(&parsed.arguments[0], revision, &options).await.map_err(|error| error.to_string())?;
+        let name = &parsed.arguments[0];
+        if let Err(error) = engine.rollback(name, revision, &options).await {
+            operation::advise(&engine, name, &error).await;
+            return Err(error.to_string());
+        }
         super::out("Rollback was a success! Happy Helming!\n");
         Ok(())
     })

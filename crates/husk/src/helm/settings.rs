@@ -167,7 +167,9 @@ impl Settings {
             Some(other) => return Err(format!("husk helm has no storage driver {other:?}: secret and configmap")),
         };
         let cluster = Cluster::new(self.client().await?);
-        Ok(Engine::with(cluster, namespace, driver))
+        let engine = Engine::with(cluster, namespace, driver);
+        let in_parts = variable("HUSK_RECORD_PARTS").is_some_and(|word| boolean(&word) == Some(true));
+        Ok(if in_parts { engine.with_records_in_parts() } else { engine })
     }
 }
 

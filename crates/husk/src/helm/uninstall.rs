@@ -49,7 +49,10 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
                 Ok(done) if done.info.is_empty() => {}
                 Ok(done) => super::out(&format!("{}\n", done.info)),
                 Err(Error::NotLoaded(_) | Error::NotFound) if parsed.on("ignore-not-found") => {}
-                Err(error) => return Err(error.to_string()),
+                Err(error) => {
+                    operation::advise(&engine, name, &error).await;
+                    return Err(error.to_string());
+                }
             }
             super::out(&format!("release \"{name}\" uninstalled\n"));
         }

@@ -7,6 +7,7 @@ use crate::object::ObjectId;
 use crate::parallel::side_by_side;
 use crate::readiness::{Readiness, Rules, State, judge};
 use crate::record::Release;
+use crate::storage::{Summary, newest};
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -39,9 +40,10 @@ impl Engine {
         if history.is_empty() { Err(Error::NotFound) } else { Ok(history) }
     }
 
-    /// Reads the newest revision of every release, by namespace and name; `everywhere` in all namespaces.
-    pub async fn list(&self, everywhere: bool) -> Result<Vec<Release>> {
-        self.storage.newest_of_all(everywhere).await
+    /// Reads what is to be shown of the newest revision of every release, by namespace and name; `everywhere` in all
+    /// namespaces.
+    pub async fn list(&self, everywhere: bool) -> Result<Vec<Summary>> {
+        self.storage.summaries(newest(self.storage.index(everywhere).await?)).await
     }
 
     /// Reads the live objects of a revision with their states, in the order of its manifest.

@@ -3,6 +3,7 @@
 mod inspect;
 mod install;
 mod preview;
+mod recover;
 mod resume;
 mod rollback;
 mod test;
@@ -10,6 +11,7 @@ mod uninstall;
 mod upgrade;
 
 pub use inspect::LiveObject;
+pub use recover::Recovered;
 pub use resume::Situation;
 pub use test::TestFilter;
 pub use uninstall::Uninstalled;
@@ -94,8 +96,12 @@ impl Engine {
     /// an error.
     async fn carry_out(&self, release: &mut Release, work: Work<'_>, created: &mut Vec<Item>) -> Result<()> {
         let Work { options, before, after, objects, earlier } = work;
-        let hooks =
-            HookRunner { cluster: &self.cluster, storage: &self.storage, timeout: options.timeout, filter: &|_| true };
+        let hooks = HookRunner {
+            cluster: &self.cluster,
+            storage: &self.storage,
+            patience: options.patience(),
+            filter: &|_| true,
+        };
         if options.hooks {
             hooks.run(release, before).await?;
         }
@@ -122,7 +128,7 @@ impl Engine {
             WaitFor::ObjectsAndJobs => Some(Rules::ObjectsAndJobs),
         };
         if let Some(rules) = rules {
-            wait(&self.cluster, &targets(&objects), Goal::Ready(rules), options.timeout).await?;
+            wait(&self.cluster, &targets(&objects), Goal::Ready(rules), options.patience()).await?;
         }
         if options.hooks {
             hooks.run(release, after).await?;
@@ -182,6 +188,7 @@ mod tests {
         sendable(engine.rollback("a", 0, options));
         sendable(engine.uninstall("a", options));
         sendable(engine.test("a", filter, options));
+        sendable(engine.recover("a", options));
         sendable(engine.list(true));
     }
 

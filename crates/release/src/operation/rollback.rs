@@ -52,6 +52,13 @@ impl Engine {
             // Helm's words for objects that do not become ready are others.
             let what = if matches!(error, Error::NotReady(_)) { "Release" } else { "Rollback" };
             let text = format!("{what} {name:?} failed: {}", error.described(options.root_causes));
+            let applied = matches!(error, Error::NotReady(_) | Error::Hook(_));
+            if options.supersede_on_failed_rollback && !applied {
+                self.cluster.progress.warn(text.clone());
+                let mut before = current.clone();
+                before.info.status = Status::Superseded;
+                self.record(&before).await?;
+            }
             self.record_failure(&mut release, text).await;
             if options.cleanup_on_fail && !created.is_empty() {
                 remove_all(&self.cluster, created, name, &release.namespace, Cascade::Background).await;
@@ -71,7 +78,7 @@ impl Engine {
 }
 
 /// Returns a new revision with the content of an old one.
-fn again(target: &Release, current: &Release, options: &Options) -> Release {
+pub(super) fn again(target: &Release, current: &Release, options: &Options) -> Release {
     let description = options.description.clone().unwrap_or_else(|| format!("Rollback to {}", target.version));
     Release {
         info: Info {

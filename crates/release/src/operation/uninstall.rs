@@ -63,8 +63,12 @@ impl Engine {
             return Ok(Uninstalled { deleted: deleted.collect(), info: account(&removal), release });
         }
 
-        let hooks =
-            HookRunner { cluster: &self.cluster, storage: &self.storage, timeout: options.timeout, filter: &|_| true };
+        let hooks = HookRunner {
+            cluster: &self.cluster,
+            storage: &self.storage,
+            patience: options.patience(),
+            filter: &|_| true,
+        };
         release.info.deleted = Some(Time::now());
         release.set_status(Status::Uninstalling, "Deletion in progress (or silently failed)");
         let claim = lease::begin();
@@ -99,10 +103,7 @@ impl Engine {
 
     /// Removes records, the newest last: as long as any is left, the release is known to be unfinished.
     async fn purge(&self, name: &str, revisions: &[u32]) -> Result<()> {
-        for revision in revisions {
-            self.storage.delete(name, *revision).await?;
-        }
-        Ok(())
+        self.storage.delete_all(name, revisions).await
     }
 }
 

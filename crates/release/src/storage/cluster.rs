@@ -1,14 +1,17 @@
 //! Records in Secrets or ConfigMaps.
 
-use super::{Lease, RECORD_LIMIT, SYSTEM_LABELS, newest, record_key, record_labels};
-use crate::cluster::{Cascade, Cluster, Resource, Selector};
+use super::parts::{self, Pointer};
+use super::{Entry, Lease, RECORD_LIMIT, SYSTEM_LABELS, Summary, record_key, record_labels};
+use crate::cluster::{Cascade, Cluster, JSON, List, Resource, Selector, View};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::object::ObjectId;
+use crate::parallel::side_by_side;
 use crate::record::Release;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -19,6 +22,10 @@ const HOLDER: &str = "husk/holder";
 const RENEWED: &str = "husk/renewed";
 /// From this share of the limit on, a large record is reported.
 const LARGE_PERCENT: usize = 70;
+/// Up to so many records are read one by one.
+const READ_ONE_BY_ONE: usize = 300;
+/// Whole records in a page: with the largest ones this is the room that a list takes.
+const RECORDS_IN_PAGE: usize = 50;
 
 /// What kind of object holds a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub struct ClusterStore {
     pub namespace: String,
     /// What kind of object holds a record.
     pub kind: RecordKind,
+    /// Are records that are too large for one object stored in parts? Such a record stays in parts in any case.
+    pub in_parts: bool,
 }
 
 impl ClusterStore {
@@ -55,37 +64,103 @@ impl ClusterStore {
 
     pub(super) async fn get(&self, name: &str, revision: u32) -> Result<Release> {
         let object = self.cluster.get(&self.resource(), &self.namespace, &record_key(name, revision)).await?;
-        decode(self.kind, &object.ok_or(Error::NotFound)?)
+        self.whole(&object.ok_or(Error::NotFound)?).await
+    }
+
+    /// Reads a record with its parts.
+    async fn whole(&self, object: &Value) -> Result<Release> {
+        let release = decode(self.kind, object)?;
+        let Some(pointer) = parts::pointer(object) else { return Ok(release) };
+        let key = record_key(&release.name, release.version);
+        let bad = |why: String| Error::BadRecord { key: key.clone(), why };
+        let pointer = pointer.map_err(bad)?;
+        let mut text = String::new();
+        for number in 0..pointer.count {
+            let name = parts::part_key(&key, &pointer, number);
+            let part = self.cluster.get(&self.resource(), &self.namespace, &name).await?;
+            let part = part.ok_or_else(|| bad(format!("its part {name} is missing")))?;
+            text.push_str(&payload(self.kind, &part)?);
+        }
+        parts::join(release, &text).map_err(bad)
     }
 
     pub(super) async fn history(&self, name: &str) -> Result<Vec<Release>> {
         let selector = Selector::labels(format!("name={name},owner=helm"));
         let list = self.cluster.list(&self.resource(), &self.namespace, &selector).await?;
-        let mut history = self.readable(&list.items);
+        let mut history = Vec::new();
+        for item in &list.items {
+            match self.whole(item).await {
+                Ok(release) => history.push(release),
+                Err(error @ Error::BadRecord { .. }) => self.cluster.progress.warn(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
         history.sort_by_key(|release| release.version);
         Ok(history)
     }
 
-    pub(super) async fn all(&self, everywhere: bool, newest_only: bool) -> Result<Vec<Release>> {
+    pub(super) async fn index(&self, everywhere: bool) -> Result<Vec<Entry>> {
         let namespace = if everywhere { "" } else { &self.namespace };
-        let mut items = self.cluster.list(&self.resource(), namespace, &Selector::labels("owner=helm")).await?.items;
-        if newest_only {
-            items = newest_items(items);
-        }
-        let mut all = self.readable(&items);
-        all.sort_by(|a, b| (&a.namespace, &a.name, a.version).cmp(&(&b.namespace, &b.name, b.version)));
-        Ok(if newest_only { newest(all) } else { all })
+        let items = self.cluster.list_metadata(&self.resource(), namespace, &Selector::labels("owner=helm")).await?;
+        Ok(items.iter().filter_map(|item| entry(&item["metadata"])).collect())
     }
 
-    fn readable(&self, items: &[Value]) -> Vec<Release> {
-        let read = |item| decode(self.kind, item).map_err(|error| self.cluster.progress.warn(error.to_string())).ok();
-        items.iter().filter_map(read).collect()
+    pub(super) async fn summaries(&self, entries: Vec<Entry>) -> Result<Vec<Summary>> {
+        let mut wanted: BTreeMap<(String, String), (usize, Entry)> = BTreeMap::new();
+        for (place, entry) in entries.into_iter().enumerate() {
+            wanted.insert((entry.namespace.clone(), record_key(&entry.name, entry.version)), (place, entry));
+        }
+        let mut found = Vec::new();
+        // A few are read one by one. Many come in pages; those that were superseded are most of all and seldom wanted.
+        if wanted.len() > READ_ONE_BY_ONE {
+            let view = View { accept: JSON, size: RECORDS_IN_PAGE };
+            let mut namespaces: Vec<&str> = wanted.keys().map(|(namespace, _)| namespace.as_str()).collect();
+            namespaces.dedup();
+            let namespace = if let [one] = namespaces.as_slice() { (*one).to_owned() } else { String::new() };
+            let selector = Selector::labels("owner=helm,status!=superseded");
+            let take = |_: bool, page: List| {
+                for item in &page.items {
+                    let text = |field: &str| item["metadata"][field].as_str().unwrap_or_default().to_owned();
+                    if let Some((place, entry)) = wanted.remove(&(text("namespace"), text("name"))) {
+                        found.push((place, self.summary(entry, item)));
+                    }
+                }
+            };
+            self.cluster.pages(&self.resource(), &namespace, &selector, view, take).await?;
+        }
+        let mut tasks = Vec::new();
+        for (place, entry) in wanted.into_values() {
+            tasks.push(self.read_summary(place, entry).boxed());
+        }
+        for read in side_by_side(tasks).await {
+            found.push(read?);
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(found.into_iter().filter_map(|(_, summary)| summary).collect())
+    }
+
+    async fn read_summary(&self, place: usize, entry: Entry) -> Result<(usize, Option<Summary>)> {
+        let key = record_key(&entry.name, entry.version);
+        let object = self.cluster.get(&self.resource(), &entry.namespace, &key).await?;
+        Ok((place, object.and_then(|object| self.summary(entry, &object))))
+    }
+
+    /// Reads what is shown of a record; one that cannot be read is told.
+    fn summary(&self, entry: Entry, object: &Value) -> Option<Summary> {
+        let key = record_key(&entry.name, entry.version);
+        let bad = |why| Error::BadRecord { key: key.clone(), why };
+        let excerpt = payload(self.kind, object).and_then(|text| codec::decode_excerpt(&text).map_err(bad));
+        let told = excerpt.map_err(|error| self.cluster.progress.warn(error.to_string())).ok()?;
+        Summary::read(entry, told)
     }
 
     pub(super) async fn create(&self, release: &Release, lease: &Lease) -> Result<()> {
-        let mut object = self.object(release)?;
+        let (mut object, pointer) = self.object(release, self.in_parts).await?;
         object["metadata"]["labels"]["createdAt"] = Timestamp::now().as_second().to_string().into();
         object["metadata"]["annotations"] = annotations(lease);
+        if let Some(pointer) = pointer {
+            object["metadata"]["annotations"][parts::ANNOTATION] = pointer.to_string().into();
+        }
         match self.cluster.create(&self.resource(), &self.namespace, &object, false).await {
             // A creation that was repeated because its answer got lost meets itself.
             Err(Error::Api { code: 409, .. }) => {
@@ -106,14 +181,40 @@ impl ClusterStore {
     }
 
     pub(super) async fn update(&self, release: &Release) -> Result<()> {
-        let mut object = self.object(release)?;
-        object["metadata"]["labels"]["modifiedAt"] = Timestamp::now().as_second().to_string().into();
         let id = self.id(&release.name, release.version);
+        let there = self.cluster.get(&self.resource(), &self.namespace, &id.name).await?;
+        let was_in_parts = there.as_ref().is_some_and(|there| parts::pointer(there).is_some());
+        let (mut object, pointer) = self.object(release, self.in_parts || was_in_parts).await?;
+        object["metadata"]["labels"]["modifiedAt"] = Timestamp::now().as_second().to_string().into();
         // The annotations of the lease live beside the record and must survive.
-        if let Some(there) = self.cluster.get(&self.resource(), &self.namespace, &id.name).await? {
+        if let Some(there) = there {
             object["metadata"]["annotations"] = there["metadata"]["annotations"].clone();
         }
+        match pointer {
+            Some(pointer) => object["metadata"]["annotations"][parts::ANNOTATION] = pointer.to_string().into(),
+            None if was_in_parts => {
+                if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+                    annotations.shift_remove(parts::ANNOTATION);
+                }
+            }
+            None => {}
+        }
         self.cluster.replace(&self.resource(), &id, &object).await.map(drop)
+    }
+
+    /// Deletes the parts of revisions that are gone.
+    pub(super) async fn sweep(&self, name: &str, gone: &[u32]) -> Result<()> {
+        let selector = Selector::labels(format!("name={name},owner=husk"));
+        for part in self.cluster.list_metadata(&self.resource(), &self.namespace, &selector).await? {
+            let meta = &part["metadata"];
+            let version = meta["labels"]["version"].as_str().and_then(|version| version.parse().ok());
+            if version.is_some_and(|version| gone.contains(&version)) {
+                let name = meta["name"].as_str().unwrap_or_default();
+                let id = ObjectId::new("v1", &self.resource().kind, &self.namespace, name);
+                self.cluster.delete(&self.resource(), &id, Cascade::Background).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn delete(&self, name: &str, revision: u32) -> Result<()> {
@@ -136,22 +237,50 @@ impl ClusterStore {
         self.cluster.patch(&self.resource(), &self.id(name, revision), &patch).await.map(drop)
     }
 
-    fn object(&self, release: &Release) -> Result<Value> {
+    /// Returns the object of a record; its parts, where it needs any, are stored then.
+    async fn object(&self, release: &Release, in_parts: bool) -> Result<(Value, Option<Pointer>)> {
         let key = record_key(&release.name, release.version);
-        let text = codec::encode(release).map_err(|why| Error::BadRecord { key: key.clone(), why })?;
-        self.weigh(&key, &text, release)?;
+        let bad = |why| Error::BadRecord { key: key.clone(), why };
+        let text = codec::encode(release).map_err(bad)?;
+        let labels = record_labels(release);
+        if text.len() <= RECORD_LIMIT || !in_parts {
+            self.weigh(&key, &text, release)?;
+            return Ok((self.holder(&key, &labels, "helm.sh/release.v1", "release", &text), None));
+        }
+        let Some(split) = parts::split(release, RECORD_LIMIT).map_err(bad)? else {
+            self.weigh(&key, &text, release)?;
+            return Err(bad("its hooks alone are too large".to_owned()));
+        };
+        let mut own = labels.clone();
+        own.insert("owner".into(), "husk".into());
+        own.remove("status");
+        for (number, part) in split.parts.iter().enumerate() {
+            let name = parts::part_key(&key, &split.pointer, number);
+            let object = self.holder(&name, &own, "husk/release-part", "release", part);
+            match self.cluster.create(&self.resource(), &self.namespace, &object, false).await {
+                // Its name is that of its content.
+                Ok(_) | Err(Error::Api { code: 409, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let (field, kind) =
+            if split.for_helm { ("release", "helm.sh/release.v1") } else { (parts::OWN_KEY, "helm.sh/release.v1") };
+        Ok((self.holder(&key, &labels, kind, field, &split.head), Some(split.pointer)))
+    }
+
+    fn holder(&self, name: &str, labels: &BTreeMap<String, String>, kind: &str, field: &str, text: &str) -> Value {
         let mut object = json!({
             "apiVersion": "v1", "kind": self.resource().kind,
-            "metadata": {"name": key, "namespace": self.namespace, "labels": record_labels(release)},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
         });
         match self.kind {
             RecordKind::Secret => {
-                object["type"] = "helm.sh/release.v1".into();
-                object["data"] = json!({"release": STANDARD.encode(text)});
+                object["type"] = kind.into();
+                object["data"] = json!({field: STANDARD.encode(text)});
             }
-            RecordKind::ConfigMap => object["data"] = json!({"release": text}),
+            RecordKind::ConfigMap => object["data"] = json!({field: text}),
         }
-        Ok(object)
+        object
     }
 
     fn weigh(&self, key: &str, text: &str, release: &Release) -> Result<()> {
@@ -173,32 +302,38 @@ fn annotations(lease: &Lease) -> Value {
     json!({HOLDER: lease.holder, RENEWED: lease.renewed.to_string()})
 }
 
-/// Keeps the items with the highest `version` label of each release, so that the others need not be unpacked.
-fn newest_items(items: Vec<Value>) -> Vec<Value> {
-    let mut newest: BTreeMap<(String, String), (u32, Value)> = BTreeMap::new();
-    for item in items {
-        let meta = &item["metadata"];
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let version = meta["labels"]["version"].as_str().and_then(|version| version.parse().ok()).unwrap_or(0);
-        let key = (text(&meta["namespace"]), text(&meta["labels"]["name"]));
-        if newest.get(&key).is_none_or(|(other, _)| *other < version) {
-            newest.insert(key, (version, item));
+/// Returns what the labels of a record's object tell; nothing when they are not Helm's.
+fn entry(meta: &Value) -> Option<Entry> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Some(Entry {
+        namespace: text(&meta["namespace"]).unwrap_or_default(),
+        name: text(&meta["labels"]["name"])?,
+        version: meta["labels"]["version"].as_str()?.parse().ok()?,
+        status: text(&meta["labels"]["status"])?.parse().unwrap_or_default(),
+        labels: serde_json::from_value(meta["labels"].clone()).ok()?,
+    })
+}
+
+/// Returns a record's text.
+fn payload(kind: RecordKind, object: &Value) -> Result<String> {
+    let key = object["metadata"]["name"].as_str().unwrap_or_default();
+    let bad = |why: String| Error::BadRecord { key: key.to_owned(), why };
+    let data = &object["data"];
+    let data = data["release"].as_str().or_else(|| data[parts::OWN_KEY].as_str());
+    let data = data.ok_or_else(|| bad("the key `release` is missing".into()))?;
+    match kind {
+        RecordKind::Secret => {
+            let bytes = STANDARD.decode(data).map_err(|error| bad(error.to_string()))?;
+            String::from_utf8(bytes).map_err(|error| bad(error.to_string()))
         }
+        RecordKind::ConfigMap => Ok(data.to_owned()),
     }
-    newest.into_values().map(|(_, item)| item).collect()
 }
 
 fn decode(kind: RecordKind, object: &Value) -> Result<Release> {
     let key = object["metadata"]["name"].as_str().unwrap_or_default();
     let bad = |why: String| Error::BadRecord { key: key.to_owned(), why };
-    let data = object["data"]["release"].as_str().ok_or_else(|| bad("the key `release` is missing".into()))?;
-    let text = match kind {
-        RecordKind::Secret => {
-            let bytes = STANDARD.decode(data).map_err(|error| bad(error.to_string()))?;
-            String::from_utf8(bytes).map_err(|error| bad(error.to_string()))?
-        }
-        RecordKind::ConfigMap => data.to_owned(),
-    };
+    let text = payload(kind, object)?;
     let mut release = codec::decode(&text).map_err(bad)?;
     if release.version == 0 || release.name.is_empty() {
         return Err(bad("it has no name or no version".into()));
@@ -216,10 +351,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_newest_are_unpacked() {
-        let item = |name: &str, version: &str| json!({"metadata": {"namespace": "n", "labels": {"name": name, "version": version}}});
-        let kept = newest_items(vec![item("a", "9"), item("a", "10"), item("b", "1"), item("a", "2")]);
-        assert_eq!(kept, [item("a", "10"), item("b", "1")]);
+    fn labels_tell_what_a_record_is() {
+        let labels = json!({"name": "a", "version": "10", "status": "failed", "owner": "helm", "team": "blue"});
+        let found = entry(&json!({"namespace": "n", "labels": labels})).unwrap();
+        assert_eq!((found.place(), found.status), (("n", "a", 10), crate::record::Status::Failed));
+        assert_eq!(found.labels["team"], "blue");
+        assert_eq!(entry(&json!({"labels": {"name": "a"}})), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Records in this process.
 
-use super::{Lease, newest};
+use super::{Entry, Lease, Summary, record_labels};
 use crate::error::{Error, Result};
 use crate::record::Release;
 use std::collections::BTreeMap;
@@ -46,11 +46,27 @@ impl MemoryStore {
         Ok(own.map(|(_, (release, _))| release.clone()).collect())
     }
 
-    pub(super) fn all(&self, everywhere: bool, newest_only: bool) -> Result<Vec<Release>> {
+    pub(super) fn index(&self, everywhere: bool) -> Result<Vec<Entry>> {
         let records = self.records();
         let visible = records.iter().filter(|((namespace, ..), _)| everywhere || *namespace == self.namespace);
-        let all = visible.map(|(_, (release, _))| release.clone()).collect();
-        Ok(if newest_only { newest(all) } else { all })
+        Ok(visible
+            .map(|((namespace, name, version), (release, _))| Entry {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                version: *version,
+                status: release.info.status,
+                labels: record_labels(release),
+            })
+            .collect())
+    }
+
+    pub(super) fn summaries(&self, entries: Vec<Entry>) -> Result<Vec<Summary>> {
+        let records = self.records();
+        let read = |entry: Entry| {
+            let key = (entry.namespace.clone(), entry.name.clone(), entry.version);
+            records.get(&key).map(|(release, _)| Summary::of(entry, release))
+        };
+        Ok(entries.into_iter().filter_map(read).collect())
     }
 
     pub(super) fn create(&self, release: &Release, lease: &Lease) -> Result<()> {

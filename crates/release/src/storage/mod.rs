@@ -4,9 +4,13 @@
 //! creating it: two operations that start at once meet in "already exists".
 
 mod cluster;
+mod listing;
 mod memory;
+mod parts;
 
 pub use cluster::{ClusterStore, RecordKind};
+pub(crate) use listing::Excerpt;
+pub use listing::{ChartName, Entry, Summary, newest};
 pub use memory::MemoryStore;
 
 use crate::error::{Error, Result};
@@ -49,14 +53,17 @@ impl Storage {
         each!(self, store => store.history(name))
     }
 
-    /// Reads the newest revision of every release of the namespace; `everywhere` of the whole cluster.
-    pub async fn newest_of_all(&self, everywhere: bool) -> Result<Vec<Release>> {
-        each!(self, store => store.all(everywhere, true))
+    /// Returns what the labels tell of every revision of the namespace (of the whole cluster when `everywhere`), by
+    /// namespace, name and revision. No record is read.
+    pub async fn index(&self, everywhere: bool) -> Result<Vec<Entry>> {
+        let mut entries = each!(self, store => store.index(everywhere))?;
+        entries.sort_by(|a, b| a.place().cmp(&b.place()));
+        Ok(entries)
     }
 
-    /// Reads every revision of every release of the namespace (of the whole cluster when `everywhere`).
-    pub async fn all(&self, everywhere: bool) -> Result<Vec<Release>> {
-        each!(self, store => store.all(everywhere, false))
+    /// Reads what lists show of revisions, in their order, a few records at a time. Unreadable ones are left out.
+    pub async fn summaries(&self, entries: Vec<Entry>) -> Result<Vec<Summary>> {
+        each!(self, store => store.summaries(entries))
     }
 
     /// Stores a new revision, held by someone from its first moment; [`Error::RevisionExists`] when it is taken.
@@ -94,10 +101,22 @@ impl Storage {
 
     /// Removes the oldest revisions until `keep` are left, never the newest deployed one.
     pub async fn prune(&self, name: &str, keep: usize) -> Result<()> {
-        for revision in surplus(&self.history(name).await?, keep) {
-            self.delete(name, revision).await?;
+        let surplus = surplus(&self.history(name).await?, keep);
+        self.delete_all(name, &surplus).await
+    }
+
+    /// Removes revisions in this order, with all that belongs to them.
+    pub async fn delete_all(&self, name: &str, revisions: &[u32]) -> Result<()> {
+        if revisions.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        for revision in revisions {
+            self.delete(name, *revision).await?;
+        }
+        match self {
+            Storage::Cluster(store) => store.sweep(name, revisions).await,
+            Storage::Memory(_) => Ok(()),
+        }
     }
 }
 
@@ -123,18 +142,6 @@ fn record_labels(release: &Release) -> BTreeMap<String, String> {
     labels.insert("status".into(), release.info.status.to_string());
     labels.insert("version".into(), release.version.to_string());
     labels
-}
-
-/// Keeps the newest revision of each release.
-fn newest(all: Vec<Release>) -> Vec<Release> {
-    let mut newest: BTreeMap<(String, String), Release> = BTreeMap::new();
-    for release in all {
-        let key = (release.namespace.clone(), release.name.clone());
-        if newest.get(&key).is_none_or(|other| other.version < release.version) {
-            newest.insert(key, release);
-        }
-    }
-    newest.into_values().collect()
 }
 
 /// Which revisions of a history (oldest first) have to go so that `keep` are left.
