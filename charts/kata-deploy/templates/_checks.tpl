@@ -74,7 +74,7 @@
   {{- end -}}
 {{- end -}}
 {{- range $arch, $shim := pick .Values.defaultShim "amd64" "arm64" "s390x" "ppc64le" -}}
-  {{- if and $shim (not (hasKey $.Values.shims $shim)) -}}
+  {{- if and $shim (not (hasKey $.Values.shims ($shim | default ""))) -}}
     {{- fail (printf "defaultShim.%s is %s, which is not a shim. Shims that are known here: %s" $arch $shim (join ", " $known)) -}}
   {{- end -}}
 {{- end -}}

@@ -52,7 +52,7 @@ kata-{{ index . 1 }}{{ include "kata-deploy.dash" (index . 0) }}
 {{- define "kata-deploy.defaultClassShim" -}}
 {{- $found := "" -}}
 {{- range include "kata-deploy.arches" . | fromJsonArray -}}
-  {{- $shim := get $.defaultShim (index . 0) -}}
+  {{- $shim := get $.defaultShim (index . 0) | default "" -}}
   {{- if and $shim (not $found) (hasKey $.shims $shim) (include "kata-deploy.shimEnabled" (list $.shims $shim)) }}{{- $found = $shim -}}{{- end -}}
 {{- end -}}
 {{- $found -}}

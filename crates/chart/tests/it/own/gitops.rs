@@ -1,12 +1,10 @@
 //! What renderers without a cluster, and clusters without delete hooks, need of our charts.
 
-use super::{first, name, objects, own, parse};
+use super::{CHARTS, first, name, objects, own, parse};
 use chart::gitops;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-
-const CHARTS: [&str; 2] = ["kata-deploy", "confidential-containers"];
 
 #[test]
 fn nothing_asks_a_cluster_a_clock_or_chance() {

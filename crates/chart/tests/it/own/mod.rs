@@ -6,6 +6,7 @@ mod gitops;
 mod goldens;
 mod payload;
 mod pod_security;
+mod oldest_helm;
 mod refusals;
 
 use crate::command::options;
@@ -13,6 +14,8 @@ use chart::{Chart, Error, Log, RenderOptions, Values};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+
+const CHARTS: [&str; 2] = ["kata-deploy", "confidential-containers"];
 
 /// The charts' directory.
 fn charts() -> PathBuf {
