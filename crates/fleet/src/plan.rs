@@ -147,7 +147,10 @@ impl Fleet {
         self.accepting = false;
         self.early.clear();
         self.gone.clear();
-        self.recorded.clear();
+        // Nodes that were through and went away while nobody was there to hear it.
+        let recorded = std::mem::take(&mut self.recorded);
+        let gone = recorded.into_keys().filter(|node| !self.nodes.contains_key(node));
+        self.pending.extend(gone.map(Action::Forget));
         // Jobs of this run, made before this dispatcher was started again, for nodes that went away meanwhile.
         let gone: Vec<String> = self.jobs.keys().filter(|node| !self.nodes.contains_key(*node)).cloned().collect();
         for job in gone.iter().filter_map(|node| self.jobs.remove(node)).collect::<Vec<_>>() {

@@ -22,7 +22,7 @@ const DETAILED: usize = 200;
 /// News taken in before the plan is asked again.
 const BATCH: usize = 256;
 /// What is carried out at the same time, whatever the pace: each has a connection with its buffers.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
 
 /// One run over the fleet.
 pub struct Run {
@@ -99,7 +99,10 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
             if count.selected != selected_at.0 {
                 selected_at = (count.selected, Instant::now());
             }
-            if accepting && !late && closed(run, &fleet, now, selected_at.1.elapsed()) {
+            if accepting
+                && !late
+                && closed(run, &fleet, now, selected_at.1.elapsed(), jiff::Timestamp::now().as_second())
+            {
                 accepting = false;
                 fleet.stop_accepting();
                 if count.selected == 0 && !run.settings.removal {
@@ -249,16 +252,16 @@ fn watch_jobs_and_pods(watches: &mut Watches, client: &Client, run: &Run) {
 ///
 /// The set has settled when it has not changed while we looked and no Node was made or relabelled shortly before: that
 /// is read off the Nodes themselves, so a cluster that has been quiet for long is not waited for, nor one whose Nodes say
-/// how many they will be.
-fn closed(run: &Run, fleet: &Fleet, waited: Duration, unchanged: Duration) -> bool {
+/// how many they will be. This is the only place where the clock on the wall counts, `now` in seconds since 1970; wherever
+/// that jumps to, it ends no wait before its time but this one, and prolongs none.
+fn closed(run: &Run, fleet: &Fleet, waited: Duration, unchanged: Duration, now: i64) -> bool {
     if run.wait_for_nodes.is_zero() {
         return true;
     }
     if fleet.count().selected == 0 {
         return waited >= run.wait_for_nodes;
     }
-    let now = jiff::Timestamp::now().as_second();
-    let quiet = Duration::from_secs(u64::try_from(now - fleet.youngest()).unwrap_or(0));
+    let quiet = Duration::from_secs(u64::try_from(now.saturating_sub(fleet.youngest())).unwrap_or(0));
     fleet.complete() || unchanged >= run.settle || quiet >= run.settle || waited >= run.wait_for_nodes
 }
 
@@ -291,4 +294,46 @@ fn report(fleet: &Fleet) -> FleetReport {
     }
     report.failed = failed;
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Node;
+    use crate::pace::{Amount, Pace};
+    use crate::selection::Rules;
+    use crate::template::{Owner, OwnerKind};
+
+    #[test]
+    fn a_clock_that_jumps_prolongs_no_wait() {
+        let settings = Settings {
+            rules: Rules::default(),
+            prefix: "p".into(),
+            owner: Owner { kind: OwnerKind::Job, name: "o".into(), uid: "u".into() },
+            pace: Pace::plain(Amount::Number(1)),
+            removal: false,
+            install: "default".into(),
+            handlers: Vec::new(),
+            ready_wait: 0,
+            absent_wait: 0,
+            late: None,
+        };
+        let job = r#"{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"containers": []}}}}"#;
+        let mut run = Run::new(settings.clone(), JobTemplate::parse(job).unwrap(), "kata".into());
+        (run.wait_for_nodes, run.settle) = (Duration::from_secs(120), Duration::from_secs(15));
+        let mut fleet = Fleet::new(settings);
+        let closed = |fleet: &Fleet, waited, unchanged, now| {
+            closed(&run, fleet, Duration::from_secs(waited), Duration::from_secs(unchanged), now)
+        };
+        for now in [i64::MIN, 0, 1_000_000, i64::MAX] {
+            assert!(!closed(&fleet, 119, 119, now) && closed(&fleet, 120, 0, now), "nothing is selected yet");
+        }
+        let node = Node { name: "n".into(), uid: "u".into(), changed: 1_000_000, ..Node::default() };
+        fleet.on(Event::Node(node), 0);
+        assert!(!closed(&fleet, 1, 1, 1_000_001) && closed(&fleet, 1, 1, 1_000_015));
+        for jumped_back in [i64::MIN, 0, 999_999] {
+            assert!(!closed(&fleet, 1, 14, jumped_back));
+            assert!(closed(&fleet, 1, 15, jumped_back) && closed(&fleet, 120, 0, jumped_back));
+        }
+    }
 }

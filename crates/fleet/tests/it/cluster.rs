@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) jobs: BTreeMap<String, BTreeSet<String>>,
     /// The most Jobs that were unfinished at the same time.
     pub(crate) most_unfinished: usize,
+    /// The nodes whose Jobs were unfinished at the same time, each time that somebody looked.
+    pub(crate) together: BTreeSet<BTreeSet<String>>,
     /// The most pods that were at work on one node at the same time.
     pub(crate) most_pods_on_a_node: usize,
     /// Jobs that ended well.
@@ -278,6 +280,7 @@ impl Controller {
             seen.jobs.entry(node_of(job)).or_default().insert(text(&job["metadata"]["uid"]));
         }
         seen.most_unfinished = seen.most_unfinished.max(ours().filter(|job| !finished(job)).count());
+        seen.together.insert(ours().filter(|job| !finished(job)).map(node_of).collect());
         let mut at_work: BTreeMap<String, usize> = BTreeMap::new();
         for pod in pods.iter().filter(|pod| pod["status"]["phase"] == "Running") {
             *at_work.entry(text(&pod["spec"]["nodeName"])).or_default() += 1;

@@ -60,6 +60,16 @@ impl Fleet {
         result.unwrap_or_else(|_| panic!("the run did not end; it said:\n{}", tail())).unwrap()
     }
 
+    /// Takes a Node away and makes another one like it.
+    async fn replace(&self, old: &str, new: &str) {
+        let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.admin.clone());
+        let mut node = api.get(old).await.unwrap();
+        api.delete(old, &DeleteParams::default()).await.unwrap();
+        let labels = node.metadata.labels.take();
+        node.metadata = kube::api::ObjectMeta { name: Some(new.to_owned()), labels, ..Default::default() };
+        api.create(&Default::default(), &node).await.unwrap();
+    }
+
     fn jobs(&self) -> Api<DynamicObject> {
         let resource = ApiResource {
             group: "batch".into(),
@@ -143,21 +153,19 @@ async fn bad_day(nodes: usize, kills: usize) {
         }
         if killed == kills / 2 && !replaced {
             replaced = true;
-            let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(fleet.admin.clone());
-            let name = format!("node-{:05}", nodes - 1);
-            let old = api.get(&name).await.unwrap();
-            api.delete(&name, &DeleteParams::default()).await.unwrap();
-            let mut new = old.clone();
-            new.metadata =
-                kube::api::ObjectMeta { name: Some(name), labels: old.metadata.labels, ..Default::default() };
-            api.create(&Default::default(), &new).await.unwrap();
+            // One is replaced under its name, the other comes back under another one.
+            let last = format!("node-{:05}", nodes - 1);
+            fleet.replace(&last, &last).await;
+            fleet.replace("node-00000", "node-renamed").await;
         }
         assert!(begun.elapsed() < PATIENCE * 3, "killed {killed} times, and no end");
     };
     assert!(killed >= kills / 2, "the run was over after {killed} kills");
     assert_eq!((report.selected, report.done, report.code), (nodes, nodes, None), "{:?}", report.failed);
+    fleet.kubelets.seen().jobs.remove("node-00000");
     fleet.assert_one_job_each(nodes, deleted + 1);
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(fleet.admin.clone(), NAMESPACE);
     let records = maps.list(&ListParams::default().labels(&format!("{}=true", label::NODE_RECORD))).await.unwrap();
-    assert_eq!(records.items.len(), nodes);
+    assert_eq!(records.items.len(), nodes, "the record of a node that is gone is gone, too");
+    assert!(!records.iter().any(|map| map.name_any().ends_with("node-00000")));
 }

@@ -87,6 +87,15 @@ impl Kubelets {
 
     /// Works until it is dropped.
     pub(crate) async fn run(self) {
+        self.follow(true).await;
+    }
+
+    /// Only counts, until it is dropped: where a real controller makes the pods.
+    pub(crate) async fn count(self) {
+        self.follow(false).await;
+    }
+
+    async fn follow(self, work: bool) {
         let owned = watcher::Config::default().labels(label::JOB_OWNER);
         let mut news = std::pin::pin!(watcher(self.jobs(), owned).default_backoff());
         let mut begun: BTreeSet<String> = BTreeSet::new();
@@ -101,9 +110,15 @@ impl Kubelets {
             };
             let uid = job.uid().unwrap_or_default();
             if job.metadata.deletion_timestamp.is_some() {
+                if !work {
+                    continue;
+                }
                 tokio::spawn(self.clone().collect(job));
             } else if begun.insert(uid) {
                 self.began(&job);
+                if !work {
+                    continue;
+                }
                 let kubelets = self.clone();
                 tokio::spawn(async move {
                     // A Job that is deleted meanwhile makes some of this fail.

@@ -2,7 +2,9 @@
 
 mod cluster;
 mod fleet_scale;
+#[allow(dead_code, reason = "the measurement looks at more of it")]
 mod kubelets;
+mod pacing;
 mod unreliable;
 
 use apiserver::status::ApiError;
