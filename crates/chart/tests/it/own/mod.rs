@@ -4,9 +4,9 @@ mod examples;
 mod facts;
 mod gitops;
 mod goldens;
+mod oldest_helm;
 mod payload;
 mod pod_security;
-mod oldest_helm;
 mod refusals;
 
 use crate::command::options;
