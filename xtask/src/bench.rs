@@ -46,7 +46,7 @@ fn timed(program: &Path, words: &[&str], chart: &Path) -> Result<Duration, Strin
     if status.success() { Ok(begun.elapsed()) } else { Err(format!("{} {status}", program.display())) }
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
 }

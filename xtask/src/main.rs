@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod bench;
+mod bench_releases;
 mod charts;
 mod containerd;
 mod docs;
@@ -64,6 +65,18 @@ enum Bench {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
+    /// Installing 500 objects and listing 1,000 releases, against real Helm on the cluster of a kubeconfig.
+    Releases {
+        /// The cluster.
+        #[arg(long, env = "KUBECONFIG")]
+        kubeconfig: PathBuf,
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+        /// Real Helm; default: from the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -122,6 +135,15 @@ enum Real {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
+    /// Upgrades are killed and interrupted at twenty moments each, and two meet; all are brought to their end.
+    Interruptions {
+        /// The cluster's kubeconfig.
+        #[arg(long, env = "KUBECONFIG")]
+        kubeconfig: PathBuf,
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+    },
     /// A real API server accepts whatever our charts render (`kubectl apply --dry-run=server`).
     Charts {
         /// The cluster's kubeconfig.
@@ -167,6 +189,7 @@ fn main() -> ExitCode {
         Command::Real(Real::Registry { husk, helm }) => exchange::check(husk, helm),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
+        Command::Real(Real::Interruptions { kubeconfig, husk }) => lifecycle::interruptions::check(&kubeconfig, husk),
         Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),
         Command::Real(Real::Charts { kubeconfig, husk }) => charts::check(&kubeconfig, husk),
@@ -175,6 +198,7 @@ fn main() -> ExitCode {
         Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),
         Command::Images(ask) => images::make(&ask),
         Command::Bench(Bench::Template { husk, helm }) => bench::template(husk, helm),
+        Command::Bench(Bench::Releases { kubeconfig, husk, helm }) => bench_releases::releases(&kubeconfig, husk, helm),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! The life of releases, told three times on one cluster: by real Helm, by `husk helm`, and by the two taking turns.
 //! After every step the exit statuses, the texts, the objects and the release records must be the same.
 
+pub(crate) mod interruptions;
 mod kubelet;
 mod steps;
 mod world;
@@ -64,7 +65,7 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: 
     })
 }
 
-async fn client(kubeconfig: &Path) -> Result<kube::Client, String> {
+pub(crate) async fn client(kubeconfig: &Path) -> Result<kube::Client, String> {
     let config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| error.to_string())?;
     let config =
         kube::Config::from_custom_kubeconfig(config, &Default::default()).await.map_err(|error| error.to_string())?;
@@ -143,7 +144,7 @@ async fn call(
 }
 
 /// Takes out of a text what differs between two runs of one program: moments, the width of columns that depends on
-/// them, ages, generated names, what Helm's client library logs when it is cut short, and the order of the kinds in
+/// them, ages, generated names and addresses, what Helm's client library logs when it is cut short, and the order of the kinds in
 /// `status`, which Helm leaves to chance.
 fn plain(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -151,7 +152,11 @@ fn plain(text: &str) -> String {
         let words: Vec<String> = line
             .split([' ', '\t'])
             .filter(|word| !word.is_empty())
-            .map(|word| if is_moment(word) { "MOMENT".to_owned() } else { word.to_owned() })
+            .map(|word| match word {
+                word if is_moment(word) => "MOMENT".to_owned(),
+                word if word.parse::<std::net::Ipv4Addr>().is_ok() => "ADDRESS".to_owned(),
+                word => word.to_owned(),
+            })
             .collect();
         lines.push(words.join(" "));
     }
