@@ -385,7 +385,8 @@ fn hardware_and_surroundings_are_judged_each_with_its_code() {
     use simhost::{HostKind, HostSpec, Tee};
     type Make = fn(&mut HostSpec);
     type Change = fn(&TestHost);
-    let cases: [(&str, &str, Make, Change, &[(&str, contract::Verdict, Code)]); 9] = [
+    type Wanted = &'static [(&'static str, contract::Verdict, Code)];
+    let cases: [(&str, &str, Make, Change, Wanted); 9] = [
         (
             "plain",
             "qemu",
