@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod crash;
 mod faults;
+mod golden_lives;
 mod harness;
 mod helm_transcript;
 mod host_roots;
