@@ -93,7 +93,7 @@ impl World {
     /// A dispatcher starts: it knows nothing, and lists.
     fn begin(&mut self, parallelism: usize) {
         let mut pace = Pace::plain(Amount::Number(parallelism));
-        pace.unavailable = (self.serial % 2 == 0).then_some(Amount::Number(1));
+        pace.unavailable = (self.serial.is_multiple_of(2)).then_some(Amount::Number(1));
         self.fleet = Fleet::new(Settings { pace, ..settings() });
         (self.actions, self.answers) = (VecDeque::new(), VecDeque::new());
         (self.known_nodes, self.known_jobs) = (BTreeMap::new(), BTreeMap::new());
@@ -228,7 +228,9 @@ impl World {
         let Some((action, node_uid)) = self.actions.pop_front() else { return };
         let answer = match action {
             // A replacement may be heard of before the turn of the request comes, or while it is on its way.
-            Action::Create(node) if self.serial % 2 == 0 && self.fleet.identity(&node) != Some(&node_uid) => None,
+            Action::Create(node) if self.serial.is_multiple_of(2) && self.fleet.identity(&node) != Some(&node_uid) => {
+                None
+            }
             Action::Create(node) => Some(self.create(&node, node_uid)),
             Action::Find { node, name, uid } => Some(match self.jobs.get(&name).filter(|made| made.uid == uid) {
                 Some(made) => Event::Found(Self::job(&name, made)),
