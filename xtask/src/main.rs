@@ -89,6 +89,9 @@ enum Fuzz {
         /// The same seed gives the same cases.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Begin with this case; with `--cases` one higher it is the only one, and shown.
+        #[arg(long, default_value_t = 0)]
+        first: usize,
         /// Stop after so many differences.
         #[arg(long, default_value_t = 10)]
         stop_after: usize,
@@ -182,8 +185,8 @@ enum Real {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Fuzz(Fuzz::Helm { template: Some(template), .. }) => fuzz::one(None, &template),
-        Command::Fuzz(Fuzz::Helm { cases, seed, stop_after, only, .. }) => {
-            fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only })
+        Command::Fuzz(Fuzz::Helm { cases, seed, first, stop_after, only, .. }) => {
+            fuzz::helm(&fuzz::Plan { cases, seed, stop_after, engine: None, only, first })
         }
         Command::Real(Real::NodeBinary) => node_binary::check(),
         Command::Real(Real::Registry { husk, helm }) => exchange::check(husk, helm),

@@ -83,6 +83,11 @@ pub trait Object: Any + Send + Sync + fmt::Debug {
         self.text()
     }
 
+    /// What a copy made through reflection is, when that is not the same: hidden fields are left behind.
+    fn copied(&self) -> Option<Value> {
+        None
+    }
+
     /// What stands for this value in JSON and YAML; `None` means an object of the fields.
     fn marshal(&self) -> Option<Value> {
         None

@@ -18,6 +18,8 @@ pub enum Node {
     List(Vec<Node>),
     /// A mapping; entries are sorted on the way out.
     Map(Vec<(String, Node)>),
+    /// A mapping whose entries keep their order, as the fields of a Go struct do.
+    Record(Vec<(String, Node)>),
 }
 
 impl Node {
@@ -219,7 +221,7 @@ impl Writer {
             Node::Plain(text) => self.scalar(text, ScalarStyle::Plain, context),
             Node::Text(text) => self.scalar(text, wanted_style(text), context),
             Node::List(items) if items.is_empty() => self.empty("[", "]"),
-            Node::Map(entries) if entries.is_empty() => self.empty("{", "}"),
+            Node::Map(entries) | Node::Record(entries) if entries.is_empty() => self.empty("{", "}"),
             Node::List(items) => {
                 let indentless = self.style == Style::Folded && context == Context::Mapping && !self.indention;
                 let before = self.increase_indent(false, indentless);
@@ -228,6 +230,11 @@ impl Writer {
                     self.indicator("-", true, false, true);
                     self.node(item, Context::Item);
                 }
+                self.indent = before;
+            }
+            Node::Record(entries) => {
+                let before = self.increase_indent(false, false);
+                entries.iter().for_each(|(key, value)| self.entry(key, value));
                 self.indent = before;
             }
             Node::Map(entries) => {

@@ -160,6 +160,7 @@ fn copy(value: &Value, done: &mut HashMap<usize, Option<Map>>) -> CallResult {
             done.insert(map.identity(), Some(copied.clone()));
             Ok(copied.into())
         }
+        Value::Object(object) => Ok(object.copied().unwrap_or_else(|| value.clone())),
         other => Ok(other.clone()),
     })
 }

@@ -8,7 +8,7 @@ use crate::defaults::is_empty;
 const DEEPEST: usize = 10_000;
 
 /// A merge that cannot be done.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MergeError {
     /// The maps contain themselves.
     #[error("maps are nested more than 10000 deep")]
@@ -16,6 +16,9 @@ pub enum MergeError {
     /// A map or record meets a pointer.
     #[error("src and dst must be of same type")]
     DifferentTypes,
+    /// A map that holds one type of values only is given another.
+    #[error("reflect.Value.SetMapIndex: value of type {0} is not assignable to type {1}")]
+    NotAssignable(String, String),
 }
 
 /// Merges `source` into `target`, in place.
@@ -26,7 +29,7 @@ pub enum MergeError {
 ///
 /// # Errors
 /// [`MergeError::TooDeep`] for maps that contain themselves, [`MergeError::DifferentTypes`] when a map or record of the
-/// source should be merged with a pointer (a version) of the target.
+/// source should be merged with a pointer (a version) of the target, [`MergeError::NotAssignable`] for a target like `.Files`.
 pub fn merge(target: &Map, source: &Map, overwrite: bool) -> Result<(), MergeError> {
     merge_at(target, source, overwrite, 0)
 }
@@ -38,10 +41,16 @@ fn merge_at(target: &Map, source: &Map, overwrite: bool, depth: usize) -> Result
     if target.same(source) {
         return Ok(());
     }
+    let (given, wanted) = (source.element(), target.element());
+    let assignable = match given.assignable_to(wanted) {
+        true => Ok(()),
+        false => Err(MergeError::NotAssignable(given.to_string(), wanted.to_string())),
+    };
     for (key, value) in source.entries() {
         let present = target.get(&key);
         if value.is_nil() {
             if overwrite {
+                assignable.clone()?;
                 target.insert(key, value);
             }
             continue;
@@ -58,6 +67,7 @@ fn merge_at(target: &Map, source: &Map, overwrite: bool, depth: usize) -> Result
         if filled && (both_maps || !overwrite) {
             continue;
         }
+        assignable.clone()?;
         target.insert(key, value);
     }
     Ok(())

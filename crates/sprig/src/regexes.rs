@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use gotemplate::{CallResult, FuncError, Functions, Run, Str, Type, Value};
+use gotemplate::{CallResult, FuncError, Functions, List, Run, Str, Type, Value};
 use regex::bytes::Captures;
 
 use crate::args::{int, text, utf8};
@@ -100,7 +100,10 @@ pub(crate) fn register(table: &mut Functions) {
     });
     twins(table, "regexSplit", "mustRegexSplit", &[S, S, I], |_, regexp, args| {
         let text = text(args, 1);
-        Ok(strings_or_nil(split(regexp, &text, int(args, 2), &utf8(args, 0))))
+        let limit = int(args, 2);
+        let parts = split(regexp, &text, limit, &utf8(args, 0));
+        // Nothing is wanted: nil. Nothing is found: an empty list.
+        Ok(if limit == 0 { strings_or_nil(parts) } else { List::strings(parts).into() })
     });
 }
 

@@ -14,7 +14,7 @@ const LONGEST_CONSTRAINT: usize = 512;
 const MOST_ALTERNATIVES: usize = 32;
 
 /// A version. Parts that are left out count as 0; a leading `v` is allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     /// First number.
     pub major: u64,

@@ -61,6 +61,9 @@ macro_rules! version_object {
             fn printed_fields(&self) -> Vec<(&'static str, Value)> {
                 printed_fields(&self.0)
             }
+            fn copied(&self) -> Option<Value> {
+                Some(Value::object($object(Version::default())))
+            }
             fn marshal(&self) -> Option<Value> {
                 Some(self.0.to_string().into())
             }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// What one of the two says: the output and the error's text, each maybe empty.
@@ -28,9 +28,11 @@ pub(crate) struct Helm {
 impl Helm {
     /// Builds the program (Go's cache makes that quick from the second time on) and starts it.
     pub(crate) fn start(given: Option<PathBuf>) -> Result<Helm, String> {
-        let program = match given {
-            Some(program) => program,
-            None => {
+        static BUILT: OnceLock<PathBuf> = OnceLock::new();
+        let program = match (given, BUILT.get()) {
+            (Some(program), _) => program,
+            (None, Some(program)) => program.clone(),
+            (None, None) => {
                 let place = root().join("target/real");
                 std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
                 let program = place.join("helm-engine");
@@ -40,7 +42,7 @@ impl Helm {
                     .arg(".")
                     .env("CGO_ENABLED", "0")
                     .current_dir(root().join("xtask/go/engine")))?;
-                program
+                BUILT.get_or_init(|| program).clone()
             }
         };
         let mut child = Command::new(&program)

@@ -271,7 +271,8 @@ impl<'r> Grammar<'r> {
             _ => 'a',
         };
         let held = self.variables.len();
-        let value = self.pipeline(kind, 2);
+        // A computed number may be any: a hundred million rounds end Helm by and by and us at once.
+        let value = if kind == 'i' { self.leaf(kind) } else { self.pipeline(kind, 2) };
         let head = match self.random.below(4) {
             0 => format!("range {value}"),
             1 => format!("range {} := {value}", self.variable(item)),

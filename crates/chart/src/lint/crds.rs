@@ -15,7 +15,7 @@ pub(super) fn check(folder: &Folder, findings: &mut Findings) {
     for crd in chart.crds() {
         let name = crd.file.name.as_str();
         for document in documents(&crd.file.text()) {
-            match read_object(&document) {
+            match document.and_then(|text| read_object(&text)) {
                 Ok(None) => {}
                 Ok(Some(object)) => {
                     if !object.api_version.starts_with("apiextensions.k8s.io") {

@@ -49,7 +49,7 @@ pub(super) fn check(folder: &Folder, user: &Values, options: &LintOptions, findi
         }
         findings.check(Severity::Warning, name, starts_at_margin(text));
         for document in documents(text) {
-            let object = match read_object(&document) {
+            let object = match document.and_then(|text| read_object(&text)) {
                 Ok(Some(object)) => object,
                 Ok(None) => continue,
                 Err(e) => return findings.add(Severity::Error, name, format!("unable to parse YAML: {e}")),
@@ -111,19 +111,25 @@ pub(super) fn read_object(document: &str) -> Result<Option<ObjectHead>, String> 
     }))
 }
 
-/// The documents of a stream, split at lines of three dashes.
-pub(super) fn documents(text: &str) -> Vec<String> {
-    let mut found = vec![String::new()];
+/// The documents of a stream, split at lines of three dashes. Behind the dashes only a comment may stand; a line with anything
+/// else spoils the document before it and ends the reading.
+pub(super) fn documents(text: &str) -> Vec<Result<String, String>> {
+    let mut found = Vec::new();
+    let mut open = String::new();
     for line in text.split_inclusive('\n') {
-        match (line.strip_prefix("---"), found.last_mut()) {
-            (Some(rest), _) if rest.trim().is_empty() || rest.trim_start().starts_with('#') => {
-                found.push(String::new())
-            }
-            (_, Some(last)) => last.push_str(line),
-            (_, None) => {}
+        let Some(rest) = line.strip_prefix("---") else {
+            open.push_str(line);
+            continue;
+        };
+        let rest = rest.trim();
+        if !rest.is_empty() && !rest.starts_with('#') {
+            found.push(Err(format!("invalid Yaml document separator: {rest}")));
+            return found;
         }
+        found.push(Ok(std::mem::take(&mut open)));
     }
-    found.retain(|d| !d.trim().is_empty());
+    found.push(Ok(open));
+    found.retain(|document| document.as_ref().map_or(true, |text| !text.trim().is_empty()));
     found
 }
 

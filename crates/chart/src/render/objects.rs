@@ -13,12 +13,51 @@ pub(super) const VALUES: Type = Type::Named(&VALUES_TYPE);
 static VALUES_TYPE: NamedType = NamedType {
     name: "common.Values",
     underlying: Type::ANY_MAP,
-    methods: &[Method { name: "YAML", signature: Signature::fixed(&[]), call: values_yaml }],
+    methods: &[
+        Method { name: "YAML", signature: Signature::fixed(&[]), call: values_yaml },
+        Method { name: "AsMap", signature: Signature::fixed(&[]), call: values_as_map },
+        Method { name: "Table", signature: Signature::fixed(&[Type::Str]), call: values_table },
+        Method { name: "PathValue", signature: Signature::fixed(&[Type::Str]), call: values_path_value },
+    ],
 };
 
 fn values_yaml(_: &mut Run<'_>, receiver: &Value, _: &[Value]) -> CallResult {
     let value = crate::convert::to_json(receiver).map_err(|e| e.to_string())?;
     Ok(Value::from(goyaml::to_yaml(&value).map_err(|e| e.to_string())?))
+}
+
+fn values_as_map(_: &mut Run<'_>, receiver: &Value, _: &[Value]) -> CallResult {
+    let map = receiver.as_map().filter(|map| !map.is_empty());
+    Ok(Value::Map(map.map_or_else(Map::new, |map| map.retyped(Type::ANY_MAP))))
+}
+
+/// The map at a path of names with dots between them.
+fn table(values: &Map, path: &str) -> Result<Map, String> {
+    path.split('.').try_fold(values.clone(), |map, name| match map.get(name) {
+        Some(Value::Map(inner)) => Ok(inner),
+        _ => Err(format!("{} is not a table", gotemplate::quote::quoted(name.as_bytes()))),
+    })
+}
+
+fn values_table(_: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
+    let (values, path) = (receiver.as_map().cloned().unwrap_or_default(), args[0].as_str().unwrap_or_default());
+    Ok(Value::Map(table(&values, &path.lossy())?.retyped(VALUES)))
+}
+
+fn values_path_value(_: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
+    let (values, path) = (receiver.as_map().cloned().unwrap_or_default(), args[0].as_str().unwrap_or_default());
+    let path = path.lossy();
+    if path.is_empty() {
+        return Err("YAML path cannot be empty".into());
+    }
+    let (holder, name) = match path.rsplit_once('.') {
+        Some((holder, name)) => (table(&values, holder).ok(), name),
+        None => (Some(values), &*path),
+    };
+    match holder.and_then(|map| map.get(name)).filter(|value| !matches!(value, Value::Map(_))) {
+        Some(value) => Ok(value),
+        None => Err(format!("{} is not a value", gotemplate::quote::quoted(name.as_bytes())).into()),
+    }
 }
 
 /// `.Release`
@@ -193,8 +232,11 @@ pub(super) fn capabilities(options: &RenderOptions) -> Value {
     })
 }
 
-static CAPABILITIES_TYPE: NamedType =
-    NamedType { name: "*common.Capabilities", underlying: Type::Pointer, methods: &[] };
+static CAPABILITIES_TYPE: NamedType = NamedType {
+    name: "*common.Capabilities",
+    underlying: Type::Pointer,
+    methods: &[Method { name: "Copy", signature: Signature::fixed(&[]), call: |_, receiver, _| Ok(receiver.clone()) }],
+};
 static BUILD_INFO_TYPE: NamedType = NamedType { name: "version.BuildInfo", underlying: Type::Struct, methods: &[] };
 static VERSION_SET_TYPE: NamedType = NamedType {
     name: "common.VersionSet",
@@ -288,7 +330,13 @@ impl Object for KubeVersionObject {
     }
 
     fn addressed_text(&self) -> Option<String> {
-        Some(self.0.normalized.clone())
+        let v = &self.0;
+        Some(if v.normalized.is_empty() { v.version.clone() } else { v.normalized.clone() })
+    }
+
+    fn copied(&self) -> Option<Value> {
+        let copy = crate::KubeVersion { normalized: String::new(), ..self.0.clone() };
+        Some(Value::object(KubeVersionObject(copy)))
     }
 
     fn equals(&self, other: &dyn Object) -> bool {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// How many templates may be in progress inside each other through `include` and `tpl`. Helm stops a template that includes
 /// itself at a thousand; one that runs itself through `tpl` ends Helm for want of memory, and here at this number.
-const MAX_NESTING: usize = 1500;
+const MAX_NESTING: usize = 1200;
 
 /// What templates may take, so that a hostile chart ends soon and with a clear error. The largest of the well-known charts
 /// need less than a hundredth of it.

@@ -221,21 +221,33 @@ impl Parser<'_, '_> {
             }
             Some('[') => {
                 let next = self.index()?;
-                let mut inner = match list.get(at) {
-                    None | Some(Value::Null) => Vec::new(),
-                    Some(Value::Array(inner)) => inner.clone(),
-                    Some(other) => return Err(wrong_type(other, "[]interface {}")),
+                let there = list.get_mut(at).filter(|value| !value.is_null()).map(Value::take);
+                let kept = there.is_some();
+                let mut inner = match there {
+                    None => Vec::new(),
+                    Some(Value::Array(inner)) => inner,
+                    Some(other) => return Err(wrong_type(&other, "[]interface {}")),
                 };
-                self.list_item(&mut inner, next, nesting)?;
-                put_index(list, index, Value::Array(inner))
+                let result = self.list_item(&mut inner, next, nesting);
+                if result.is_ok() || kept {
+                    put_index(list, index, Value::Array(inner))?;
+                }
+                result
             }
             Some(_) => {
-                let mut inner = match list.get(at) {
-                    Some(Value::Object(map)) => map.clone(),
+                // What is there and is no mapping becomes one, whatever follows.
+                let there = list.get_mut(at).map(Value::take);
+                let kept = there.is_some();
+                let mut inner = match there {
+                    Some(Value::Object(map)) => map,
                     _ => Values::new(),
                 };
-                self.key(&mut inner, nesting)?;
-                put_index(list, index, Value::Object(inner))
+                let result = self.key(&mut inner, nesting);
+                // When the argument ends early, only what was there before keeps what has been set.
+                if result.is_ok() || kept {
+                    put_index(list, index, Value::Object(inner))?;
+                }
+                result
             }
         }
     }

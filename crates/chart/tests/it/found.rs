@@ -23,6 +23,37 @@ const PRINTED: &[(&str, &str)] = &[
         "map[Error:json: cannot unmarshal number into Go value of type map[string]interface {}]",
     ),
     (r#"{{ fromJsonArray "1e400" }}"#, "[json: cannot unmarshal number into Go value of type []interface {}]"),
+    // Tables in one line: commas that stay for what is left out, and those that a struct's hidden fields misplace.
+    (r#"{{ dict "l" (list 1 (dict "a" 1 "b" nil)) | toToml }}"#, "l = [1, {a = 1, }]\n"),
+    (
+        r#"{{ dict "l" (list 1 (dict "a" nil "b" 2 "c" (dict "x" 1) "d" 3 "e" (list (dict "q" 1)))) | toToml }}"#,
+        "l = [1, {b = 2, d = 3, c = {x = 1}, e = [{q = 1}]}]\n",
+    ),
+    (r#"{{ dict "l" (list 1 (dict "a" (list 1 nil))) | toToml }}"#, "toml: cannot encode array with nil element"),
+    (
+        r#"{{ dict "l" (list 1 .Capabilities.KubeVersion) | toToml }}"#,
+        "l = [1, {Version = \"v1.37.0\", Major = \"1\"Minor = \"37\", }]\n",
+    ),
+    // A copy leaves hidden fields behind.
+    (
+        r#"{{ deepCopy (semver "1.2.3-a+b") }} {{ (deepCopy (semver "1.2.3")).Original | quote }} {{ deepCopy (list (semver "1")) }}"#,
+        "0.0.0 \"\" [0.0.0]",
+    ),
+    (r#"{{ printf "%v" (deepCopy .Capabilities.KubeVersion) }}"#, "{v1.37.0  1 37}"),
+    // The third version of Go's YAML library knows structs.
+    ("{{ toYamlPretty .Capabilities.KubeVersion }}", "version: v1.37.0\nmajor: \"1\"\nminor: \"37\""),
+    (
+        r#"{{ toYamlPretty (list (semver "1.2") (toDate "2006-01-02" "2020-01-02") (mustToDuration "90s") 'a') }}"#,
+        "- 1.2.0\n- 2020-01-02T00:00:00Z\n- 1m30s\n- 97",
+    ),
+    // Methods of the values and of the capabilities.
+    (
+        r#"{{ typeOf .Values.AsMap }} {{ dig "t0" 0 .Values.AsMap }} {{ typeOf .Values }} {{ .Values.PathValue "t0" }}"#,
+        "map[string]interface {} [x true x] common.Values [x true x]",
+    ),
+    ("{{ .Capabilities.Copy.KubeVersion.Major }}", "1"),
+    // An empty text that an empty expression cuts: nothing is found, which is not nil.
+    (r#"{{ mustRegexSplit "" "" 3 | toJson }} {{ mustRegexSplit "" "" 0 | toJson }}"#, "[] null"),
     // Nil maps stay nil.
     (r#"{{ fromJson "null" | toJson }}"#, "null"),
     (r#"{{ printf "%#v" (fromJson "null") }}"#, "map[string]interface {}(nil)"),
@@ -48,6 +79,13 @@ const PRINTED: &[(&str, &str)] = &[
 
 /// Templates and the end of their errors.
 const REFUSED: &[(&str, &str)] = &[
+    (r#"{{ .Values.PathValue "a.x.c" }}"#, r#"error calling PathValue: "c" is not a value"#),
+    (r#"{{ .Values.Table "t0" }}"#, r#"error calling Table: "t0" is not a table"#),
+    ("{{ toYamlPretty 1i }}", "error calling toYamlPretty: cannot marshal type: complex128"),
+    (
+        r#"{{ mustMerge (dict "b" .Files) (dict "b" (dict "x" 2)) }}"#,
+        "reflect.Value.SetMapIndex: value of type interface {} is not assignable to type []uint8",
+    ),
     (r#"{{ mustToDuration "NaN" }}"#, "error calling mustToDuration: invalid duration seconds: NaN"),
     (r#"{{ mustToDuration "-Infinity" }}"#, "error calling mustToDuration: invalid duration seconds: -Inf"),
     (r#"{{ set (fromJson "null") "a" 1 }}"#, "error calling set: assignment to entry in nil map"),
@@ -90,4 +128,24 @@ fn a_number_ends_where_it_ends() {
 fn a_values_file_gets_its_last_line_end() {
     let error = chart::values::parse(b"'").expect_err("no YAML").to_string();
     assert!(error.ends_with("yaml: line 2: found unexpected end of stream"), "{error}");
+}
+
+/// A values file, what `--set` adds and what comes of it, mostly when the argument ends too early.
+const SET: &[(&str, &str)] = &[
+    ("a[0].b=", r#"[{"b":"","x":1},"q",["y"],null]"#),
+    ("a[1].", r#"[{"x":1},{},["y"],null]"#),
+    ("a[2][0].", r#"[{"x":1},"q",[{}],null]"#),
+    ("a[3][0].", r#"[{"x":1},"q",["y"],null]"#),
+    ("a[3].b=", r#"[{"x":1},"q",["y"],{"b":""}]"#),
+    ("a[9].", r#"[{"x":1},"q",["y"],null]"#),
+];
+
+#[test]
+fn set_changes_elements_in_place() {
+    for (argument, wanted) in SET {
+        let file: serde_json::Value = serde_json::from_str(r#"{"a": [{"x": 1}, "q", ["y"], null]}"#).expect("JSON");
+        let mut values = file.as_object().expect("a mapping").clone();
+        chart::values::set::typed(argument, &mut values).expect("no error");
+        assert_eq!(goyaml::json_text(&values["a"]), *wanted, "{argument}");
+    }
 }

@@ -2,14 +2,16 @@
 
 use crate::convert::{to_json, tree_to_go};
 use gotemplate::{CallResult, FuncError, Functions, List, Map, Run, Type, Value};
-use goyaml::Expect;
+use goyaml::{Expect, Node, Style};
+
+/// How deep a value may nest before it is taken for one that contains itself.
+const MAX_DEPTH: usize = 1000;
 
 pub(super) fn register(table: &mut Functions) {
     table.fixed("toYaml", &[Type::Any], |_, args| Ok(Value::from(yaml(&args[0]).unwrap_or_default())));
     table.fixed("mustToYaml", &[Type::Any], |_, args| Ok(Value::from(yaml(&args[0])?)));
     table.fixed("toYamlPretty", &[Type::Any], |_, args| {
-        let text = to_json(&args[0]).map(|v| goyaml::to_yaml_pretty(&v)).unwrap_or_default();
-        Ok(Value::from(trimmed(text)))
+        Ok(Value::from(trimmed(goyaml::emit(&pretty(&args[0], 0)?, Style::Pretty))))
     });
     table.fixed("fromYaml", &[Type::Str], from_yaml);
     table.fixed("fromYamlArray", &[Type::Str], from_yaml_array);
@@ -83,6 +85,44 @@ fn trimmed(mut text: String) -> String {
 fn yaml(value: &Value) -> Result<String, String> {
     let plain = to_json(value).map_err(|e| format!("error marshaling into JSON: {e}"))?;
     goyaml::to_yaml(&plain).map(trimmed).map_err(|e| e.to_string())
+}
+
+/// A value as the third version of Go's YAML library sees it. That one does not go through JSON: bytes are a list of numbers,
+/// and the fields of structs keep their order and have small letters.
+fn pretty(value: &Value, depth: usize) -> Result<Node, FuncError> {
+    if depth > MAX_DEPTH {
+        return Err("the value contains itself".into());
+    }
+    let list =
+        |items: &[Value]| items.iter().map(|item| pretty(item, depth + 1)).collect::<Result<_, _>>().map(Node::List);
+    match value {
+        Value::Nil => Ok(Node::Plain("null".into())),
+        Value::Complex(..) => Err("cannot marshal type: complex128".into()),
+        Value::Float(f) => Ok(Node::float(*f)),
+        Value::Str(text) => Ok(Node::Text(text.lossy().into_owned())),
+        Value::Bytes(bytes) => Ok(Node::List(bytes.iter().map(|byte| Node::Plain(byte.to_string())).collect())),
+        Value::List(items) => list(items.items()),
+        Value::Map(map) => {
+            let entries = map.entries().into_iter().map(|(k, v)| Ok((k.lossy().into_owned(), pretty(&v, depth + 1)?)));
+            entries.collect::<Result<_, FuncError>>().map(Node::Map)
+        }
+        Value::Object(object) => {
+            let shown =
+                if value.downcast::<sprig::Duration>().is_some() { object.text().map(Value::from) } else { None };
+            match shown.or_else(|| object.marshal()).or_else(|| object.basic()) {
+                Some(Value::Str(text)) if value.downcast::<sprig::Time>().is_some() => {
+                    Ok(Node::Plain(text.lossy().into_owned()))
+                }
+                Some(inner) => pretty(&inner, depth + 1),
+                None => {
+                    let fields = object.fields().into_iter();
+                    let fields = fields.map(|(name, v)| Ok((name.to_lowercase(), pretty(&v, depth + 1)?)));
+                    fields.collect::<Result<_, FuncError>>().map(Node::Record)
+                }
+            }
+        }
+        plain => Ok(Node::Plain(gotemplate::format::to_string(plain).lossy().into_owned())),
+    }
 }
 
 fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {

@@ -51,6 +51,14 @@ fn table_of(value: &Value) -> Option<Vec<(Str, Value)>> {
     }
 }
 
+/// The fields of a struct in their order, those that only its own package sees included.
+fn places(value: &Value) -> Vec<&'static str> {
+    match value {
+        Value::Object(object) => object.printed_fields().into_iter().map(|(name, _)| name).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn kind(value: &Value) -> Result<Kind, String> {
     if value.is_nil() || value.as_map().is_some_and(Map::is_nil) {
         return Ok(Kind::Nothing);
@@ -143,22 +151,40 @@ impl Writer {
         Ok(())
     }
 
+    /// A table in one line: plain values first, then tables. The commas are the library's: what is nothing is left out, its
+    /// neighbour's comma is not; and in a struct the place of a field decides, wherever it is written.
+    fn inline(&mut self, entries: &[(Str, Value)], places: &[&str], depth: usize) -> Result<(), String> {
+        let mut groups: [Vec<usize>; 2] = Default::default();
+        for (at, (_, value)) in entries.iter().enumerate() {
+            groups[usize::from(matches!(kind(value)?, Kind::Table | Kind::Tables))].push(at);
+        }
+        let [plain, tables] = groups;
+        self.out.push('{');
+        for (group, more) in [(&plain, !tables.is_empty()), (&tables, false)] {
+            for (i, at) in group.iter().enumerate() {
+                let (name, value) = &entries[*at];
+                if kind(value)? == Kind::Nothing {
+                    continue;
+                }
+                self.out.push_str(&format!("{} = ", key(name)));
+                self.element(value, depth + 1)?;
+                let place = places.iter().position(|field| field.as_bytes() == name.as_bytes());
+                let comma = place.map_or(more || i + 1 != group.len(), |place| place + 1 != entries.len());
+                if comma {
+                    self.out.push_str(", ");
+                }
+            }
+        }
+        self.out.push('}');
+        Ok(())
+    }
+
     fn element(&mut self, value: &Value, depth: usize) -> Result<(), String> {
         if depth > MAX_DEPTH {
             return Err("toml: the value contains itself".into());
         }
         if let Some(entries) = table_of(value) {
-            let entries: Vec<_> = entries.into_iter().filter(|(_, v)| !v.is_nil()).collect();
-            self.out.push('{');
-            for (i, (name, value)) in entries.iter().enumerate() {
-                if i > 0 {
-                    self.out.push_str(", ");
-                }
-                self.out.push_str(&format!("{} = ", key(name)));
-                self.element(value, depth + 1)?;
-            }
-            self.out.push('}');
-            return Ok(());
+            return self.inline(&entries, &places(value), depth);
         }
         if let Some(items) = value.to_items() {
             self.out.push('[');
