@@ -4,7 +4,7 @@ use crate::node::{Node, Taint};
 use crate::selector::Selector;
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The rules of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,17 +106,22 @@ impl Rules {
 
 /// How many nodes an explanation lists before it only counts.
 const LISTED: usize = 20;
+/// How many rules it names for those that it counts.
+const RULES: usize = 10;
 
-/// Explains a selection without nodes: each node with the rule that leaves it out.
+/// Explains a selection without nodes: each node with the rule that leaves it out; of many nodes, how many each rule does.
 pub fn explain_nothing(rules: &Rules, nodes: impl Iterator<Item = impl Borrow<Node>>) -> String {
     let mut lines = Vec::new();
     let mut total = 0;
+    let mut others: BTreeMap<String, usize> = BTreeMap::new();
     for node in nodes {
         let node = node.borrow();
         if let Some(reason) = rules.left_out(node) {
             total += 1;
             if lines.len() < LISTED {
                 lines.push(format!("  {} {reason}", node.name));
+            } else {
+                *others.entry(reason.to_string()).or_default() += 1;
             }
         }
     }
@@ -124,7 +129,15 @@ pub fn explain_nothing(rules: &Rules, nodes: impl Iterator<Item = impl Borrow<No
         return "the cluster has no nodes".to_owned();
     }
     if total > LISTED {
-        lines.push(format!("  and {} more", total - LISTED));
+        lines.push(format!("  and {} more:", total - LISTED));
+        let mut rules: Vec<(String, usize)> = others.into_iter().collect();
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let unnamed: usize = rules.iter().skip(RULES).map(|(_, count)| count).sum();
+        rules.truncate(RULES);
+        lines.extend(rules.iter().map(|(reason, count)| format!("    {count}: {reason}")));
+        if unnamed > 0 {
+            lines.push(format!("    {unnamed}: other rules"));
+        }
     }
     format!("no node is selected:\n{}", lines.join("\n"))
 }
@@ -194,7 +207,11 @@ mod tests {
         let rules = Rules { selectors: vec![Selector::parse("pool=kata").unwrap()], ..Rules::default() };
         let nodes: Vec<Node> = (0..30).map(|n| node(&format!("n{n}"), &[], &[])).collect();
         let text = explain_nothing(&rules, nodes.iter());
-        assert!(text.contains("n0 does not meet pool=kata") && text.ends_with("and 10 more"), "{text}");
+        assert!(
+            text.contains("n0 does not meet pool=kata")
+                && text.ends_with("and 10 more:\n    10: does not meet pool=kata"),
+            "{text}"
+        );
         assert_eq!(explain_nothing(&rules, std::iter::empty::<Node>()), "the cluster has no nodes");
     }
 }

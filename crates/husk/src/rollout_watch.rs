@@ -104,6 +104,8 @@ pub(crate) enum Ending {
     Through,
     /// Nodes that failed hold up the others: so many still have what was there before.
     Stalled(usize),
+    /// So many nodes keep what they have until somebody deletes their pods, as the update strategy says.
+    Kept(usize),
     /// Time is up; these nodes are not through.
     TimedOut(Vec<String>),
 }
@@ -148,6 +150,8 @@ pub(crate) async fn daemon_set(
     loop {
         let set = sets.get(name).await?;
         let generation = set.metadata.generation;
+        let strategy = set.spec.and_then(|spec| spec.update_strategy).and_then(|strategy| strategy.type_);
+        let on_delete = strategy.as_deref() == Some("OnDelete");
         let status = set.status.unwrap_or_default();
         let selector = ListParams::default().labels(&format!("name={name}"));
         let mut unfinished = vec!["(the DaemonSet controller)".to_owned()];
@@ -164,6 +168,9 @@ pub(crate) async fn daemon_set(
             let failed = current.keys().any(|node| failed(watch, node));
             if unfinished.is_empty() && failed && current.len() >= wanted {
                 behind = wanted.saturating_sub(updated);
+            }
+            if on_delete && unfinished.is_empty() && current.len() >= wanted && updated < wanted {
+                return Ok(Ending::Kept(wanted - updated));
             }
             if current.len() < wanted || updated < wanted {
                 unfinished.push(format!("({} of {wanted} pods exist)", current.len().min(updated)));

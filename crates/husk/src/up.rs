@@ -106,10 +106,14 @@ pub(crate) async fn bring(target: &Target, timeout: u64, output: Output, subject
             ending = waiting => ending.map_err(cluster::api_failure)?,
             _ = tokio::signal::ctrl_c() => return Err(interrupted(&rollouts, &watch)),
         };
-        if let Ending::Stalled(behind) = ending {
-            screen.warn(&format!(
+        match &ending {
+            Ending::Stalled(behind) => screen.warn(&format!(
                 "the DaemonSet waits behind what failed: {behind} of its nodes still have what was there before"
-            ));
+            )),
+            Ending::Kept(behind) => screen.warn(&format!(
+                "`updateStrategy` is OnDelete: {behind} nodes keep what they have until their pods are deleted"
+            )),
+            Ending::Through | Ending::TimedOut(_) => {}
         }
         if let Ending::TimedOut(nodes) = ending {
             return Err(Failure::new(
