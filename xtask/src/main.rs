@@ -18,6 +18,7 @@ mod lifecycle;
 mod node_binary;
 mod programs;
 mod release;
+mod rights;
 mod verbs;
 
 use clap::{Parser, Subcommand};
@@ -106,7 +107,7 @@ enum Fuzz {
 
 #[derive(Subcommand)]
 enum Real {
-    /// The installer is built as it is released: static, and small enough.
+    /// The installer and the dispatcher are built as they are released: static, and small enough.
     NodeBinary,
     /// A real containerd reads what was written on a sandbox host, starts with it and serves the handlers.
     Containerd {
@@ -156,6 +157,16 @@ enum Real {
         #[arg(long)]
         husk: Option<PathBuf>,
     },
+    /// A real API server gives our ServiceAccounts the rights that the chart states and no others (`kubectl auth can-i
+    /// --list`), and lets their pods into a namespace with Pod Security `restricted`.
+    Rights {
+        /// The cluster's kubeconfig.
+        #[arg(long, env = "KUBECONFIG")]
+        kubeconfig: PathBuf,
+        /// The husk binary; default: built in release mode.
+        #[arg(long)]
+        husk: Option<PathBuf>,
+    },
     /// Real Helm says the same of the engine's larger test charts: template, lint, show, package.
     Engine {
         /// The husk binary; default: built in release mode.
@@ -196,6 +207,7 @@ fn main() -> ExitCode {
         Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),
         Command::Real(Real::Charts { kubeconfig, husk }) => charts::check(&kubeconfig, husk),
+        Command::Real(Real::Rights { kubeconfig, husk }) => rights::check(&kubeconfig, husk),
         Command::Docs { check } => docs::generate(check),
         Command::Release { step, dry_run } => release::prepare(&programs::root(), step, dry_run),
         Command::Real(Real::Kubernetes(verb)) => kubernetes::run(verb),

@@ -1,37 +1,39 @@
-//! The installer as it is released: one static file, small enough to be copied to every host.
+//! Our two programs as they are released: one static file each, small enough to be copied to every host or pulled anew.
 
 use crate::programs::{root, run};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Bytes that the program may have.
-const MOST: u64 = 12 << 20;
+/// Crate, program, and how many bytes it may have.
+const PROGRAMS: [(&str, &str, u64); 2] = [("node", "husk-node", 12 << 20), ("fleet", "husk-dispatcher", 8 << 20)];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds `husk-node` and checks that it is static and small. Prints where it is.
+/// Builds both and checks that they are static and small. Prints where they are.
 pub(crate) fn check() -> Result<(), String> {
-    let program = build()?;
-    let bytes = std::fs::read(&program).map_err(|error| format!("{}: {error}", program.display()))?;
-    if let Some(needs) = interpreter(&bytes)? {
-        return Err(format!("{} is not static: it needs {needs}", program.display()));
+    for (krate, name, most) in PROGRAMS {
+        let program = build(krate, name)?;
+        let bytes = std::fs::read(&program).map_err(|error| format!("{}: {error}", program.display()))?;
+        if let Some(needs) = interpreter(&bytes)? {
+            return Err(format!("{} is not static: it needs {needs}", program.display()));
+        }
+        let size = bytes.len() as u64;
+        if size > most {
+            return Err(format!("{} has {size} bytes; {most} are allowed", program.display()));
+        }
+        run(Command::new(&program).arg("--version"))?;
+        println!("{}: static, {:.1} MiB", program.display(), size as f64 / f64::from(1 << 20));
     }
-    let size = bytes.len() as u64;
-    if size > MOST {
-        return Err(format!("{} has {size} bytes; {MOST} are allowed", program.display()));
-    }
-    run(Command::new(&program).arg("--version"))?;
-    println!("{}: static, {:.1} MiB", program.display(), size as f64 / f64::from(1 << 20));
     Ok(())
 }
 
-/// Builds it with the C library inside; returns the file.
-pub(crate) fn build() -> Result<PathBuf, String> {
+/// Builds a program with the C library inside; returns the file.
+pub(crate) fn build(krate: &str, name: &str) -> Result<PathBuf, String> {
     let directory = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     run(Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "node", "--bin", "husk-node", "--profile", "dist", "--target", TARGET])
+        .args(["build", "--quiet", "-p", krate, "--bin", name, "--profile", "dist", "--target", TARGET])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .current_dir(root()))?;
-    Ok(directory.join(TARGET).join("dist/husk-node"))
+    Ok(directory.join(TARGET).join("dist").join(name))
 }
 
 /// The program that starts an ELF file's shared libraries, which a static one does not have.
