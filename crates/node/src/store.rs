@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-const BASE: &str = "/var/lib/husk";
+pub(crate) const BASE: &str = "/var/lib/husk";
 
 /// One entry of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

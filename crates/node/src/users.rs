@@ -6,6 +6,8 @@
 
 use crate::ledger::Ledger;
 use crate::session::Session;
+use crate::store;
+use contract::label;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -59,14 +61,26 @@ fn runs_from(process: &Path, tree: &str) -> bool {
     mentions("cmdline") || mentions("maps")
 }
 
+/// Tells whether a handler of Kata's belongs to an installation, as far as names tell when others are beside it: the longest
+/// suffix wins.
+fn is_of<'n>(handler: &str, install: &str, installs: impl Iterator<Item = &'n str>) -> bool {
+    let suffix = |install: &str| match install {
+        label::DEFAULT_INSTALL | label::CONTAINERD_INSTALL => String::new(),
+        other => format!("-{other}"),
+    };
+    let own = suffix(install);
+    let mut others = installs.map(suffix).filter(|other| other.len() > own.len());
+    handler.starts_with("kata-") && handler.contains(&own) && !others.any(|other| handler.ends_with(&other))
+}
+
 /// A sandbox on one of our handlers, as the runtime tells; as Kata's own files tell where the runtime does not answer.
 fn somebody(session: &mut Session) -> Option<String> {
     let handlers = session.asked.handlers();
-    let suffix = session.asked.suffixed("");
+    let installs = session.host.names(store::BASE);
+    let install = session.asked.install();
     // an earlier run may have had other shims
     let ours = |name: &str| {
-        handlers.iter().any(|handler| handler.name == name)
-            || (name.starts_with("kata-") && (suffix.is_empty() || name.contains(suffix.as_str())))
+        handlers.iter().any(|handler| handler.name == name) || is_of(name, install, installs.iter().map(String::as_str))
     };
     let sockets: Vec<&str> = SOCKETS.into_iter().filter(|socket| session.host.exists(socket)).collect();
     for socket in sockets {
@@ -84,4 +98,23 @@ fn somebody(session: &mut Session) -> Option<String> {
         .into_iter()
         .find(|path| !session.host.names(path).is_empty())
         .map(|path| format!("sandboxes run on this node ({path})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_of_an_installation_beside_it_are_not_its_own() {
+        let here = ["default", "canary", "old-canary", "containerd"];
+        let of = |handler: &str| -> Vec<&str> {
+            here[..3].iter().copied().filter(|install| is_of(handler, install, here.into_iter())).collect()
+        };
+        assert_eq!(of("kata-qemu"), ["default"]);
+        assert_eq!(of("kata-qemu-canary"), ["canary"]);
+        assert_eq!(of("kata-qemu-old-canary"), ["old-canary"]);
+        assert!(of("runc").is_empty());
+        // Nobody else is known to have made it.
+        assert_eq!(of("kata-qemu-lab"), ["default"]);
+    }
 }
