@@ -99,6 +99,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The kinds of its machines.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        self.machines.iter().map(|machine| machine.kind).collect()
+    }
+
     /// Adds a machine; its kubelet makes it a node.
     pub(crate) fn add(&mut self, kind: Kind) -> Result<(), String> {
         let index = self.machines.len() + 1;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The address of the service `kubernetes`.
@@ -49,7 +50,7 @@ pub(crate) struct ControlPlane {
     /// Its files: `ca.crt`, and a kubeconfig for each user.
     pub(crate) directory: PathBuf,
     binaries: PathBuf,
-    daemons: BTreeMap<&'static str, Daemon>,
+    daemons: Mutex<BTreeMap<&'static str, Daemon>>,
 }
 
 impl ControlPlane {
@@ -60,11 +61,11 @@ impl ControlPlane {
         directory: &Path,
         nodes: &[String],
     ) -> Result<ControlPlane, String> {
-        let mut plane = ControlPlane {
+        let plane = ControlPlane {
             place,
             directory: directory.to_path_buf(),
             binaries: binaries.to_path_buf(),
-            daemons: BTreeMap::new(),
+            daemons: Mutex::new(BTreeMap::new()),
         };
         plane.keys()?;
         plane.users(nodes)?;
@@ -101,9 +102,9 @@ impl ControlPlane {
         command
     }
 
-    fn wait_ready(&mut self) -> Result<(), String> {
-        let ask = |plane: &mut ControlPlane, arguments: &[&str]| {
-            if let Some(why) = plane.daemons.values_mut().find_map(Daemon::ended) {
+    fn wait_ready(&self) -> Result<(), String> {
+        let ask = |plane: &ControlPlane, arguments: &[&str]| {
+            if let Some(why) = plane.running().values_mut().find_map(Daemon::ended) {
                 return Err(why);
             }
             let answer = plane.kubectl(arguments).output().map_err(|error| format!("kubectl: {error}"))?;
@@ -117,7 +118,13 @@ impl ControlPlane {
         })
     }
 
-    fn start_component(&mut self, name: &'static str) -> Result<(), String> {
+    /// Ends a component, as a crash would.
+    pub(crate) fn stop_component(&self, name: &str) {
+        self.running().remove(name);
+    }
+
+    /// Starts a component with what it had before, if anything.
+    pub(crate) fn start_component(&self, name: &'static str) -> Result<(), String> {
         let arguments = match name {
             "etcd" => self.etcd(),
             "kube-apiserver" => self.api_server(),
@@ -126,8 +133,12 @@ impl ControlPlane {
         };
         let program = self.binaries.join(name);
         let daemon = Daemon::start(&self.directory, name, self.place.namespace.as_deref(), &program, &arguments)?;
-        self.daemons.insert(name, daemon);
+        self.running().insert(name, daemon);
         Ok(())
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<&'static str, Daemon>> {
+        self.daemons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, name: &str) -> String {

@@ -6,6 +6,7 @@ use crate::programs::run;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How a machine is made, booted and removed; see the file.
 const SCRIPT: &str = include_str!("machine.sh");
@@ -41,7 +42,7 @@ pub(crate) struct Machine {
     kubernetes: PathBuf,
     containerd: Option<PathBuf>,
     control: String,
-    running: Option<Child>,
+    running: Mutex<Option<Child>>,
 }
 
 impl Machine {
@@ -54,7 +55,7 @@ impl Machine {
         plane: &ControlPlane,
         place: &Path,
     ) -> Result<Machine, String> {
-        let mut machine = Machine {
+        let machine = Machine {
             name: name(index),
             kind,
             index,
@@ -62,7 +63,7 @@ impl Machine {
             kubernetes: kubernetes.to_path_buf(),
             containerd: containerd.map(Path::to_path_buf),
             control: plane.place.namespace.clone().unwrap_or_default(),
-            running: None,
+            running: Mutex::new(None),
         };
         std::fs::write(machine.script(), SCRIPT).map_err(|error| error.to_string())?;
         run(&mut machine.call("make"))?;
@@ -81,7 +82,7 @@ impl Machine {
             kubernetes: PathBuf::new(),
             containerd: None,
             control: control.to_owned(),
-            running: None,
+            running: Mutex::new(None),
         };
         std::fs::write(machine.script(), SCRIPT).map_err(|error| error.to_string())
     }
@@ -102,15 +103,15 @@ impl Machine {
     }
 
     /// Cuts the power.
-    pub(crate) fn power_off(&mut self) {
-        if let Some(mut child) = self.running.take() {
+    pub(crate) fn power_off(&self) {
+        if let Some(mut child) = self.held().take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
     /// Boots from the disk as it is.
-    pub(crate) fn boot(&mut self) -> Result<(), String> {
+    pub(crate) fn boot(&self) -> Result<(), String> {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -124,7 +125,7 @@ impl Machine {
             .stderr(again)
             .spawn()
             .map_err(|error| format!("{}: {error}", self.name))?;
-        self.running = Some(child);
+        *self.held() = Some(child);
         Ok(())
     }
 
@@ -139,11 +140,16 @@ impl Machine {
 
     /// The process that is PID 1 inside.
     fn init(&self) -> Result<String, String> {
-        let outer = self.running.as_ref().ok_or_else(|| format!("{} is switched off", self.name))?.id();
+        let outer = self.held().as_ref().ok_or_else(|| format!("{} is switched off", self.name))?.id();
         let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))
             .map_err(|error| format!("{}: {error}\n{}", self.name, tail(&self.log())))?;
         let first = children.split_whitespace().next();
         first.map(str::to_owned).ok_or_else(|| format!("{} has not booted\n{}", self.name, tail(&self.log())))
+    }
+
+    /// The process that holds the machine, if it is on.
+    fn held(&self) -> MutexGuard<'_, Option<Child>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn disk(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! A real Kubernetes on this machine: its control plane and, as namespaces with a systemd each, its nodes.
 
 mod binaries;
+mod chapters;
 mod cluster;
 mod control_plane;
 mod daemon;
@@ -13,6 +14,7 @@ mod scenario;
 use crate::go_program::HELM;
 use crate::images::{self, Programs};
 use crate::programs;
+use chapters::Chapter;
 use clap::Subcommand;
 use cluster::{Cluster, Lack};
 use control_plane::{ControlPlane, Place};
@@ -47,6 +49,9 @@ pub(crate) enum Verb {
         /// Only with this one: husk or helm.
         #[arg(long)]
         only: Option<String>,
+        /// What is told; without it everything. Helm tells the life alone.
+        #[arg(long, value_delimiter = ',')]
+        chapters: Vec<Chapter>,
         /// The husk binary; default: built in release mode.
         #[arg(long)]
         husk: Option<PathBuf>,
@@ -65,7 +70,7 @@ pub(crate) fn run(verb: Verb) -> Result<(), String> {
         Verb::Build => binaries::directory().map(|place| println!("{}", place.display())),
         Verb::WithControlPlane { command } => with_control_plane(&command),
         Verb::Up { nodes, programs } => up(nodes, &programs),
-        Verb::Test { only, husk, helm, programs } => test(only.as_deref(), husk, helm, &programs),
+        Verb::Test { only, chapters, husk, helm, programs } => test(only.as_deref(), &chapters, husk, helm, &programs),
         Verb::Down => cluster::clean(),
     }
 }
@@ -117,7 +122,13 @@ fn up(nodes: usize, programs: &Programs) -> Result<(), String> {
     }
 }
 
-fn test(only: Option<&str>, husk: Option<PathBuf>, helm: Option<PathBuf>, programs: &Programs) -> Result<(), String> {
+fn test(
+    only: Option<&str>,
+    chapters: &[Chapter],
+    husk: Option<PathBuf>,
+    helm: Option<PathBuf>,
+    programs: &Programs,
+) -> Result<(), String> {
     if !able()? {
         return Ok(());
     }
@@ -139,8 +150,21 @@ fn test(only: Option<&str>, husk: Option<PathBuf>, helm: Option<PathBuf>, progra
     let mut report = Report::default();
     report.time("cluster", "all", format!("{:.2} s", begun.elapsed().as_secs_f64()));
     let mut told = Ok(());
-    for installer in &installers {
+    let wanted = |chapter| chapters.is_empty() || chapters.contains(&chapter);
+    for installer in installers.iter().filter(|_| wanted(Chapter::Life)) {
         told = told.and(scenario::tell(&mut cluster, installer, &mut report));
+    }
+    if let Some(husk) = installers.iter().find(|installer| matches!(installer, Installer::Husk(_))) {
+        type Teller = fn(&mut Cluster, &Installer, &mut Report) -> Result<(), String>;
+        let others: [(Chapter, Teller); 4] = [
+            (Chapter::Forms, chapters::forms),
+            (Chapter::Breakage, chapters::breakage),
+            (Chapter::Disk, chapters::disk),
+            (Chapter::Growth, chapters::growth),
+        ];
+        for (_, tell) in others.iter().filter(|(chapter, _)| wanted(*chapter)) {
+            told = told.and_then(|()| tell(&mut cluster, husk, &mut report));
+        }
     }
     println!("\n{}", report.tables(&kinds));
     told?;

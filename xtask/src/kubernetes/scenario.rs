@@ -9,20 +9,20 @@ use crate::kubernetes::report::{Found, Report};
 use crate::programs::run;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The handlers that the values ask for.
 const HANDLERS: [&str; 3] = ["kata-clh", "kata-qemu", "kata-qemu-runtime-rs"];
 /// Pods come and go within this.
-const PATIENCE: Duration = Duration::from_secs(90);
-const RELEASE: &str = "kata-deploy";
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const RELEASE: &str = "kata-deploy";
 
 /// One telling of the scenario.
-struct Telling<'c> {
-    cluster: &'c mut Cluster,
-    installer: &'c Installer,
-    place: PathBuf,
+pub(super) struct Telling<'c> {
+    pub(super) cluster: &'c mut Cluster,
+    pub(super) installer: &'c Installer,
+    place: tempfile::TempDir,
     disks: BTreeMap<String, Snapshot>,
     /// Starts of containerd by machine.
     starts: BTreeMap<String, usize>,
@@ -30,15 +30,8 @@ struct Telling<'c> {
 
 /// Tells the scenario with an installer.
 pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Report) -> Result<(), String> {
-    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let kinds: Vec<Kind> = cluster.machines.iter().map(|machine| machine.kind).collect();
-    let mut telling = Telling {
-        cluster,
-        installer,
-        place: place.path().to_path_buf(),
-        disks: BTreeMap::new(),
-        starts: BTreeMap::new(),
-    };
+    let kinds = cluster.kinds();
+    let mut telling = Telling::begin(cluster, installer)?;
     let who = installer.name();
     let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
         report.step(&format!("{who}: {name}"), &kinds, work)
@@ -112,12 +105,22 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
 }
 
 impl Telling<'_> {
-    fn every(&self, check: impl Fn(&Machine) -> Result<(), String>) -> Found {
+    pub(super) fn begin<'c>(cluster: &'c mut Cluster, installer: &'c Installer) -> Result<Telling<'c>, String> {
+        let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+        Ok(Telling { cluster, installer, place, disks: BTreeMap::new(), starts: BTreeMap::new() })
+    }
+
+    pub(super) fn every(&self, check: impl Fn(&Machine) -> Result<(), String>) -> Found {
         self.cluster.machines.iter().map(|machine| (machine.kind, check(machine))).collect()
     }
 
     /// Installs with values of which some are set to others: `image.tag=4.2.0`.
-    fn install(&self, sets: &[&str]) -> Result<(), String> {
+    pub(super) fn install(&self, sets: &[&str]) -> Result<(), String> {
+        self.install_as(RELEASE, sets)
+    }
+
+    /// The same under a release's name.
+    pub(super) fn install_as(&self, release: &str, sets: &[&str]) -> Result<(), String> {
         let mut values = json!({
             "deploymentMode": "job",
             "image": { "reference": format!("{REGISTRY}/kata-deploy"), "tag": "4.1.0" },
@@ -127,6 +130,7 @@ impl Telling<'_> {
                 "waitForNodesSeconds": 0,
                 "nodeSettleSeconds": 0,
             },
+            "env": { "multiInstallSuffix": "" },
             "snapshotter": { "setup": [] },
             "shims": {
                 "disableAll": true,
@@ -140,12 +144,12 @@ impl Telling<'_> {
             let pointer = format!("/{}", path.replace('.', "/"));
             *values.pointer_mut(&pointer).ok_or_else(|| format!("no value {path}"))? = json!(value);
         }
-        let file = self.place.join("values.json");
+        let file = self.place.path().join(format!("{release}.json"));
         std::fs::write(&file, values.to_string()).map_err(|error| error.to_string())?;
-        self.installer.install(self.cluster, RELEASE, &file)
+        self.installer.install(self.cluster, release, &file)
     }
 
-    fn remember(&mut self) -> Result<(), String> {
+    pub(super) fn remember(&mut self) -> Result<(), String> {
         for machine in &self.cluster.machines {
             let disk = Snapshot::take(&machine.written(), &machine.root())
                 .map_err(|error| format!("{}: {error}", machine.name))?;
@@ -154,7 +158,7 @@ impl Telling<'_> {
         self.remember_starts()
     }
 
-    fn remember_starts(&mut self) -> Result<(), String> {
+    pub(super) fn remember_starts(&mut self) -> Result<(), String> {
         for machine in &self.cluster.machines {
             self.starts.insert(machine.name.clone(), starts(machine)?);
         }
@@ -162,16 +166,21 @@ impl Telling<'_> {
     }
 
     /// containerd was started this often since it was remembered.
-    fn restarted(&self, wanted: usize) -> Result<Found, String> {
+    pub(super) fn restarted(&self, wanted: usize) -> Result<Found, String> {
         Ok(self.every(|machine| {
-            let before = self.starts.get(&machine.name).copied().unwrap_or_default();
-            let count = starts(machine)?.saturating_sub(before);
+            let count = self.starts_since(machine)?;
             if count == wanted { Ok(()) } else { Err(format!("{count} restarts, not {wanted}")) }
         }))
     }
 
+    /// How often containerd was started on a machine since it was remembered.
+    pub(super) fn starts_since(&self, machine: &Machine) -> Result<usize, String> {
+        let before = self.starts.get(&machine.name).copied().unwrap_or_default();
+        Ok(starts(machine)?.saturating_sub(before))
+    }
+
     /// The label, and what the kubelet says that its runtime serves; or none of it.
-    fn served(&self, there: bool) -> Result<Found, String> {
+    pub(super) fn served(&self, there: bool) -> Result<Found, String> {
         Ok(self.every(|machine| {
             wait_for("label and handlers of the node", PATIENCE, || {
                 let node = self.cluster.get(&["node", &machine.name])?;
@@ -190,7 +199,7 @@ impl Telling<'_> {
     }
 
     /// A pod for each node, through the scheduler.
-    fn pods(&self, name: &str, class: Option<&str>) -> Result<Found, String> {
+    pub(super) fn pods(&self, name: &str, class: Option<&str>) -> Result<Found, String> {
         for machine in &self.cluster.machines {
             let mut spec = json!({
                 "nodeSelector": { "kubernetes.io/hostname": machine.name },
@@ -206,7 +215,7 @@ impl Telling<'_> {
                 "metadata": { "name": format!("{name}-{}", machine.name), "namespace": "default" },
                 "spec": spec,
             });
-            let file = self.place.join("pod.json");
+            let file = self.place.path().join("pod.json");
             std::fs::write(&file, pod.to_string()).map_err(|error| error.to_string())?;
             run(self.cluster.plane.kubectl(&["apply", "-f"]).arg(&file))?;
         }
@@ -221,18 +230,23 @@ impl Telling<'_> {
     }
 
     /// A pod with a RuntimeClass, whose shim is the one that was installed.
-    fn kata(&self, name: &str) -> Result<Found, String> {
-        let mut all = self.pods(name, Some("kata-qemu"))?;
+    pub(super) fn kata(&self, name: &str) -> Result<Found, String> {
+        self.kata_of(name, "kata-qemu", "/opt/kata")
+    }
+
+    /// A pod with this RuntimeClass, whose shim is below `prefix`.
+    pub(super) fn kata_of(&self, name: &str, class: &str, prefix: &str) -> Result<Found, String> {
+        let mut all = self.pods(name, Some(class))?;
         all.extend(self.every(|machine| {
             let shims = machine.run(&["pgrep", "--full", "--list-full", "containerd-shim-kata-v2"])?;
-            let own = shims.lines().any(|line| line.contains("/opt/kata"));
+            let own = shims.lines().any(|line| line.contains(prefix));
             if own { Ok(()) } else { Err(format!("no shim of the payload runs: {shims}")) }
         }));
         Ok(all)
     }
 
     /// The pods are the same ones, never restarted.
-    fn alive(&self, name: &str) -> Result<Found, String> {
+    pub(super) fn alive(&self, name: &str) -> Result<Found, String> {
         Ok(self.every(|machine| {
             let pod = self.cluster.get(&["pod", &format!("{name}-{}", machine.name)])?;
             let status = &pod["status"]["containerStatuses"][0];
@@ -244,7 +258,7 @@ impl Telling<'_> {
         }))
     }
 
-    fn delete_pods(&self, names: &[&str]) -> Result<(), String> {
+    pub(super) fn delete_pods(&self, names: &[&str]) -> Result<(), String> {
         for name in names {
             for machine in &self.cluster.machines {
                 let pod = format!("{name}-{}", machine.name);
@@ -255,14 +269,14 @@ impl Telling<'_> {
     }
 
     /// The payload's version on each host.
-    fn version(&self, wanted: &str) -> Result<Found, String> {
+    pub(super) fn version(&self, wanted: &str) -> Result<Found, String> {
         Ok(self.every(|machine| {
             let found = machine.run(&["cat", "/opt/kata/VERSION"])?;
             if found.trim() == wanted { Ok(()) } else { Err(format!("/opt/kata is version {}", found.trim())) }
         }))
     }
 
-    fn disks(&self) -> Result<Found, String> {
+    pub(super) fn disks(&self) -> Result<Found, String> {
         Ok(self.every(|machine| {
             let before = self.disks.get(&machine.name).ok_or("nobody looked before")?;
             let differences = before
@@ -329,7 +343,7 @@ fn seconds(time: Duration) -> String {
 }
 
 /// How often containerd has come up since the machine was booted.
-fn starts(machine: &Machine) -> Result<usize, String> {
+pub(super) fn starts(machine: &Machine) -> Result<usize, String> {
     let log = machine.run(&["journalctl", "--boot", "--unit=containerd", "--output=cat", "--no-pager"])?;
     Ok(log.lines().filter(|line| line.contains("containerd successfully booted")).count())
 }
