@@ -2,12 +2,12 @@
 //! with `--dry-run=server`, the Jobs of single nodes included, which otherwise the dispatcher creates.
 
 use crate::helm::{copy_of_charts, values_files};
-use crate::programs::{husk, on_path};
+use crate::kubectl::{Kubectl, documents};
+use crate::programs::husk;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The values files that are also rendered with `global.state: absent`.
 const REMOVED: [&str; 3] = ["01-defaults.yaml", "18-job-defaults.yaml", "14-containerd-only.yaml"];
@@ -15,8 +15,7 @@ const REMOVED: [&str; 3] = ["01-defaults.yaml", "18-job-defaults.yaml", "14-cont
 const NAMESPACE: &str = "husk-charts";
 
 pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<(), String> {
-    let kubectl = std::env::var_os("KUBECTL").map(PathBuf::from).or_else(|| on_path("kubectl"));
-    let cluster = Cluster { kubectl: kubectl.ok_or("there is no kubectl on the PATH")?, kubeconfig: kubeconfig.into() };
+    let cluster = Kubectl::find(kubeconfig)?;
     let husk = husk(given_husk)?;
     let charts = copy_of_charts(&husk)?;
     // Kinds and namespaces have to be there for real: a dry run leaves nothing for the next one.
@@ -66,40 +65,10 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<()
     }
 }
 
-struct Cluster {
-    kubectl: PathBuf,
-    kubeconfig: PathBuf,
-}
-
-impl Cluster {
-    fn apply(&self, options: &[&str], text: &str) -> Result<(), String> {
-        let mut child = Command::new(&self.kubectl)
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(["apply", "--server-side", "--force-conflicts", "--filename", "-"])
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", self.kubectl.display()))?;
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
-        }
-        let output = child.wait_with_output().map_err(|error| error.to_string())?;
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        match output.status.success() && !errors.contains("Warning:") {
-            true => Ok(()),
-            false => Err(errors),
-        }
-    }
-}
-
 /// The namespaces that rendered objects are in; not all of them are the release's.
 fn namespaces_of(rendered: &str) -> Result<BTreeSet<String>, String> {
     let mut namespaces = BTreeSet::new();
-    for document in rendered.split("\n---\n") {
-        let object = goyaml::to_json(document).map_err(|error| error.to_string())?;
+    for object in documents(rendered)? {
         namespaces.extend(object["metadata"]["namespace"].as_str().map(str::to_owned));
     }
     Ok(namespaces)
@@ -108,8 +77,7 @@ fn namespaces_of(rendered: &str) -> Result<BTreeSet<String>, String> {
 /// The Jobs that the dispatcher makes of the templates in a ConfigMap, as one node would get them.
 fn node_jobs(rendered: &str) -> Result<String, String> {
     let mut jobs = String::new();
-    for document in rendered.split("\n---\n") {
-        let object = goyaml::to_json(document).map_err(|error| error.to_string())?;
+    for object in documents(rendered)? {
         if object["kind"] != "ConfigMap" {
             continue;
         }

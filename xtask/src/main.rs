@@ -13,6 +13,7 @@ mod fuzz;
 mod go_program;
 mod helm;
 mod images;
+mod kubectl;
 mod kubernetes;
 mod lifecycle;
 mod node_binary;

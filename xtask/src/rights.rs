@@ -2,12 +2,12 @@
 //! that the chart states for it and no others, and Pod Security `restricted` lets every pod in that only speaks to the API.
 
 use crate::helm::copy_of_charts;
-use crate::programs::{husk, on_path, run};
+use crate::kubectl::{Kubectl, documents};
+use crate::programs::{husk, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Values that differ in what they need.
@@ -26,8 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 type Right = (String, String, String);
 
 pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<(), String> {
-    let kubectl = std::env::var_os("KUBECTL").map(PathBuf::from).or_else(|| on_path("kubectl"));
-    let cluster = Cluster { kubectl: kubectl.ok_or("there is no kubectl on the PATH")?, kubeconfig: kubeconfig.into() };
+    let cluster = Cluster(Kubectl::find(kubeconfig)?);
     let husk = husk(given_husk)?;
     let charts = copy_of_charts(&husk)?;
     let (mut accounts, mut pods) = (0, 0);
@@ -73,11 +72,6 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<()
 
 fn account(name: &str, namespace: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}})
-}
-
-fn documents(rendered: &str) -> Result<Vec<Value>, String> {
-    let texts = rendered.split("\n---\n").map(|text| goyaml::to_json(text).map_err(|error| error.to_string()));
-    texts.filter(|object| object.as_ref().is_ok_and(|object| object["kind"].is_string()) || object.is_err()).collect()
 }
 
 /// The pod that a Job, Deployment or DaemonSet makes.
@@ -162,18 +156,9 @@ fn listed(table: &str) -> Result<BTreeSet<Right>, String> {
     Ok(rights)
 }
 
-struct Cluster {
-    kubectl: PathBuf,
-    kubeconfig: PathBuf,
-}
+struct Cluster(Kubectl);
 
 impl Cluster {
-    fn kubectl(&self) -> Command {
-        let mut command = Command::new(&self.kubectl);
-        command.arg("--kubeconfig").arg(&self.kubeconfig);
-        command
-    }
-
     fn create(&self, object: &Value) -> Result<(), String> {
         self.apply(&[], object)
     }
@@ -183,27 +168,13 @@ impl Cluster {
     }
 
     fn apply(&self, options: &[&str], object: &Value) -> Result<(), String> {
-        let mut child = self
-            .kubectl()
-            .args(["apply", "--server-side", "--force-conflicts", "--filename", "-"])
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", self.kubectl.display()))?;
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(object.to_string().as_bytes()).map_err(|error| error.to_string())?;
-        }
-        let output = child.wait_with_output().map_err(|error| error.to_string())?;
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let named = || format!("{} {}: {errors}", object["kind"], object["metadata"]["name"]);
-        if output.status.success() && !errors.contains("Warning:") { Ok(()) } else { Err(named()) }
+        let named = |errors| format!("{} {}: {errors}", object["kind"], object["metadata"]["name"]);
+        self.0.apply(options, &object.to_string()).map_err(named)
     }
 
     fn rights(&self, namespace: &str, account: &str) -> Result<BTreeSet<Right>, String> {
         let user = format!("--as=system:serviceaccount:{namespace}:{account}");
-        let output = run(self.kubectl().args(["auth", "can-i", "--list", "--namespace", namespace, &user]))?;
+        let output = run(self.0.command().args(["auth", "can-i", "--list", "--namespace", namespace, &user]))?;
         listed(&String::from_utf8_lossy(&output.stdout))
     }
 
