@@ -140,28 +140,19 @@ pub(crate) fn breakage(cluster: &mut Cluster, installer: &Installer, report: &mu
             telling.served(true)
         })
     });
-    step("… and the removal leaves nothing", &mut || {
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
-        telling.disks()
-    });
+    step("… and the removal leaves nothing", &mut || telling.removed());
     for stage in [Stage::Artifacts, Stage::Cri] {
         step(&format!("a node loses its power in stage {stage}"), &mut || {
             telling.lose_power_in(stage)?;
             telling.served(true)
         });
-        step("… and the removal leaves nothing", &mut || {
-            telling.installer.uninstall(telling.cluster, RELEASE)?;
-            telling.disks()
-        });
+        step("… and the removal leaves nothing", &mut || telling.removed());
     }
     step("the API server is away in mid-rollout", &mut || {
         telling.lose_the_server()?;
         telling.served(true)
     });
-    step("… and the removal leaves nothing", &mut || {
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
-        telling.disks()
-    });
+    step("… and the removal leaves nothing", &mut || telling.removed());
     Ok(())
 }
 
@@ -192,8 +183,7 @@ pub(crate) fn disk(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     step("… and with room it is installed, and removed without a trace", &mut || {
         telling.install(&[])?;
         let mut all = telling.served(true)?;
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
-        all.extend(telling.disks()?);
+        all.extend(telling.removed()?);
         Ok(all)
     });
     Ok(())
@@ -207,7 +197,13 @@ fn kill_once(machine: &Machine) -> Result<(), String> {
 }
 
 impl Telling<'_> {
-    /// Waits until the first machine is in a stage, then does something.
+    /// Removes the first release; the disks are as they were remembered.
+    fn removed(&self) -> Result<Found, String> {
+        self.installer.uninstall(self.cluster, RELEASE)?;
+        self.disks()
+    }
+
+    /// Waits until the first machine is in a stage, or a later one.
     fn when_in(&self, stage: Stage) -> Result<(), String> {
         let machine = &self.cluster.machines[0];
         let selector = format!("{},{}={}", label::NODE_RECORD, label::INSTALL, label::DEFAULT_INSTALL);
