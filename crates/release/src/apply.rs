@@ -8,6 +8,7 @@ use crate::object::ObjectId;
 use crate::ownership;
 use crate::parallel::side_by_side;
 use crate::readiness::Rules;
+use crate::survey::{Seen, survey};
 use crate::wait::{Goal, Target, wait};
 use chart::render::{install_order, uninstall_order};
 use futures::FutureExt;
@@ -34,7 +35,7 @@ impl Item {
         Target { id: self.id.clone(), resource: self.resource.clone() }
     }
 
-    fn generates_name(&self) -> bool {
+    pub(crate) fn generates_name(&self) -> bool {
         self.id.name.is_empty()
     }
 }
@@ -129,22 +130,14 @@ pub async fn check_adoption(
     namespace: &str,
     operation: &'static str,
 ) -> Result<()> {
-    let mut tasks = Vec::new();
-    for item in items.iter().copied().filter(|item| !item.generates_name()) {
-        tasks.push(refusal(cluster, item, release, namespace).boxed());
+    let items: Vec<&Item> = items.iter().copied().filter(|item| !item.generates_name()).collect();
+    for (item, live) in items.iter().zip(survey(cluster, &items).await) {
+        let Some(live) = live? else { continue };
+        if let Err(why) = ownership::check(&live, release, namespace) {
+            return Err(Error::NotOurs { operation, text: ownership::refusal(&item.id, &why) });
+        }
     }
-    let refusals = side_by_side(tasks).await;
-    match refusals.into_iter().find_map(Result::transpose) {
-        None => Ok(()),
-        Some(Ok(text)) => Err(Error::NotOurs { operation, text }),
-        Some(Err(error)) => Err(error),
-    }
-}
-
-async fn refusal(cluster: &Cluster, item: &Item, release: &str, namespace: &str) -> Result<Option<String>> {
-    let Some(live) = cluster.get(&item.resource, &item.id.namespace, &item.id.name).await? else { return Ok(None) };
-    let refusal = ownership::check(&live, release, namespace).err();
-    Ok(refusal.map(|why| ownership::refusal(&item.id, &why)))
+    Ok(())
 }
 
 /// Applies objects in the order of their kinds; a kind starts when the one before is through. As with Helm, an object
@@ -161,8 +154,8 @@ pub async fn apply_all(
     let mut errors = Vec::new();
     for kind in sorted.chunk_by(|a, b| a.id.kind == b.id.kind) {
         let mut tasks = Vec::new();
-        for item in kind {
-            tasks.push(apply_and_tell(cluster, item, options).boxed());
+        for (item, live) in kind.iter().zip(survey(cluster, kind).await) {
+            tasks.push(apply_and_tell(cluster, item, live, options).boxed());
         }
         let results = side_by_side(tasks).await;
         let mut missing = false;
@@ -205,19 +198,29 @@ impl From<Error> for Refusal {
     }
 }
 
-async fn apply_and_tell(cluster: &Cluster, item: &Item, options: ApplyOptions) -> std::result::Result<Change, Refusal> {
-    let change = apply_one(cluster, item, options).await?;
+async fn apply_and_tell(
+    cluster: &Cluster,
+    item: &Item,
+    live: Seen,
+    options: ApplyOptions,
+) -> std::result::Result<Change, Refusal> {
+    let change = apply_one(cluster, item, live?, options).await?;
     cluster.progress.send(Event::Applied { object: item.id.clone(), change });
     Ok(change)
 }
 
-async fn apply_one(cluster: &Cluster, item: &Item, options: ApplyOptions) -> std::result::Result<Change, Refusal> {
+/// Applies an object of whose live form at least the metadata is known.
+async fn apply_one(
+    cluster: &Cluster,
+    item: &Item,
+    mut live: Option<Value>,
+    options: ApplyOptions,
+) -> std::result::Result<Change, Refusal> {
     let Item { id, resource, object } = item;
     if item.generates_name() {
         cluster.create(resource, &id.namespace, object, false).await?;
         return Ok(Change::Created);
     }
-    let mut live = cluster.get(resource, &id.namespace, &id.name).await?;
     if live.as_ref().is_some_and(is_terminating) {
         // Whatever is changed now would go with the old object.
         wait(cluster, &[item.target()], Goal::Gone, options.timeout).await?;
@@ -302,12 +305,13 @@ pub async fn remove_all(
     items.retain(|item| !item.generates_name());
     items.sort_by(|a, b| uninstall_order(&a.id.kind, &b.id.kind));
     for kind in items.chunk_by(|a, b| a.id.kind == b.id.kind) {
+        let kind: Vec<&Item> = kind.iter().collect();
         let mut tasks = Vec::new();
-        for item in kind {
-            tasks.push(remove_one(cluster, item, release, namespace, cascade).boxed());
+        for (item, live) in kind.iter().zip(survey(cluster, &kind).await) {
+            tasks.push(remove_one(cluster, item, live, release, namespace, cascade).boxed());
         }
         let outcomes = side_by_side(tasks).await;
-        for (item, outcome) in kind.iter().zip(outcomes) {
+        for (item, outcome) in kind.into_iter().zip(outcomes) {
             let object = item.id.clone();
             let kept = |why: &str| Event::Kept { object: object.clone(), why: why.to_owned() };
             match outcome {
@@ -344,11 +348,18 @@ enum Outcome {
     Failed(Error),
 }
 
-async fn remove_one(cluster: &Cluster, item: &Item, release: &str, namespace: &str, cascade: Cascade) -> Outcome {
+async fn remove_one(
+    cluster: &Cluster,
+    item: &Item,
+    live: Seen,
+    release: &str,
+    namespace: &str,
+    cascade: Cascade,
+) -> Outcome {
     if ownership::is_kept(&item.object) {
         return Outcome::Kept;
     }
-    let live = match cluster.get(&item.resource, &item.id.namespace, &item.id.name).await {
+    let live = match live {
         Ok(Some(live)) => live,
         Ok(None) => return Outcome::Absent,
         Err(error) => return Outcome::Unverifiable(error),

@@ -41,7 +41,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    fn path(&self, namespace: &str) -> String {
+    pub(crate) fn path(&self, namespace: &str) -> String {
         let root = if self.api_version.contains('/') { "/apis" } else { "/api" };
         if self.namespaced && !namespace.is_empty() {
             format!("{root}/{}/namespaces/{}/{}", self.api_version, segment(namespace), self.plural)
@@ -80,7 +80,7 @@ impl Cascade {
 /// A connection to a cluster. Clones share the cache.
 #[derive(Clone)]
 pub struct Cluster {
-    client: kube::Client,
+    pub(crate) client: kube::Client,
     kinds: Arc<Mutex<HashMap<String, Vec<Resource>>>>,
     /// Who owns the fields that are applied.
     pub field_manager: String,
@@ -200,7 +200,7 @@ impl Cluster {
             list.items.append(&mut page.items);
             list.resource_version = page.resource_version;
         };
-        self.pages(resource, namespace, selector, View { accept: JSON, size: PAGE }, accumulate).await?;
+        self.pages(resource, namespace, selector, JSON, accumulate).await?;
         Ok(list)
     }
 
@@ -213,18 +213,18 @@ impl Cluster {
             }
             items.append(&mut page.items);
         };
-        self.pages(resource, namespace, selector, View { accept: METADATA, size: PAGE }, accumulate).await?;
+        self.pages(resource, namespace, selector, METADATA, accumulate).await?;
         Ok(items)
     }
 
-    /// Gives the objects of a list to `each`, page by page, so that only one page takes room. `true` marks the first
-    /// page: it comes again when the server forgot the moment of the list on the way.
-    pub async fn pages(
+    /// Gives the objects of a list to `each`, page by page. `true` marks the first page: it comes again when the server
+    /// forgot the moment of the list on the way.
+    async fn pages(
         &self,
         resource: &Resource,
         namespace: &str,
         selector: &Selector,
-        view: View,
+        accept: &'static str,
         mut each: impl FnMut(bool, List) + Send,
     ) -> Result<()> {
         let mut next = String::new();
@@ -232,14 +232,12 @@ impl Cluster {
         loop {
             let mut query = selector.query();
             if paged {
-                query.push(("limit", view.size.to_string()));
+                query.push(("limit", PAGE.to_string()));
             }
             if !next.is_empty() {
                 query.push(("continue", next.clone()));
             }
-            let mut request = request(Method::GET, &resource.path(namespace), &query, None, vec![])?;
-            request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(view.accept));
-            let mut page = match self.json(request).await {
+            let (list, further) = match self.page(resource, namespace, &query, accept).await {
                 // The pages outlived the server's memory of that moment: once more, in one piece.
                 Err(Error::Api { code: 410, .. }) if paged && !next.is_empty() => {
                     (next, paged) = (String::new(), false);
@@ -247,22 +245,48 @@ impl Cluster {
                 }
                 answer => answer?,
             };
-            let mut items = match page["items"].take() {
-                Value::Array(items) => items,
-                _ => vec![],
-            };
-            for item in &mut items {
-                // Items of a list come without their type.
-                item["apiVersion"] = resource.api_version.clone().into();
-                item["kind"] = resource.kind.clone().into();
-            }
-            let resource_version = page["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
-            each(next.is_empty(), List { items, resource_version });
-            next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            each(next.is_empty(), list);
+            next = further;
             if next.is_empty() {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads the metadata of the first objects of a kind in a namespace, and whether these are all.
+    pub(crate) async fn first_metadata(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        limit: usize,
+    ) -> Result<(Vec<Value>, bool)> {
+        let query = [("limit", limit.to_string())];
+        let (list, further) = self.page(resource, namespace, &query, METADATA).await?;
+        Ok((list.items, further.is_empty()))
+    }
+
+    /// Reads a page of a list, and the mark of the next one: empty after the last.
+    async fn page(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        query: &[(&'static str, String)],
+        accept: &'static str,
+    ) -> Result<(List, String)> {
+        let mut request = request(Method::GET, &resource.path(namespace), query, None, vec![])?;
+        request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
+        let mut page = self.json(request).await?;
+        let mut items = match page["items"].take() {
+            Value::Array(items) => items,
+            _ => vec![],
+        };
+        for item in &mut items {
+            // Items of a list come without their type.
+            item["apiVersion"] = resource.api_version.clone().into();
+            item["kind"] = resource.kind.clone().into();
+        }
+        let text = |field: &str| page["metadata"][field].as_str().unwrap_or_default().to_owned();
+        Ok((List { items, resource_version: text("resourceVersion") }, text("continue")))
     }
 
     /// Follows changes from a resource version on. The stream ends when the server ends it.
@@ -367,34 +391,63 @@ impl Cluster {
     }
 
     async fn once(&self, request: &Request<Vec<u8>>) -> Result<Value> {
-        match tokio::time::timeout(REQUEST_LIMIT, self.client.request::<Value>(request.clone())).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Error::Unreachable(format!("no answer to {} within 60s", request.uri().path()))),
-        }
+        in_time(request, self.client.request::<Value>(request.clone())).await
     }
 
     /// Sends a request, again and again while the API server is away.
     async fn json(&self, request: Request<Vec<u8>>) -> Result<Value> {
-        let mut lost: Option<Instant> = None;
-        let mut pause = Duration::from_millis(100);
+        let mut patience = Patience::default();
         loop {
-            let error = match self.once(&request).await {
-                Err(error) if is_passing(&error) => error,
-                answer => {
-                    if let Some(lost) = lost {
-                        self.progress.send(Event::ApiBack { away: lost.elapsed() });
-                    }
-                    return answer;
-                }
-            };
-            let since = lost.get_or_insert_with(Instant::now).elapsed();
-            if since + pause > self.patience {
-                return Err(error);
+            if let Some(end) = patience.judge(self, self.once(&request).await).await {
+                return end;
             }
-            self.progress.send(Event::ApiLost { error: error.to_string(), since });
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
         }
+    }
+}
+
+/// How long the API server has been away already.
+pub(crate) struct Patience {
+    lost: Option<Instant>,
+    pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { lost: None, pause: Duration::from_millis(100) }
+    }
+}
+
+impl Patience {
+    /// Returns the answer if it is final. If not, a while has passed and the request is to be sent again.
+    pub(crate) async fn judge<T>(&mut self, cluster: &Cluster, answer: Result<T>) -> Option<Result<T>> {
+        let error = match answer {
+            Err(error) if is_passing(&error) => error,
+            answer => {
+                if let Some(lost) = self.lost {
+                    cluster.progress.send(Event::ApiBack { away: lost.elapsed() });
+                }
+                return Some(answer);
+            }
+        };
+        let since = self.lost.get_or_insert_with(Instant::now).elapsed();
+        if since + self.pause > cluster.patience {
+            return Some(Err(error));
+        }
+        cluster.progress.send(Event::ApiLost { error: error.to_string(), since });
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_secs(2));
+        None
+    }
+}
+
+/// Waits for an answer as long as a single one may take.
+pub(crate) async fn in_time<T>(
+    request: &Request<Vec<u8>>,
+    answer: impl Future<Output = std::result::Result<T, kube::Error>>,
+) -> Result<T> {
+    match tokio::time::timeout(REQUEST_LIMIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::Unreachable(format!("no answer to {} within 60s", request.uri().path()))),
     }
 }
 
@@ -408,18 +461,9 @@ pub struct Apply {
 }
 
 /// The form of a list: what is sent of each object.
-pub const JSON: &str = "application/json";
+const JSON: &str = "application/json";
 /// The form of a list: the metadata alone.
-pub const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-
-/// How a list is read.
-#[derive(Debug, Clone, Copy)]
-pub struct View {
-    /// [`JSON`] or [`METADATA`].
-    pub accept: &'static str,
-    /// Objects in a page.
-    pub size: usize,
-}
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// What to list or watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -441,7 +485,7 @@ impl Selector {
         Selector { labels: labels.into(), ..Selector::default() }
     }
 
-    fn query(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = Vec::new();
         if !self.labels.is_empty() {
             query.push(("labelSelector", self.labels.clone()));
@@ -488,7 +532,7 @@ fn bytes(value: &Value) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::BadManifest(error.to_string()))
 }
 
-fn request(
+pub(crate) fn request(
     method: Method,
     path: &str,
     query: &[(&'static str, String)],

@@ -14,6 +14,7 @@ pub mod apply;
 mod chart_source;
 pub mod cluster;
 pub mod codec;
+mod compact;
 pub mod diff;
 mod engine;
 mod error;
@@ -32,6 +33,7 @@ pub mod reason;
 pub mod record;
 pub mod source;
 pub mod storage;
+mod survey;
 pub mod values;
 pub mod wait;
 

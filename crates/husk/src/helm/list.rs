@@ -56,6 +56,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     on_cluster(settings, async |engine| {
         engine.cluster.version().await.map_err(|error| error.to_string())?;
         let mut entries = engine.storage.index(everywhere).await.map_err(|error| error.to_string())?;
+        let among: Vec<Status> = entries.iter().map(|entry| entry.status).collect();
         // Revisions that another one took the place of are the newest of no release.
         if states != [Status::Superseded] {
             entries = newest(entries);
@@ -69,7 +70,7 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
         let (offset, most) = (limit("offset").unwrap_or(0), limit("max").unwrap_or(256));
         let most = if most == 0 { usize::MAX } else { most };
         let reverse = parsed.on("reverse");
-        let read = async |entries| engine.storage.summaries(entries).await.map_err(|error| error.to_string());
+        let read = async |entries| engine.storage.summaries(entries, &among).await.map_err(|error| error.to_string());
         let shown = if parsed.on("date") {
             let mut all = read(entries).await?;
             all.sort_by_key(|release| release.last_deployed.map(|time| time.at));

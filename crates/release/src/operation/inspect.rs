@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::object::ObjectId;
 use crate::parallel::side_by_side;
 use crate::readiness::{Readiness, Rules, State, judge};
-use crate::record::Release;
+use crate::record::{Release, Status};
 use crate::storage::{Summary, newest};
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -43,7 +43,9 @@ impl Engine {
     /// Reads what is to be shown of the newest revision of every release, by namespace and name; `everywhere` in all
     /// namespaces.
     pub async fn list(&self, everywhere: bool) -> Result<Vec<Summary>> {
-        self.storage.summaries(newest(self.storage.index(everywhere).await?)).await
+        let index = self.storage.index(everywhere).await?;
+        let among: Vec<Status> = index.iter().map(|entry| entry.status).collect();
+        self.storage.summaries(newest(index), &among).await
     }
 
     /// Reads the live objects of a revision with their states, in the order of its manifest.

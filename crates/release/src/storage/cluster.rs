@@ -1,20 +1,21 @@
 //! Records in Secrets or ConfigMaps.
 
+use super::bulk;
 use super::parts::{self, Pointer};
 use super::{Entry, Lease, RECORD_LIMIT, SYSTEM_LABELS, Summary, record_key, record_labels};
-use crate::cluster::{Cascade, Cluster, JSON, List, Resource, Selector, View};
+use crate::cluster::{Cascade, Cluster, Resource, Selector};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::object::ObjectId;
 use crate::parallel::side_by_side;
-use crate::record::Release;
+use crate::record::{Release, Status};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Annotation of a record that is being worked on: who works.
 const HOLDER: &str = "husk/holder";
@@ -22,10 +23,6 @@ const HOLDER: &str = "husk/holder";
 const RENEWED: &str = "husk/renewed";
 /// From this share of the limit on, a large record is reported.
 const LARGE_PERCENT: usize = 70;
-/// Up to so many records are read one by one.
-const READ_ONE_BY_ONE: usize = 300;
-/// Whole records in a page: with the largest ones this is the room that a list takes.
-const RECORDS_IN_PAGE: usize = 50;
 
 /// What kind of object holds a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,32 +98,19 @@ impl ClusterStore {
 
     pub(super) async fn index(&self, everywhere: bool) -> Result<Vec<Entry>> {
         let namespace = if everywhere { "" } else { &self.namespace };
-        let items = self.cluster.list_metadata(&self.resource(), namespace, &Selector::labels("owner=helm")).await?;
-        Ok(items.iter().filter_map(|item| entry(&item["metadata"])).collect())
+        bulk::index(&self.cluster, &self.resource(), namespace).await
     }
 
-    pub(super) async fn summaries(&self, entries: Vec<Entry>) -> Result<Vec<Summary>> {
+    pub(super) async fn summaries(&self, entries: Vec<Entry>, among: &[Status]) -> Result<Vec<Summary>> {
         let mut wanted: BTreeMap<(String, String), (usize, Entry)> = BTreeMap::new();
         for (place, entry) in entries.into_iter().enumerate() {
             wanted.insert((entry.namespace.clone(), record_key(&entry.name, entry.version)), (place, entry));
         }
         let mut found = Vec::new();
-        // A few are read one by one. Many come in pages; those that were superseded are most of all and seldom wanted.
-        if wanted.len() > READ_ONE_BY_ONE {
-            let view = View { accept: JSON, size: RECORDS_IN_PAGE };
-            let mut namespaces: Vec<&str> = wanted.keys().map(|(namespace, _)| namespace.as_str()).collect();
-            namespaces.dedup();
-            let namespace = if let [one] = namespaces.as_slice() { (*one).to_owned() } else { String::new() };
-            let selector = Selector::labels("owner=helm,status!=superseded");
-            let take = |_: bool, page: List| {
-                for item in &page.items {
-                    let text = |field: &str| item["metadata"][field].as_str().unwrap_or_default().to_owned();
-                    if let Some((place, entry)) = wanted.remove(&(text("namespace"), text("name"))) {
-                        found.push((place, self.summary(entry, item)));
-                    }
-                }
-            };
-            self.cluster.pages(&self.resource(), &namespace, &selector, view, take).await?;
+        let statuses: HashSet<Status> = wanted.values().map(|(_, entry)| entry.status).collect();
+        let listed = among.iter().filter(|status| statuses.contains(status)).count();
+        if wanted.len() > 1 && wanted.len() * bulk::READS_OF_A_LIST >= listed {
+            found = bulk::summaries(&self.cluster, &self.resource(), &mut wanted).await?;
         }
         let mut tasks = Vec::new();
         for (place, entry) in wanted.into_values() {
@@ -136,22 +120,23 @@ impl ClusterStore {
             found.push(read?);
         }
         found.sort_by_key(|(place, _)| *place);
-        Ok(found.into_iter().filter_map(|(_, summary)| summary).collect())
+        let mut summaries = Vec::new();
+        for (_, read) in found {
+            match read {
+                Ok(summary) => summaries.extend(summary),
+                Err(error) => self.cluster.progress.warn(error.to_string()),
+            }
+        }
+        Ok(summaries)
     }
 
-    async fn read_summary(&self, place: usize, entry: Entry) -> Result<(usize, Option<Summary>)> {
+    async fn read_summary(&self, place: usize, entry: Entry) -> Result<(usize, Result<Option<Summary>>)> {
         let key = record_key(&entry.name, entry.version);
-        let object = self.cluster.get(&self.resource(), &entry.namespace, &key).await?;
-        Ok((place, object.and_then(|object| self.summary(entry, &object))))
-    }
-
-    /// Reads what is shown of a record; one that cannot be read is told.
-    fn summary(&self, entry: Entry, object: &Value) -> Option<Summary> {
-        let key = record_key(&entry.name, entry.version);
-        let bad = |why| Error::BadRecord { key: key.clone(), why };
-        let excerpt = payload(self.kind, object).and_then(|text| codec::decode_excerpt(&text).map_err(bad));
-        let told = excerpt.map_err(|error| self.cluster.progress.warn(error.to_string())).ok()?;
-        Summary::read(entry, told)
+        let Some(object) = self.cluster.get(&self.resource(), &entry.namespace, &key).await? else {
+            return Ok((place, Ok(None)));
+        };
+        let read = payload(self.kind, &object).and_then(|text| bulk::summary(entry, &text));
+        Ok((place, read))
     }
 
     pub(super) async fn create(&self, release: &Release, lease: &Lease) -> Result<()> {
@@ -302,18 +287,6 @@ fn annotations(lease: &Lease) -> Value {
     json!({HOLDER: lease.holder, RENEWED: lease.renewed.to_string()})
 }
 
-/// Returns what the labels of a record's object tell; nothing when they are not Helm's.
-fn entry(meta: &Value) -> Option<Entry> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    Some(Entry {
-        namespace: text(&meta["namespace"]).unwrap_or_default(),
-        name: text(&meta["labels"]["name"])?,
-        version: meta["labels"]["version"].as_str()?.parse().ok()?,
-        status: text(&meta["labels"]["status"])?.parse().unwrap_or_default(),
-        labels: serde_json::from_value(meta["labels"].clone()).ok()?,
-    })
-}
-
 /// Returns a record's text.
 fn payload(kind: RecordKind, object: &Value) -> Result<String> {
     let key = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -349,15 +322,6 @@ fn decode(kind: RecordKind, object: &Value) -> Result<Release> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_tell_what_a_record_is() {
-        let labels = json!({"name": "a", "version": "10", "status": "failed", "owner": "helm", "team": "blue"});
-        let found = entry(&json!({"namespace": "n", "labels": labels})).unwrap();
-        assert_eq!((found.place(), found.status), (("n", "a", 10), crate::record::Status::Failed));
-        assert_eq!(found.labels["team"], "blue");
-        assert_eq!(entry(&json!({"labels": {"name": "a"}})), None);
-    }
 
     #[test]
     fn a_damaged_record_names_its_key() {

@@ -3,6 +3,7 @@
 //! Names, labels and encoding are Helm's, so that either program reads what the other wrote. A revision is locked by
 //! creating it: two operations that start at once meet in "already exists".
 
+mod bulk;
 mod cluster;
 mod listing;
 mod memory;
@@ -62,8 +63,13 @@ impl Storage {
     }
 
     /// Reads what lists show of revisions, in their order, a few records at a time. Unreadable ones are left out.
-    pub async fn summaries(&self, entries: Vec<Entry>) -> Result<Vec<Summary>> {
-        each!(self, store => store.summaries(entries))
+    /// `among` has the status of every revision that the index told of: they are read in pages or one by one, whichever
+    /// is less work.
+    pub async fn summaries(&self, entries: Vec<Entry>, among: &[Status]) -> Result<Vec<Summary>> {
+        match self {
+            Storage::Cluster(store) => store.summaries(entries, among).await,
+            Storage::Memory(store) => store.summaries(entries),
+        }
     }
 
     /// Stores a new revision, held by someone from its first moment; [`Error::RevisionExists`] when it is taken.

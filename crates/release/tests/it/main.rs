@@ -13,6 +13,7 @@ mod plan;
 mod recover;
 mod rollback;
 mod storage;
+mod survey;
 mod uninstall;
 mod upgrade;
 mod wait;
