@@ -51,6 +51,7 @@
 {{- include "kata-deploy.env.item" (list "HOST_OS" $values.env.hostOS) }}
 {{- include "kata-deploy.env.item" (list "CUSTOM_RUNTIMES_ENABLED" (and $values.customRuntimes.enabled $values.customRuntimes.runtimes | empty | ternary "" "true")) }}
 {{- include "kata-deploy.env.item" (list "DEVKIT" (and $values.debug $values.devkit | empty | ternary "" "true")) }}
+{{- include "kata-deploy.env.item" (list "HUSK_RESTART_TIMEOUT" ($values.node.restartTimeoutSeconds | int64)) }}
 {{- include "kata-deploy.env.item" (list "STARTUP_TAINTS" ($values.startupTaints | default list | join ",")) }}
 {{- end -}}
 

@@ -313,7 +313,7 @@ catalogue! {
         "container runtime did not come back in time"
         "After the restart the runtime neither came up nor failed, or came up and did not answer on its CRI socket, for as long as it was given."
         "The old configuration was put back, byte for byte, and the runtime was restarted with it."
-        "Look at the unit's journal on the node and at its load; HUSK_RESTART_TIMEOUT (seconds) gives it more time. It is tried again."
+        "Look at the unit's journal on the node and at its load; `node.restartTimeoutSeconds` in the values gives it more time. It is tried again."
     }
     2211 RUNTIME_DOWN {
         "container runtime runs with neither configuration"

@@ -75,7 +75,7 @@ pub(crate) async fn plan(call: Call) -> Result<()> {
         namespace: plan.namespace.clone(),
         revision: plan.revision,
         changes: !plan.is_empty(),
-        blast: blast_of(&cluster, &subject, &objects, &rollouts, !plan.is_empty()).await?,
+        blast: blast_of(&cluster, &subject, &objects, &rollouts, &nodes, !plan.is_empty()).await?,
         edits: edits(&cluster, &objects, &nodes, &rollouts, &call).await?,
         selected: Vec::new(),
         skipped: Vec::new(),
@@ -113,6 +113,7 @@ async fn blast_of(
     subject: &Subject,
     objects: &[Value],
     rollouts: &[crate::rollout::Rollout],
+    nodes: &[fleet::node::Node],
     objects_change: bool,
 ) -> Result<Blast> {
     let engine = Engine::new(cluster.client.clone(), &subject.namespace);
@@ -121,7 +122,7 @@ async fn blast_of(
             let hooks = release.hooks.iter().map(|hook| hook.manifest.as_str());
             let objects = crate::subject::parse(&release.manifest, hooks)?;
             let rollouts = crate::rollout::rollouts(&objects);
-            let standing = crate::up::collect(cluster, &subject.namespace, &rollouts).await?;
+            let standing = crate::up::standing(cluster, &subject.namespace, &rollouts, nodes).await?;
             (objects, standing)
         }
         Err(release::Error::NotFound) => (Vec::new(), Vec::new()),

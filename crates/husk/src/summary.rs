@@ -57,7 +57,7 @@ impl NodeSummary {
     }
 }
 
-/// One RuntimeClass and how many nodes serve it.
+/// One RuntimeClass and how many of the selected nodes serve it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClassSummary {
     pub(crate) name: String,
@@ -104,9 +104,10 @@ pub(crate) fn nodes(rollout: &Rollout, nodes: &[Node], records: &BTreeMap<String
         .collect()
 }
 
-/// Counts the nodes that serve each class.
+/// Counts the selected nodes that serve each class.
 pub(crate) fn classes(classes: &[Class], nodes: &[NodeSummary]) -> Vec<ClassSummary> {
-    let serving = |handler: &str| nodes.iter().filter(|node| node.handlers.iter().any(|h| h == handler)).count();
+    let serves = |node: &NodeSummary, handler: &str| node.selected && node.handlers.iter().any(|h| h == handler);
+    let serving = |handler: &str| nodes.iter().filter(|node| serves(node, handler)).count();
     classes
         .iter()
         .map(|class| ClassSummary {

@@ -187,13 +187,22 @@ fn describe(subject: &Subject, payload: &str, rollouts: &[Rollout], classes: &[C
 }
 
 /// Reads what the cluster shows of every rollout.
-pub(crate) async fn collect(cluster: &Cluster, namespace: &str, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
-    let nodes = preflight::nodes(&cluster.client).await?;
+async fn collect(cluster: &Cluster, namespace: &str, rollouts: &[Rollout]) -> Result<Vec<NodeSummary>> {
+    standing(cluster, namespace, rollouts, &preflight::nodes(&cluster.client).await?).await
+}
+
+/// The same of nodes that were read already.
+pub(crate) async fn standing(
+    cluster: &Cluster,
+    namespace: &str,
+    rollouts: &[Rollout],
+    nodes: &[fleet::node::Node],
+) -> Result<Vec<NodeSummary>> {
     let mut all = Vec::new();
     for rollout in rollouts {
         let records =
             crate::records::list(&cluster.client, namespace, &rollout.install).await.map_err(cluster::api_failure)?;
-        all.extend(summary::nodes(rollout, &nodes, &records));
+        all.extend(summary::nodes(rollout, nodes, &records));
     }
     Ok(all)
 }

@@ -126,10 +126,12 @@ fn in_job_mode_too_each_fault_leads_to_its_cause_or_heals() {
     let seat = Seat { place: Place::new() };
     let place = &seat.place;
     place.ok(&["sandbox", "up", "--hosts", "k8s:1"]);
-    let up = |shim: &str| {
+    let up_with = |more: &str, shim: &str| {
         let shim = format!("kata-as-coco-runtime.shims.qemu.enabled={shim}");
-        place.husk(&["up", "--sandbox", "--set", "kata-as-coco-runtime.deploymentMode=job", "--set", &shim])
+        let values = format!("kata-as-coco-runtime.deploymentMode=job{more}");
+        place.husk(&["up", "--sandbox", "--set", &values, "--set", &shim])
     };
+    let up = |shim| up_with("", shim);
 
     // An installer that is killed now and then, and answers that get lost, need nobody.
     seat.inject(
@@ -155,9 +157,17 @@ fn in_job_mode_too_each_fault_leads_to_its_cause_or_heals() {
     assert!(problem["cause"].as_str().unwrap().contains("does not serve kata-qemu-snp"), "{problem}");
     seat.follow(&problem);
 
+    // A restart that neither succeeds nor fails.
+    seat.inject(r#"{"hosts": {"k8s-1": {"hangRestart": true}}}"#);
+    let once = ",kata-as-coco-runtime.node.restartTimeoutSeconds=5,kata-as-coco-runtime.job.backoffLimit=0";
+    assert_ne!(up_with(once, "true").code, Some(0));
+    let problem = seat.of_node("k8s-1");
+    assert!(matches!(problem["code"].as_str(), Some("HUSK-2210" | "HUSK-2211")), "{problem}");
+    seat.follow(&problem);
+
     // A runtime that stays down whatever it reads: that is said as such.
     seat.inject(r#"{"hosts": {"k8s-1": {"stayDown": true}}}"#);
-    assert_ne!(up("true").code, Some(0));
+    assert_ne!(up("false").code, Some(0));
     let problem = seat.of_node("k8s-1");
     assert_eq!(problem["code"], "HUSK-2211", "{problem}");
     assert!(problem["next"].as_str().unwrap().contains("journalctl -u containerd"), "{problem}");
