@@ -21,6 +21,8 @@ use std::process::ExitCode;
 
 /// Milliseconds that silent nodes are waited for once all others are through.
 const ABSENT_WAIT: u64 = 60_000;
+/// The exit status of a program that SIGTERM ended.
+const TERMINATED: u8 = 128 + 15;
 
 /// Rolls Husk's node installer out over the nodes of a cluster: one Job a node, paced.
 #[derive(Parser)]
@@ -157,7 +159,8 @@ pub(crate) enum Purpose {
     Watch,
 }
 
-/// Runs `husk-dispatcher` and returns its exit status: 0 when every node converged, 1 otherwise, 2 for a wrong call.
+/// Runs `husk-dispatcher` and returns its exit status: 0 when every node converged, 1 otherwise, 2 for a wrong call, 143 when
+/// it was told to stop.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -173,9 +176,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = match runtime.block_on(carry_out(cli.command)) {
-        Ok(report) => report,
-        Err(error) => {
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = carry_out(cli.command) => Some(ended),
+            () = told_to_stop() => None,
+        }
+    });
+    let report = match ended {
+        None => {
+            print("told to stop: what is at work on nodes goes on, and the next dispatcher takes it up");
+            return ExitCode::from(TERMINATED);
+        }
+        Some(Ok(report)) => report,
+        Some(Err(error)) => {
             print(&format!("{}: {error}", error.code()));
             FleetReport { code: Some(error.code()), message: error.to_string(), ..FleetReport::new() }
         }
@@ -184,6 +197,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Outside a pod there is no such file, and nobody who would read it.
     let _ = std::fs::write(in_container(pod::TERMINATION_LOG), report.to_termination_message());
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Waits for the kubelet's request to end, which the first process of a container would not heed by itself: it would be
+/// killed half a minute later, and its successor would find it at work.
+async fn told_to_stop() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 pub(crate) fn print(line: &str) {

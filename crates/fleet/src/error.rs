@@ -35,6 +35,9 @@ pub enum Error {
     /// The pod's surroundings lack something.
     #[error("{0}")]
     Surroundings(String),
+    /// The Job that this runs in was deleted.
+    #[error("the dispatcher's Job was deleted; what is at work on nodes is another run's business from now on")]
+    Replaced,
     /// Nothing to work on.
     #[error("{0}")]
     NothingSelected(String),

@@ -82,7 +82,7 @@ pub(crate) fn pods(client: &Client, namespace: &str, owners: &[&str]) -> impl St
     follow("pods", api, config, |pod| pod.spec.node_name.clone(), event, gone)
 }
 
-/// Follows what the administrator writes on the dispatcher's own Job.
+/// Follows what the administrator writes on the dispatcher's own Job, and whether that is still there.
 pub(crate) fn orders(client: &Client, namespace: &str, job: &str) -> impl Stream<Item = News> + use<> {
     let config = watcher::Config::default().fields(&format!("metadata.name={job}"));
     let event = |job: ApiJob| {
@@ -94,7 +94,8 @@ pub(crate) fn orders(client: &Client, namespace: &str, job: &str) -> impl Stream
             None => return None, // as the values say
         }))
     };
-    follow("orders", job_api(client, namespace), config, |_| String::new(), event, |_, _| None)
+    let gone = |_, trace: Trace| Some(Event::OwnerGone { uid: trace.uid.into() });
+    follow("orders", job_api(client, namespace), config, |_| String::new(), event, gone)
 }
 
 /// Follows the dispatcher Jobs of these names, for which a watcher makes way.

@@ -92,10 +92,23 @@ pub struct PodStatus {
     pub reason: String,
     /// A sentence about it.
     pub message: String,
+    /// Such as `PodReadyToStartContainers`.
+    pub conditions: Vec<PodCondition>,
     /// The init containers, in order.
     pub init_container_statuses: Vec<ContainerStatus>,
     /// The containers.
     pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// One condition of a pod.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct PodCondition {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True` or `False`.
+    pub status: String,
 }
 
 /// One container of a pod.
@@ -163,6 +176,17 @@ pub fn failed_container(status: &PodStatus) -> Option<&ContainerStatus> {
         .iter()
         .chain(&status.container_statuses)
         .find(|c| c.state.terminated.as_ref().is_some_and(|ended| ended.exit_code != 0))
+}
+
+/// Tells whether a pod has lost its sandbox between two of its containers, which takes a power cut at the wrong moment. With
+/// `restartPolicy: Never` the kubelet makes no other sandbox, and as nothing has failed the pod stays as it is for ever.
+pub fn stranded(status: &PodStatus) -> bool {
+    let without_sandbox = |it: &PodCondition| it.kind == "PodReadyToStartContainers" && it.status == "False";
+    let states = || status.init_container_statuses.iter().chain(&status.container_statuses).map(|it| &it.state);
+    status.phase == "Pending"
+        && status.conditions.iter().any(without_sandbox)
+        && states().any(|state| state.terminated.is_some())
+        && !states().any(|state| state.running.is_some())
 }
 
 /// Brings a node's record up to date with its pod.
@@ -297,6 +321,22 @@ mod tests {
         );
         assert_eq!(foreign.message, "container cri OOMKilled with exit status 137");
         assert_eq!((foreign.stage, foreign.state), (Stage::Cri, State::Failed));
+    }
+
+    #[test]
+    fn a_pod_without_its_sandbox_is_stranded_between_its_containers_only() {
+        let pod = |phase: &str, sandbox: &str, first: serde_json::Value, second: serde_json::Value| {
+            stranded(&status(json!({"phase": phase,
+                "conditions": [{"type": "PodReadyToStartContainers", "status": sandbox}],
+                "initContainerStatuses": [{"name": "prepare", "state": first}, {"name": "cri", "state": second}]})))
+        };
+        let (done, waits) = (json!({"terminated": {"exitCode": 0}}), json!({"waiting": {"reason": "PodInitializing"}}));
+        let runs = json!({"running": {"startedAt": "x"}});
+        assert!(pod("Pending", "False", done.clone(), waits.clone()));
+        assert!(pod("Pending", "False", done.clone(), done.clone()));
+        assert!(!pod("Pending", "True", done.clone(), waits.clone()), "the next container is about to start");
+        assert!(!pod("Pending", "False", waits.clone(), waits), "the sandbox is being made");
+        assert!(!pod("Pending", "False", done.clone(), runs) && !pod("Failed", "False", done.clone(), done));
     }
 
     #[test]

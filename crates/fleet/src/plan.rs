@@ -190,6 +190,7 @@ impl Fleet {
             }
             Event::Dispatcher { name, active } => self.late.dispatcher(name, active),
             Event::Order(order) => self.order = order,
+            Event::OwnerGone { .. } => {} // whose run this is decides whether it goes on
         }
     }
 
@@ -353,6 +354,7 @@ impl Fleet {
             heard: now,
             buried: Vec::new(),
             asked_at_list: 0,
+            stranded: None,
             pod: None,
             down: (!ready).then_some(now),
             sandboxes_since: None,

@@ -66,7 +66,7 @@ impl Run {
 /// Carries a run out and says every change of a node in a line. A watcher's run never ends.
 ///
 /// # Errors
-/// When nothing is selected in time. Failures of single nodes are in the report.
+/// When nothing is selected in time, and when the Job that this runs in was deleted. Failures of single nodes are in the report.
 pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) -> Result<FleetReport, Error> {
     let begun = Instant::now();
     let late = run.settings.late.is_some();
@@ -171,8 +171,11 @@ pub async fn perform(client: &Client, run: &Run, say: &mut dyn FnMut(String)) ->
         for heard in heard {
             match heard {
                 Heard::News(News::Event(event)) | Heard::Done(Done::Event(event)) => {
-                    if let Event::Order(order) = &event {
-                        say(format!("told: {order:?}").to_lowercase());
+                    match &event {
+                        Event::Order(order) => say(format!("told: {order:?}").to_lowercase()),
+                        // Its pod lives a little longer: it must not touch the Jobs of its successor.
+                        Event::OwnerGone { uid } if *uid == run.settings.owner.uid => return Err(Error::Replaced),
+                        _ => {}
                     }
                     fleet.on(event, millis(begun.elapsed()));
                 }

@@ -11,6 +11,15 @@ use std::collections::{HashMap, HashSet};
 /// stack may not hold.
 pub const MAX_DEPTH: usize = 400;
 
+/// How many nodes (scalars, lists, mappings; those that aliases repeat too) a document may have: some ten megabytes of
+/// dense text. The largest honest documents, bundles of definitions, have some fifty thousand.
+pub const MAX_NODES: usize = 500_000;
+
+/// The complaint about a document with more than [`MAX_NODES`].
+pub(crate) fn too_many_nodes() -> Error {
+    Error::Yaml(format!("document has more than {MAX_NODES} nodes"))
+}
+
 /// What a repeated key in one mapping means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
@@ -162,6 +171,9 @@ impl<'t> Decoder<'_, 't> {
         const LOW: f64 = 400_000.0;
         const HIGH: f64 = 4_000_000.0;
         self.decoded += 1;
+        if self.decoded > MAX_NODES as u64 {
+            return Err(too_many_nodes());
+        }
         if !self.expanding.is_empty() {
             self.from_aliases += 1;
         }

@@ -25,7 +25,7 @@ mod scan_scalar;
 mod tree;
 mod write;
 
-pub use decode::{MAX_DEPTH, Strictness, parse, parse_strict, parse_tree};
+pub use decode::{MAX_DEPTH, MAX_NODES, Strictness, parse, parse_strict, parse_tree};
 pub use emit::{Node, Style, emit};
 pub use error::Error;
 pub use json::{Expect, to_json, tree_as, unmarshal, unmarshal_as, with_float_numbers, with_json_numbers};

@@ -1,7 +1,8 @@
 //! Tokens to nodes: the first document of a text as a tree, anchors resolved to the nodes they name.
 
+use crate::decode::too_many_nodes;
 use crate::scan::{Mark, Scanner, TagParts, TokenKind};
-use crate::{Error, MAX_DEPTH};
+use crate::{Error, MAX_DEPTH, MAX_NODES};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -91,7 +92,11 @@ impl<'t> Parser<'t> {
         Ok(&self.scanner.peek_token()?.kind)
     }
 
+    /// Where the next token starts. Every loop over children asks, so this is where their number is bounded.
     fn here(&mut self) -> Result<Mark, Error> {
+        if self.nodes.len() > MAX_NODES {
+            return Err(too_many_nodes());
+        }
         Ok(self.scanner.peek_token()?.start)
     }
 

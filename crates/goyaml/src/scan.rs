@@ -389,7 +389,9 @@ impl<'t> Scanner<'t> {
             };
             self.forget_key()?;
             let last = self.simple_keys.len() - 1;
-            self.disown(key.token_number);
+            // Tokens that were taken are asked about no more; kept, they would make long lists take quadratic time.
+            let taken = self.taken;
+            self.key_of_token.retain(|(known, _)| *known >= taken && *known != key.token_number);
             self.key_of_token.push((key.token_number, last));
             self.simple_keys[last] = key;
         }
@@ -550,5 +552,19 @@ impl<'t> Scanner<'t> {
         }
         self.indicator(TokenKind::Value, 1);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_tokens_that_were_taken_are_forgotten() {
+        let text = "- a\n".repeat(1000);
+        let mut scanner = Scanner::new(&text).expect("text");
+        while scanner.next_token().expect("a token").kind != TokenKind::StreamEnd {
+            assert!(scanner.key_of_token.len() < 4);
+        }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Chapter {
     Breakage,
     /// There is no room on the disk.
     Disk,
+    /// Another containerd takes the place of the node's own.
+    CustomContainerd,
     /// A node joins; it stays for all that comes after.
     Growth,
 }
@@ -51,7 +53,7 @@ pub(crate) fn forms(cluster: &mut Cluster, installer: &Installer, report: &mut R
     step("DaemonSet: the pod survived", &mut || telling.alive("set"));
     step("DaemonSet: removal", &mut || {
         telling.delete_pods(&["set"])?;
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
+        telling.uninstall(RELEASE)?;
         telling.served(false)
     });
     step("DaemonSet: the disk is as it was", &mut || telling.disks());
@@ -68,14 +70,14 @@ pub(crate) fn forms(cluster: &mut Cluster, installer: &Installer, report: &mut R
     });
     step("two side by side: the second stays when the first goes", &mut || {
         telling.delete_pods(&["stable"])?;
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
+        telling.uninstall(RELEASE)?;
         let mut all = telling.alive("canary")?;
         all.extend(telling.kata_of("later", "kata-qemu-canary", "/opt/kata-canary")?);
         Ok(all)
     });
     step("two side by side: removal of the second", &mut || {
         telling.delete_pods(&["canary", "later"])?;
-        telling.installer.uninstall(telling.cluster, CANARY)?;
+        telling.uninstall(CANARY)?;
         telling.served(false)
     });
     step("two side by side: the disk is as it was", &mut || telling.disks());
@@ -109,7 +111,7 @@ pub(crate) fn growth(cluster: &mut Cluster, installer: &Installer, report: &mut 
         }))
     });
     step("a node joins: removal from all", &mut || {
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
+        telling.uninstall(RELEASE)?;
         telling.served(false)
     });
     Ok(())
@@ -199,7 +201,7 @@ fn kill_once(machine: &Machine) -> Result<(), String> {
 impl Telling<'_> {
     /// Removes the first release; the disks are as they were remembered.
     fn removed(&self) -> Result<Found, String> {
-        self.installer.uninstall(self.cluster, RELEASE)?;
+        self.uninstall(RELEASE)?;
         self.disks()
     }
 
@@ -247,7 +249,7 @@ impl Telling<'_> {
             match installation.join().map_err(|_| "a thread panicked".to_owned())? {
                 Ok(()) => Ok(()),
                 Err(why) => {
-                    println!("     not in one go: {}", why.lines().last().unwrap_or_default());
+                    println!("     not in one go: {why}\n{}", self.explanation());
                     self.cluster.wait_nodes()?;
                     self.install(&[])
                 }

@@ -5,6 +5,7 @@ use crate::images::{self, oci::Image};
 use crate::kubernetes::binaries;
 use crate::kubernetes::control_plane::{ControlPlane, Place, SERVICE_ADDRESS};
 use crate::kubernetes::daemon::{Daemon, wait_for};
+use crate::kubernetes::files::{Files, inside};
 use crate::kubernetes::machine::{Kind, Machine, REGISTRY, name};
 use crate::programs::{on_path, run};
 use serde_json::Value;
@@ -15,10 +16,14 @@ use std::time::Duration;
 /// The control plane's network namespace.
 const NAMESPACE: &str = "husk-control";
 const ADDRESS: &str = "10.77.0.1";
+/// The port of the server of files.
+const FILES: u16 = 8080;
 /// Where disks and logs are; fixed, so that what a killed run left is found.
 const PLACE: &str = "/run/husk-kubernetes";
 /// As many machines as addresses were thought of.
 pub(crate) const MOST_NODES: usize = 8;
+/// In KiB, for the compiler of the largest package and, later, a control plane with two nodes.
+const LEAST_MEMORY: u64 = 6 << 20;
 /// What a kubelet sets for the whole machine, and what is put back.
 const SYSCTLS: [&str; 5] = [
     "vm/overcommit_memory",
@@ -37,6 +42,8 @@ pub(crate) struct Cluster {
     pub(crate) machines: Vec<Machine>,
     /// Its control plane.
     pub(crate) plane: ControlPlane,
+    /// What nodes may fetch.
+    pub(crate) files: Files,
     _registry: Daemon,
     kubernetes: PathBuf,
     newer: PathBuf,
@@ -71,9 +78,24 @@ pub(crate) fn lacking() -> Option<Lack> {
     if !Path::new("/sys/fs/cgroup/memory/cgroup.procs").exists() {
         return Some(Lack::Privilege("machines are made for cgroup v1, which this one does not have".to_owned()));
     }
-    let mount = ["--mount", "--net", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"];
-    let tried = run(Command::new("unshare").args(mount));
-    tried.err().map(|why| Lack::Privilege(format!("this machine may not make namespaces: {why}")))
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+    let total: u64 = total.and_then(|kibibytes| kibibytes.parse().ok()).unwrap_or_default();
+    if total < LEAST_MEMORY {
+        return Some(Lack::Privilege(format!("it takes {} GiB of memory, with disks", LEAST_MEMORY >> 20)));
+    }
+    let tried = try_machine();
+    tried.err().map(|why| Lack::Privilege(format!("this machine may not make others: {why}")))
+}
+
+/// Does once what every machine takes: networks and their rules, cgroups, mounts, devices, namespaces.
+fn try_machine() -> Result<(), String> {
+    clean()?;
+    let place = Path::new(PLACE);
+    std::fs::create_dir_all(place).map_err(|error| format!("{PLACE}: {error}"))?;
+    let _network = Network::make()?;
+    run(Command::new("ip").args(["netns", "exec", NAMESPACE, "iptables", "--table", "nat", "--list-rules"]))?;
+    Machine::try_one(NAMESPACE, place)
 }
 
 impl Cluster {
@@ -86,11 +108,20 @@ impl Cluster {
         std::fs::create_dir_all(&place).map_err(|error| format!("{PLACE}: {error}"))?;
         let network = Network::make()?;
         let registry = registry(&place)?;
+        let files = Files::serve(NAMESPACE, &format!("{ADDRESS}:{FILES}"))?;
         // For every node that may join later.
         let names: Vec<String> = (1..=MOST_NODES).map(name).collect();
         let plane = ControlPlane::start(Place::namespace(NAMESPACE, ADDRESS), &kubernetes, &place, &names)?;
-        let mut cluster =
-            Cluster { machines: Vec::new(), plane, _registry: registry, kubernetes, newer, place, _network: network };
+        let mut cluster = Cluster {
+            machines: Vec::new(),
+            plane,
+            files,
+            _registry: registry,
+            kubernetes,
+            newer,
+            place,
+            _network: network,
+        };
         cluster.push(images)?;
         for kind in kinds {
             cluster.add(*kind)?;
@@ -126,20 +157,7 @@ impl Cluster {
 
     /// Puts images into the registry.
     pub(crate) fn push(&self, images: &[Image]) -> Result<(), String> {
-        // The registry is in the control plane's network, which one thread can enter.
-        std::thread::scope(|scope| {
-            let pushed = scope.spawn(|| {
-                let network =
-                    std::fs::File::open(format!("/run/netns/{NAMESPACE}")).map_err(|error| error.to_string())?;
-                rustix::thread::move_into_link_name_space(
-                    std::os::fd::AsFd::as_fd(&network),
-                    Some(rustix::thread::LinkNameSpaceType::Network),
-                )
-                .map_err(|error| format!("{NAMESPACE}: {error}"))?;
-                images::push(images, REGISTRY, true)
-            });
-            pushed.join().map_err(|_| "pushing panicked".to_owned())?
-        })
+        inside(NAMESPACE, || images::push(images, REGISTRY, true))
     }
 
     /// Asks the API server for objects.

@@ -1,7 +1,7 @@
 //! Who installs: `husk up`, or real Helm with our charts.
 
 use crate::kubernetes::cluster::Cluster;
-use crate::programs::{root, run};
+use crate::programs::run;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,9 +24,8 @@ impl Installer {
         }
     }
 
-    /// Installs or upgrades a release of the kata-deploy chart, and waits for it.
-    pub(crate) fn install(&self, cluster: &Cluster, release: &str, values: &Path) -> Result<(), String> {
-        let chart = root().join("charts/kata-deploy");
+    /// Installs or upgrades a release of a chart, and waits for it.
+    pub(crate) fn install(&self, cluster: &Cluster, release: &str, chart: &Path, values: &Path) -> Result<(), String> {
         let mut command = match self {
             Installer::Husk(husk) => {
                 let mut command = cluster.plane.command(husk);
@@ -47,11 +46,11 @@ impl Installer {
         bounded(command.args(["rollback", release, "--wait", "--timeout=5m", "--namespace", NAMESPACE]))
     }
 
-    pub(crate) fn uninstall(&self, cluster: &Cluster, release: &str) -> Result<(), String> {
+    /// Removes a release of a chart, and waits until it is gone from the nodes.
+    pub(crate) fn uninstall(&self, cluster: &Cluster, release: &str, chart: &Path) -> Result<(), String> {
         let mut command = match self {
             Installer::Husk(husk) => {
                 let mut command = cluster.plane.command(husk);
-                let chart = root().join("charts/kata-deploy");
                 command.args(["down", "--timeout=300", "--release", release, "--chart"]).arg(chart);
                 command
             }

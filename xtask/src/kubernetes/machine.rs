@@ -55,25 +55,31 @@ impl Machine {
         plane: &ControlPlane,
         place: &Path,
     ) -> Result<Machine, String> {
-        let machine = Machine {
-            name: name(index),
-            kind,
-            index,
-            place: place.to_path_buf(),
-            kubernetes: kubernetes.to_path_buf(),
-            containerd: containerd.map(Path::to_path_buf),
-            control: plane.place.namespace.clone().unwrap_or_default(),
-            running: Mutex::new(None),
-        };
-        std::fs::write(machine.script(), SCRIPT).map_err(|error| error.to_string())?;
+        let mut machine = Machine::bare(index, plane.place.namespace.as_deref().unwrap_or_default(), place)?;
+        machine.kind = kind;
+        machine.kubernetes = kubernetes.to_path_buf();
+        machine.containerd = containerd.map(Path::to_path_buf);
         run(&mut machine.call("make"))?;
         machine.configure(plane)?;
         machine.boot()?;
         Ok(machine)
     }
 
+    /// Makes a machine, boots it into a program that ends at once, and takes it away: whether this machine may do all that.
+    pub(crate) fn try_one(control: &str, place: &Path) -> Result<(), String> {
+        let mut machine = Machine::bare(1, control, place)?;
+        machine.kubernetes = place.to_path_buf(); // no program of which is called
+        run(&mut machine.call("make"))?;
+        run(machine.call("boot").env("FIRST", "true")).map(drop)
+    }
+
     /// Takes away what a killed run left of machine `index`.
     pub(crate) fn remove_leftovers(index: usize, control: &str, place: &Path) -> Result<(), String> {
+        Machine::bare(index, control, place).map(drop)
+    }
+
+    /// One that is switched off and has nothing yet.
+    fn bare(index: usize, control: &str, place: &Path) -> Result<Machine, String> {
         let machine = Machine {
             name: name(index),
             kind: Kind::Debian,
@@ -84,7 +90,8 @@ impl Machine {
             control: control.to_owned(),
             running: Mutex::new(None),
         };
-        std::fs::write(machine.script(), SCRIPT).map_err(|error| error.to_string())
+        std::fs::write(machine.script(), SCRIPT).map_err(|error| error.to_string())?;
+        Ok(machine)
     }
 
     /// The disk as the machine sees it, but for `/proc` and the like.

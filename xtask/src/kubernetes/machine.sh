@@ -1,6 +1,7 @@
 # A machine that is a node: namespaces of its own, a copy-on-write view of this machine's file system as its disk, systemd as PID 1.
 # machine.sh make|boot|init|remove; what it works on is in the environment: NAME, INDEX, DISK (a directory), ADDRESS, GATEWAY,
-# CONTROL (the control plane's network namespace), KUBERNETES and CONTAINERD (directories of programs; the second may be empty).
+# CONTROL (the control plane's network namespace), KUBERNETES and CONTAINERD (directories of programs; the second may be empty),
+# FIRST (what runs as its first process; default: systemd).
 set -euo pipefail
 ROOT=$DISK/root
 HIERARCHIES="cpu cpuacct memory cpuset blkio pids devices freezer"
@@ -130,8 +131,9 @@ init() {
     rmdir /tmp/old
     # The kubelet and containers propagate mounts.
     mount --make-rshared /
+    # shellcheck disable=SC2086 # words of a command
     exec env -i container=other PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        /lib/systemd/systemd --unit=node.target --log-target=console --show-status=no
+        ${FIRST:-/lib/systemd/systemd --unit=node.target --log-target=console --show-status=no}
 }
 
 # Takes everything away; nothing of it may be there.

@@ -4,8 +4,10 @@ mod binaries;
 mod chapters;
 mod cluster;
 mod control_plane;
+mod custom_containerd;
 mod daemon;
 mod disk;
+mod files;
 mod installer;
 mod machine;
 mod report;
@@ -15,7 +17,7 @@ use crate::go_program::HELM;
 use crate::images::{self, Programs};
 use crate::programs;
 use chapters::Chapter;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use cluster::{Cluster, Lack};
 use control_plane::{ControlPlane, Place};
 use installer::Installer;
@@ -97,7 +99,7 @@ fn able() -> Result<bool, String> {
         None => Ok(true),
         Some(Lack::Program(why)) if std::env::var_os("CI").is_some() => Err(why),
         Some(Lack::Program(why) | Lack::Privilege(why)) => {
-            println!("skipped: {why}");
+            println!("real nodes are not possible here: {why}");
             Ok(false)
         }
     }
@@ -129,7 +131,11 @@ fn test(
     helm: Option<PathBuf>,
     programs: &Programs,
 ) -> Result<(), String> {
+    let kinds = [Kind::Debian, Kind::Two];
+    let wanted = |chapter: &Chapter| chapters.is_empty() || chapters.contains(chapter);
     if !able()? {
+        let names = Chapter::value_variants().iter().filter(|it| wanted(it)).map(|it| format!("{it:?}"));
+        println!("\n{}", report::impossible(names, &kinds));
         return Ok(());
     }
     let mut installers = Vec::new();
@@ -144,25 +150,24 @@ fn test(
         installers.push(Installer::Helm(helm));
     }
     let images = test_images(programs)?;
-    let kinds = [Kind::Debian, Kind::Two];
     let begun = Instant::now();
     let mut cluster = Cluster::start(&kinds, &images)?;
     let mut report = Report::default();
     report.time("cluster", "all", format!("{:.2} s", begun.elapsed().as_secs_f64()));
     let mut told = Ok(());
-    let wanted = |chapter| chapters.is_empty() || chapters.contains(&chapter);
-    for installer in installers.iter().filter(|_| wanted(Chapter::Life)) {
+    for installer in installers.iter().filter(|_| wanted(&Chapter::Life)) {
         told = told.and(scenario::tell(&mut cluster, installer, &mut report));
     }
     if let Some(husk) = installers.iter().find(|installer| matches!(installer, Installer::Husk(_))) {
         type Teller = fn(&mut Cluster, &Installer, &mut Report) -> Result<(), String>;
-        let others: [(Chapter, Teller); 4] = [
+        let others: [(Chapter, Teller); 5] = [
             (Chapter::Forms, chapters::forms),
             (Chapter::Breakage, chapters::breakage),
             (Chapter::Disk, chapters::disk),
+            (Chapter::CustomContainerd, custom_containerd::tell),
             (Chapter::Growth, chapters::growth),
         ];
-        for (_, tell) in others.iter().filter(|(chapter, _)| wanted(*chapter)) {
+        for (_, tell) in others.iter().filter(|(chapter, _)| wanted(chapter)) {
             told = told.and_then(|()| tell(&mut cluster, husk, &mut report));
         }
     }

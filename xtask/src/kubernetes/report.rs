@@ -44,23 +44,17 @@ impl Report {
 
     /// Both tables as text.
     pub(crate) fn tables(&self, kinds: &[Kind]) -> String {
-        let mut text = format!("{:<58}", "scenario");
-        for kind in kinds {
-            text.push_str(&format!("  {:<14}", kind.to_string()));
-        }
-        text.push('\n');
+        let mut text = row("scenario", kinds, |kind| kind.to_string());
         for (name, results) in &self.rows {
-            text.push_str(&format!("{name:<58}"));
-            for kind in kinds {
+            text.push_str(&row(name, kinds, |kind| {
                 let own: Vec<bool> = results.iter().filter(|(of, _)| of == kind).map(|(_, it)| it.is_ok()).collect();
-                let word = match own.iter().all(|passed| *passed) {
+                match own.iter().all(|passed| *passed) {
                     _ if own.is_empty() => "-",
                     true => "pass",
                     false => "FAIL",
-                };
-                text.push_str(&format!("  {word:<14}"));
-            }
-            text.push('\n');
+                }
+                .to_owned()
+            }));
         }
         let mut columns: Vec<&String> = self.times.iter().flat_map(|(_, columns)| columns.keys()).collect();
         columns.sort();
@@ -87,6 +81,20 @@ impl Report {
     }
 }
 
+/// The table of a machine on which nothing of it can be shown.
+pub(crate) fn impossible(scenarios: impl Iterator<Item = String>, kinds: &[Kind]) -> String {
+    let mut text = row("scenario", kinds, |kind| kind.to_string());
+    for scenario in scenarios {
+        text.push_str(&row(&scenario, kinds, |_| "not possible here".to_owned()));
+    }
+    text
+}
+
+fn row(name: &str, kinds: &[Kind], cell: impl Fn(&Kind) -> String) -> String {
+    let cells: String = kinds.iter().map(|kind| format!("  {:<14}", cell(kind))).collect();
+    format!("{name:<58}{cells}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +114,7 @@ mod tests {
         assert_eq!(words[3], ["impossible", "FAIL", "FAIL"]);
         assert_eq!(words[6], ["install", "3", "s"]);
         assert_eq!(report.failures(), 2);
+        let nothing = impossible(["life".to_owned()].into_iter(), &kinds);
+        assert!(nothing.lines().nth(1).is_some_and(|line| line.matches("not possible here").count() == 2));
     }
 }

@@ -6,14 +6,14 @@ use crate::kubernetes::disk::Snapshot;
 use crate::kubernetes::installer::{Installer, NAMESPACE};
 use crate::kubernetes::machine::{Kind, Machine, REGISTRY};
 use crate::kubernetes::report::{Found, Report};
-use crate::programs::run;
+use crate::programs::{root, run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The handlers that the values ask for.
-const HANDLERS: [&str; 3] = ["kata-clh", "kata-qemu", "kata-qemu-runtime-rs"];
+pub(super) const HANDLERS: [&str; 3] = ["kata-clh", "kata-qemu", "kata-qemu-runtime-rs"];
 /// Pods come and go within this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) const RELEASE: &str = "kata-deploy";
@@ -22,7 +22,7 @@ pub(super) const RELEASE: &str = "kata-deploy";
 pub(super) struct Telling<'c> {
     pub(super) cluster: &'c mut Cluster,
     pub(super) installer: &'c Installer,
-    place: tempfile::TempDir,
+    pub(super) place: tempfile::TempDir,
     disks: BTreeMap<String, Snapshot>,
     /// Starts of containerd by machine.
     starts: BTreeMap<String, usize>,
@@ -92,7 +92,7 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     });
     step("removal", &mut || {
         telling.delete_pods(&["first", "second"])?;
-        telling.installer.uninstall(telling.cluster, RELEASE)?;
+        telling.uninstall(RELEASE)?;
         telling.served(false)
     });
     step("the pod from before survived the removal", &mut || telling.alive("before"));
@@ -121,6 +121,22 @@ impl Telling<'_> {
 
     /// The same under a release's name.
     pub(super) fn install_as(&self, release: &str, sets: &[&str]) -> Result<(), String> {
+        self.install_chart(release, &kata_deploy(), &self.values(sets)?)
+    }
+
+    /// Installs any chart with these values.
+    pub(super) fn install_chart(&self, release: &str, chart: &Path, values: &Value) -> Result<(), String> {
+        let file = self.place.path().join(format!("{release}.json"));
+        std::fs::write(&file, values.to_string()).map_err(|error| error.to_string())?;
+        self.installer.install(self.cluster, release, chart, &file)
+    }
+
+    pub(super) fn uninstall(&self, release: &str) -> Result<(), String> {
+        self.installer.uninstall(self.cluster, release, &kata_deploy())
+    }
+
+    /// Values of the kata-deploy chart, of which some are set to others.
+    pub(super) fn values(&self, sets: &[&str]) -> Result<Value, String> {
         let mut values = json!({
             "deploymentMode": "job",
             "image": { "reference": format!("{REGISTRY}/kata-deploy"), "tag": "4.1.0" },
@@ -144,9 +160,7 @@ impl Telling<'_> {
             let pointer = format!("/{}", path.replace('.', "/"));
             *values.pointer_mut(&pointer).ok_or_else(|| format!("no value {path}"))? = json!(value);
         }
-        let file = self.place.path().join(format!("{release}.json"));
-        std::fs::write(&file, values.to_string()).map_err(|error| error.to_string())?;
-        self.installer.install(self.cluster, release, &file)
+        Ok(values)
     }
 
     pub(super) fn remember(&mut self) -> Result<(), String> {
@@ -307,7 +321,7 @@ impl Telling<'_> {
     }
 
     /// What the cluster says when an installation failed.
-    fn explanation(&self) -> String {
+    pub(super) fn explanation(&self) -> String {
         let ask = |arguments: &[&str]| match run(&mut self.cluster.plane.kubectl(arguments)) {
             Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
             Err(why) => why,
@@ -315,6 +329,16 @@ impl Telling<'_> {
         [
             ask(&["get", "pods", "-A", "-o", "wide"]),
             ask(&["get", "events", "-A", "--field-selector=type=Warning"]),
+            ask(&[
+                "get",
+                "pods",
+                "-n",
+                NAMESPACE,
+                "-l",
+                "kata-deploy/stage=install",
+                "-o",
+                "jsonpath={range .items[*]}{.status}{\"\\n\"}{end}",
+            ]),
             ask(&[
                 "logs",
                 "-n",
@@ -336,6 +360,10 @@ impl Telling<'_> {
             Err(why) => why,
         }
     }
+}
+
+fn kata_deploy() -> PathBuf {
+    root().join("charts/kata-deploy")
 }
 
 fn seconds(time: Duration) -> String {

@@ -165,3 +165,21 @@ fn list_annotations(object: &ObjectHead, text: &str) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::documents;
+
+    #[test]
+    fn separators_stand_alone() {
+        let own = |text: &str| Ok(text.to_owned());
+        assert_eq!(documents("a: 1\n---\nb: 2\n"), [own("a: 1\n"), own("b: 2\n")]);
+        assert_eq!(documents("---\na: 1\n--- # a comment\n\n---   \nb: 2"), [own("a: 1\n"), own("b: 2")]);
+        // As `helm lint` says it; what stands before the line is not looked at, nor what stands after it.
+        for (line, shown) in [("---foo", "foo"), ("--- foo: bar", "foo: bar"), ("----", "-")] {
+            let text = format!("a: 1\n{line}\n---\nb: [\n");
+            assert_eq!(documents(&text), [Err(format!("invalid Yaml document separator: {shown}"))], "{line}");
+        }
+        assert_eq!(documents(" ---\na--- b\n").len(), 1, "not at the margin");
+    }
+}

@@ -124,6 +124,11 @@ pub enum Event {
     },
     /// What the administrator wants.
     Order(Order),
+    /// A dispatcher Job of this run's name is gone.
+    OwnerGone {
+        /// Its identity.
+        uid: String,
+    },
 }
 
 /// What to do in the cluster.

@@ -14,6 +14,8 @@ pub(super) const HANDLERS_WAIT: u64 = 120_000;
 const DOWN: u64 = 300_000;
 /// Milliseconds without news of a Job after which it is asked for: whatever a watch lost, the run ends.
 const SILENCE: u64 = 60_000;
+/// Milliseconds after which a pod without its sandbox is given up; the kubelet's next look at it comes earlier.
+pub(super) const STRANDED: u64 = 30_000;
 
 impl Fleet {
     pub(super) fn advance(&mut self, node: &str, now: u64, actions: &mut Vec<Action>) {
@@ -21,7 +23,10 @@ impl Fleet {
         match work.phase.clone() {
             Phase::Draining { asked } => self.press(node, asked, now, actions),
             Phase::Starting { .. } => self.start(node, now, actions),
-            Phase::Running => self.mind_the_silent(node, now),
+            Phase::Running => {
+                self.mind_the_silent(node, now);
+                self.mind_the_stranded(node, now);
+            }
             Phase::Ended { since, outcome, reading } => {
                 let last_words =
                     work.pod.as_ref().is_some_and(|pod| ended(&pod.status) && work.job.as_ref() == Some(&pod.job));
@@ -82,6 +87,23 @@ impl Fleet {
         } else if let (State::Failed, Some(code)) = (work.record.state, work.record.code) {
             let message = work.record.message.clone();
             self.fail(node, code, message);
+        }
+    }
+
+    /// A pod that cannot go on takes its Job with it: then the node is begun again.
+    fn mind_the_stranded(&mut self, node: &str, now: u64) {
+        let Some(work) = self.works.get_mut(node).filter(|work| work.phase == Phase::Running) else { return };
+        let own = work.pod.as_ref().filter(|pod| work.job.as_ref() == Some(&pod.job));
+        let stranded = own.is_some_and(|pod| observe::stranded(&pod.status));
+        work.stranded = stranded.then(|| work.stranded.unwrap_or(now));
+        if work.stranded.is_none_or(|since| now < since + STRANDED) {
+            return;
+        }
+        let Some(job) = self.jobs.get(node).filter(|job| work.job.as_ref() == Some(&job.uid)).cloned() else { return };
+        if !self.deleting.contains_key(&job.uid) {
+            work.record().message = "its pod has lost its sandbox and does not go on; its Job is made again".to_owned();
+            self.changed.insert(node.to_owned());
+            self.push_aside(job);
         }
     }
 

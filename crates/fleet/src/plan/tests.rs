@@ -1,4 +1,4 @@
-use super::progress::{HANDLERS_WAIT, LAST_WORDS};
+use super::progress::{HANDLERS_WAIT, LAST_WORDS, STRANDED};
 use super::*;
 use crate::pace::Amount;
 use crate::template::OwnerKind;
@@ -441,6 +441,36 @@ fn after_a_failed_canary_the_others_are_not_begun() {
     assert!(fleet.over());
     assert_eq!(fleet.failures().len(), 2);
     assert_eq!(fleet.record("b").unwrap().0.state, State::Pending);
+}
+
+#[test]
+fn a_pod_that_lost_its_sandbox_is_waited_for_a_while_and_its_job_is_made_again() {
+    let mut fleet = Fleet::new(settings());
+    let between = |sandbox: &str| {
+        pod(
+            "a",
+            json!({"phase": "Pending", "conditions": [{"type": "PodReadyToStartContainers", "status": sandbox}],
+            "initContainerStatuses": [{"name": "artifacts", "state": {"terminated": {"exitCode": 0}}}]}),
+        )
+    };
+    fleet.on(node("a"), 0);
+    assert_eq!(fleet.next(0), [create("a")]);
+    fleet.on(job("a", "run-2", Outcome::Running), 1);
+    fleet.on(between("False"), 2);
+    assert_eq!(fleet.next(2), []);
+    fleet.on(between("True"), 3);
+    assert_eq!(fleet.next(STRANDED + 3), [], "the kubelet went on");
+    fleet.on(job("a", "run-2", Outcome::Running), STRANDED + 4); // there is news of the Job, so nobody looks for it
+    fleet.on(between("False"), STRANDED + 4);
+    assert_eq!(fleet.next(STRANDED + 4), []);
+    assert_eq!(fleet.next(2 * STRANDED + 3), []);
+    let later = 2 * STRANDED + 1000;
+    let asked = [0, 300, 600].map(|after| fleet.next(later + after)).concat();
+    let delete = Action::Delete { node: "a".into(), name: "p-a".into(), uid: "job-a-run-2".into() };
+    assert_eq!(asked, [delete], "once");
+    fleet.on(Event::PodGone { name: "p-a-x".into(), node: "a".into() }, later + 900);
+    fleet.on(gone("a", "run-2"), later + 900);
+    assert_eq!(fleet.next(later + 900), [create("a")]);
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(super) struct Work {
     pub(super) buried: Vec<String>,
     /// How many lists of Jobs had been told when its Job was asked for.
     pub(super) asked_at_list: u64,
+    /// Since when its pod has been without a sandbox.
+    pub(super) stranded: Option<u64>,
     /// Its newest pod.
     pub(super) pod: Option<Box<Pod>>,
     /// Since when its Node has not been Ready.
