@@ -20,16 +20,47 @@ pub struct Documents {
 ///
 /// Errors: [`Error::Manifest`]: a document is no YAML mapping.
 pub fn documents(files: BTreeMap<String, String>, log: &mut Log) -> Result<Documents, Error> {
+    let mut files: Vec<(String, String)> = files.into_iter().collect();
+    let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
+    let second = files.split_off(files.len() / if bytes < WORTH_A_THREAD { 1 } else { 2 });
+    let (own, other) = std::thread::scope(|scope| {
+        let second = &second;
+        let apart = || {
+            let mut log = Log::default();
+            (unsorted(second, &mut log), log)
+        };
+        let other = match second.as_slice() {
+            [] => None,
+            _ => std::thread::Builder::new().spawn_scoped(scope, apart).ok(),
+        };
+        let own = unsorted(&files, log);
+        // Without a thread, or without its answer, the rest is done here.
+        (own, other.and_then(|other| other.join().ok()).unwrap_or_else(apart))
+    });
+    let mut found = own?;
+    let (more, mut said) = other;
+    log.0.append(&mut said.0);
+    let more = more?;
+    found.manifests.extend(more.manifests);
+    found.hooks.extend(more.hooks);
+    sort(&mut found);
+    Ok(found)
+}
+
+/// Bytes of documents that take longer to read than a thread takes to start, many times over.
+const WORTH_A_THREAD: usize = 256 << 10;
+
+/// The documents in the order of their files.
+fn unsorted(files: &[(String, String)], log: &mut Log) -> Result<Documents, Error> {
     let mut found = Documents::default();
     for (path, text) in files {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
             continue;
         }
-        for content in split(&text) {
-            sort_in(&path, content, &mut found, log)?;
+        for content in split(text) {
+            sort_in(path, content, &mut found, log)?;
         }
     }
-    sort(&mut found);
     Ok(found)
 }
 
