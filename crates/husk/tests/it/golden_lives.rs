@@ -11,6 +11,7 @@ const LIFELESS: &[(&str, &str)] = &[
     ("kata-deploy/36-", "refused: its older keys contradict its newer ones"),
     ("kata-deploy/49-", "enables nothing, and every node says so"),
     ("kata-deploy/50-", "as above"),
+    ("kata-deploy/59-", "refused: a RuntimeClass of it is not YAML"),
     ("umbrella/09-", "refused: k3s brings its own containerd"),
 ];
 
@@ -21,10 +22,17 @@ const MORE: &[(&str, &str, &str)] = &[
     ("kata-deploy/06-", NFD_STAYS, "as above"),
     ("kata-deploy/23-", NFD_STAYS, "as above"),
     ("kata-deploy/14-", "shims.made-up-shim.enabled=false", "no payload has it, and every node says so"),
+    ("kata-deploy/20-", "job.cleanup.nodes={w1,w2}", "it wants another node cleaned than those that it installs"),
     ("kata-deploy/25-", "verification.pod=", "its pod runs a program that no image here has"),
     ("kata-deploy/26-", "verification.pod=", "its pod names no program, and no image here has one of its own"),
+    ("kata-deploy/31-", "snapshotter.setup=null", "its containerd 1.6 gives no handler a snapshotter of its own"),
     ("kata-deploy/35-", "verification.pod=", "its pod has no container"),
     ("kata-deploy/53-", "verification.pod=", "its pod has no container"),
+    (
+        "kata-deploy/58-",
+        "customRuntimes.runtimes.nobase.baseConfig=qemu",
+        "every node refuses a runtime without a base",
+    ),
 ];
 
 const NFD_STAYS: &str = "node-feature-discovery.postDeleteCleanup=false";
