@@ -1,10 +1,10 @@
 //! Functions and methods that templates call: their signatures and the table that names them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::FuncError;
+use crate::hash::HashMap;
 use crate::run::Run;
 use crate::types::Type;
 use crate::value::Value;

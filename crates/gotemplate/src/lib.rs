@@ -34,6 +34,7 @@ mod eval;
 mod exec;
 pub mod format;
 mod function;
+mod hash;
 mod lex;
 pub mod mention;
 pub mod number;

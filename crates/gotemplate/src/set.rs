@@ -1,6 +1,5 @@
 //! [`TemplateSet`]: templates that can call each other by name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::{Tree, is_empty};
@@ -8,6 +7,7 @@ use crate::bytestr::Str;
 use crate::error::Error;
 use crate::exec;
 use crate::function::Functions;
+use crate::hash::HashMap;
 use crate::parse;
 use crate::run::Run;
 use crate::value::Value;
@@ -23,6 +23,9 @@ pub enum MissingKey {
     /// An error.
     Error,
 }
+
+/// Bytes of text that take longer to parse than a thread takes to start, many times over.
+const WORTH_A_THREAD: usize = 256 << 10;
 
 /// Named templates that see each other, with the functions they may call.
 ///
@@ -45,7 +48,7 @@ impl TemplateSet {
             functions,
             missing_key: MissingKey::Default,
             dollar: Arc::from("$"),
-            own: HashMap::new(),
+            own: HashMap::default(),
             parent: None,
         }
     }
@@ -62,7 +65,7 @@ impl TemplateSet {
             functions: self.functions.clone(),
             missing_key: self.missing_key,
             dollar: self.dollar.clone(),
-            own: HashMap::new(),
+            own: HashMap::default(),
             parent: Some(self.clone()),
         }
     }
@@ -85,6 +88,40 @@ impl TemplateSet {
             self.add(Arc::new(tree));
         }
         Ok(())
+    }
+
+    /// Parses several texts as [`TemplateSet::parse_shared`] does one after the other; many of them on two threads.
+    ///
+    /// # Errors
+    /// The place in the list and the error of the first text that does not parse; those before it are in the set.
+    pub fn parse_all(&mut self, texts: &[(&str, &Str)]) -> Result<(), (usize, Error)> {
+        let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
+        let done = if bytes < WORTH_A_THREAD { None } else { self.parsed_apart(texts) };
+        if let Some(trees) = done {
+            trees.into_iter().for_each(|tree| self.add(Arc::new(tree)));
+            return Ok(());
+        }
+        let mut texts = texts.iter().enumerate();
+        texts.try_for_each(|(at, (name, text))| self.parse_shared(name, text).map_err(|error| (at, error)))
+    }
+
+    /// The trees of several texts in their order, half of them parsed on another thread. `None` when anything is wrong,
+    /// which is best told by parsing one text after the other.
+    fn parsed_apart(&self, texts: &[(&str, &Str)]) -> Option<Vec<Tree>> {
+        let parse = |texts: &[(&str, &Str)]| -> Option<Vec<Tree>> {
+            let mut trees = Vec::new();
+            for (name, text) in texts {
+                trees.extend(parse::parse(name, text, &self.functions).ok()?);
+            }
+            Some(trees)
+        };
+        let (first, second) = texts.split_at(texts.len() / 2);
+        std::thread::scope(|scope| {
+            let other = std::thread::Builder::new().spawn_scoped(scope, || parse(second)).ok()?;
+            let mut trees = parse(first)?;
+            trees.extend(other.join().ok()??);
+            Some(trees)
+        })
     }
 
     /// A [`TemplateSet::fork`] with the templates of a text in it. `name` stands for the text itself even when that is

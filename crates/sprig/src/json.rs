@@ -5,7 +5,6 @@ use gotemplate::{CallResult, FuncError, Functions, Map, Str, Type, Value};
 
 use crate::args::{any, text};
 use crate::encoding::encode64;
-use std::collections::BTreeMap;
 
 const A: &[Type] = &[Type::Any];
 
@@ -160,10 +159,15 @@ impl Writer {
 
     fn string(&mut self, text: &[u8]) {
         self.out.push('"');
-        for chunk in text.utf8_chunks() {
-            self.text(chunk.valid());
-            for _ in chunk.invalid() {
-                self.out.push_str("\\ufffd");
+        match std::str::from_utf8(text) {
+            Ok(text) => self.text(text),
+            Err(_) => {
+                for chunk in text.utf8_chunks() {
+                    self.text(chunk.valid());
+                    for _ in chunk.invalid() {
+                        self.out.push_str("\\ufffd");
+                    }
+                }
             }
         }
         self.out.push('"');
@@ -312,7 +316,7 @@ impl Reader<'_> {
     }
 
     fn object(&mut self) -> Result<Value, JsonError> {
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::new();
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -330,7 +334,7 @@ impl Reader<'_> {
             }
             self.at += 1;
             self.space();
-            entries.insert(key, self.value("looking for beginning of value")?);
+            entries.push((key, self.value("looking for beginning of value")?));
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,

@@ -240,9 +240,9 @@ fn indent(run: &mut Run<'_>, spaces: i64, text: &[u8], lead: &str) -> CallResult
     let mut out = Vec::with_capacity(text.len() + pad.len().saturating_mul(lines) + lead.len());
     out.extend_from_slice(lead.as_bytes());
     out.extend_from_slice(&pad);
-    for b in text {
-        out.push(*b);
-        if *b == b'\n' {
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        out.extend_from_slice(line);
+        if line.ends_with(b"\n") {
             out.extend_from_slice(&pad);
         }
     }

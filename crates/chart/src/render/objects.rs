@@ -131,7 +131,7 @@ pub(super) fn metadata(metadata: &Metadata, is_root: bool) -> Value {
 /// `.Files`: a map from names to bytes, with methods.
 pub(super) fn files(files: &[File]) -> Value {
     let entries = files.iter().map(|f| (Str::from(f.name.as_str()), Value::Bytes(f.data.clone())));
-    Value::Map(Map::from_entries(FILES, entries.collect()))
+    Value::Map(Map::from_entries(FILES, entries))
 }
 
 const FILES: Type = Type::Named(&FILES_TYPE);
@@ -180,7 +180,7 @@ fn files_glob(_: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
     let glob = Glob::parse(&pattern.lossy());
     let entries = receiver.as_map().map(Map::entries).unwrap_or_default();
     let kept = entries.into_iter().filter(|(name, _)| glob.as_ref().is_none_or(|g| g.matches(&name.lossy())));
-    Ok(Value::Map(Map::from_entries(FILES, kept.collect())))
+    Ok(Value::Map(Map::from_entries(FILES, kept)))
 }
 
 fn flat_yaml(receiver: &Value, text: impl Fn(&[u8]) -> String) -> CallResult {

@@ -51,9 +51,8 @@ pub(super) fn render(
     let (table, messages) = functions::table(options);
     let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
     let mut set = TemplateSet::new(Arc::new(table)).with_missing_key(missing);
-    for path in &order {
-        set.parse_shared(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
-    }
+    let texts: Vec<(&str, &Str)> = order.iter().map(|path| (path.as_str(), &found[path].text)).collect();
+    set.parse_all(&texts).map_err(|(at, e)| Error::Template(error::parse_error(&order[at], &e)))?;
     let set = Arc::new(set);
     let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
     let limits =
@@ -76,6 +75,7 @@ pub(super) fn render(
         if text.contains(NO_VALUE) {
             text = text.replace(NO_VALUE, "");
         }
+        text.shrink_to_fit();
         rendered.insert(path, text);
     }
     Ok(rendered)

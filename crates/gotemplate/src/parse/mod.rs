@@ -3,13 +3,13 @@
 mod expression;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::*;
 use crate::bytestr::Str;
 use crate::error::{Error, ParseError};
 use crate::function::Functions;
+use crate::hash::HashSet;
 use crate::lex::{Kind, Lexer, Token};
 use crate::quote::unquote;
 
@@ -26,10 +26,21 @@ pub(crate) fn parse(name: &str, text: &Str, functions: &Functions) -> std::resul
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
-    let mut parser =
-        Parser { text, lexer, functions, source, names: HashMap::new(), trees: Vec::new(), scope: Scope::new() };
+    let mut parser = Parser {
+        text,
+        lexer,
+        functions,
+        source,
+        names: HashSet::default(),
+        trees: Vec::new(),
+        scope: Scope::new(),
+        operands: Vec::new(),
+    };
     let root = parser.top_level().map_err(Error::Parse)?;
     parser.add(Arc::from(name), root).map_err(Error::Parse)?;
+    // Trees live as long as the rendering: what they do not need is given back.
+    parser.source.pipes.shrink_to_fit();
+    parser.source.blocks.shrink_to_fit();
     let source = Arc::new(parser.source);
     Ok(parser.trees.into_iter().map(|(name, root)| Tree { name, source: source.clone(), root }).collect())
 }
@@ -64,9 +75,11 @@ struct Parser<'t> {
     lexer: Lexer<'t>,
     functions: &'t Functions,
     source: Source,
-    names: HashMap<String, Arc<str>>,
+    names: HashSet<Arc<str>>,
     trees: Vec<(Arc<str>, BlockId)>,
     scope: Scope,
+    /// The operands of the commands that are being read, each command's behind those of the one around it.
+    operands: Vec<Operand>,
 }
 
 /// What ends a list of nodes.
@@ -155,7 +168,7 @@ impl<'t> Parser<'t> {
             return known.clone();
         }
         let new: Arc<str> = Arc::from(name);
-        self.names.insert(name.to_owned(), new.clone());
+        self.names.insert(new.clone());
         new
     }
 
@@ -199,7 +212,8 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn new_block(&mut self, nodes: Vec<Node>) -> BlockId {
+    fn new_block(&mut self, mut nodes: Vec<Node>) -> BlockId {
+        nodes.shrink_to_fit();
         self.source.blocks.push(Block { nodes });
         BlockId(self.source.blocks.len() as u32 - 1)
     }

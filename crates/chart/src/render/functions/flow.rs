@@ -4,7 +4,6 @@ use super::Messages;
 use crate::render::error::marked;
 use crate::{LogLevel, LogLine, RenderOptions};
 use gotemplate::{CallResult, Error, FuncError, Functions, Map, Run, Str, Type, Value};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often one template may be in progress through `include`.
@@ -14,7 +13,8 @@ const MAX_INCLUDES: usize = 1000;
 const ANONYMOUS: &str = "gotpl";
 
 pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages: &Messages) {
-    let included: Arc<Mutex<HashMap<Str, usize>>> = Arc::default();
+    // What is in progress, innermost last.
+    let included: Arc<Mutex<Vec<Str>>> = Arc::default();
     table.fixed("include", &[Type::Str, Type::Any], move |run, args| include(run, args, &included));
     table.fixed("tpl", &[Type::Str, Type::Any], tpl);
     let (lint, said) = (options.lint, messages.clone());
@@ -36,23 +36,22 @@ pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages:
     });
 }
 
-fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<HashMap<Str, usize>>) -> CallResult {
+fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<Vec<Str>>) -> CallResult {
     let name = args[0].as_str().unwrap_or_default();
-    let count = |change: fn(usize) -> usize| {
-        let mut counts = included.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(name.clone()).or_default();
-        *count = change(*count);
-        *count
-    };
-    if count(|n| n + 1) > MAX_INCLUDES + 1 {
-        count(|n| n - 1);
+    let lock = || included.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut open = lock();
+    let depth = open.len();
+    // Whatever has not been begun so often cannot be in progress so often.
+    if depth > MAX_INCLUDES && open.iter().filter(|other| **other == name).count() > MAX_INCLUDES {
         let name = name.lossy();
         return Err(FuncError::Message(format!(
             "rendering template has a nested reference name: {name}: unable to execute template"
         )));
     }
+    open.push(name.clone());
+    drop(open);
     let result = run.execute(&name.lossy(), &args[1]);
-    count(|n| n.saturating_sub(1));
+    lock().truncate(depth);
     match result {
         Ok(text) => Ok(Value::Str(text)),
         Err(Error::NoTemplate { name }) => Err(FuncError::Message(format!(
