@@ -210,3 +210,30 @@ impl TemplateSet {
         std::iter::successors(Some(self), |set| set.parent.as_deref()).find_map(|set| set.own.get(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_texts_are_as_if_parsed_one_after_the_other() {
+        let padding = "x".repeat(WORTH_A_THREAD / 4);
+        let name = |i: usize| format!("t{i}");
+        let mut texts: Vec<(String, Str)> = (0..8)
+            .map(|i| (name(i), Str::from(format!("{{{{define \"same\"}}}}{i}{{{{end}}}}{{{{/* {padding} */}}}}"))))
+            .collect();
+        let parse = |texts: &[(String, Str)]| {
+            let texts: Vec<(&str, &Str)> = texts.iter().map(|(name, text)| (name.as_str(), text)).collect();
+            let mut set = TemplateSet::new(Arc::default());
+            set.parse_all(&texts).map(|()| Arc::new(set))
+        };
+        let set = parse(&texts).expect("texts");
+        let output = set.execute("same", &Value::Nil, &mut Run::default()).expect("a template");
+        assert_eq!(output, "7", "the last definition counts");
+        texts[6].1 = Str::from("{{");
+        texts[2].1 = Str::from("{{ nothing }}");
+        let (place, error) = parse(&texts).expect_err("malformed");
+        assert_eq!(place, 2);
+        assert_eq!(error.to_string(), "template: t2:1: function \"nothing\" not defined");
+    }
+}

@@ -237,6 +237,24 @@ mod tests {
     }
 
     #[test]
+    fn many_documents_keep_their_order_and_the_first_error_counts() {
+        let file = |i: usize, text: &str| (format!("f{i}"), format!("{text}# {}\n", "x".repeat(WORTH_A_THREAD / 4)));
+        let hook = |i: usize| format!("kind: Job\nmetadata: {{name: n{i}, annotations: {{helm.sh/hook: bogus{i}}}}}\n");
+        let mut files: BTreeMap<String, String> =
+            (0..8).map(|i| file(i, &format!("kind: Secret\nmetadata: {{name: n{i}}}\n---\n{}", hook(i)))).collect();
+        let mut log = Log::default();
+        let found = documents(files.clone(), &mut log).expect("documents");
+        let names: Vec<&str> = found.manifests.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+        let said: Vec<String> = log.0.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 8);
+        assert!(said.iter().enumerate().all(|(i, line)| line.ends_with(&format!("hookTypes=bogus{i}"))), "{said:?}");
+        files.extend([file(6, "- 1\n"), file(3, "- 1\n")]);
+        let error = documents(files, &mut Log::default()).expect_err("a list").to_string();
+        assert!(error.contains("YAML parse error on f3: "), "{error}");
+    }
+
+    #[test]
     fn a_hook_with_one_unknown_event_vanishes() {
         let text =
             |events: &str| format!("kind: Job\nmetadata:\n  name: x\n  annotations:\n    helm.sh/hook: {events}\n");
