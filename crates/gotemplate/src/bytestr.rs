@@ -53,7 +53,7 @@ impl Str {
         // Checking alone is a good deal faster than looking for pieces, and nearly all strings pass.
         match std::str::from_utf8(self) {
             Ok(text) => Cow::Borrowed(text),
-            Err(_) => String::from_utf8_lossy(self),
+            Err(_) => crate::utf8::lossy(self),
         }
     }
 }

@@ -201,6 +201,11 @@ impl Map {
         self.read().listed(|key, value| (key.clone(), value.clone()))
     }
 
+    /// Looks at each entry in the order of the keys. The map must not be changed meanwhile.
+    pub fn visit(&self, look: impl FnMut(&Str, &Value)) {
+        self.read().each(look);
+    }
+
     /// A map of the same type with the same entries that no longer shares them; the values themselves are shared.
     pub fn shallow_copy(&self) -> Map {
         Map::of(self.ty, self.read().clone())

@@ -43,7 +43,9 @@ pub mod quote;
 mod run;
 mod set;
 mod stack;
+mod survey;
 mod types;
+mod utf8;
 mod value;
 
 pub use bytestr::Str;
@@ -54,4 +56,5 @@ pub use run::{Limits, MemoryLimit, Run};
 pub use set::{MissingKey, TemplateSet};
 pub use stack::grow as grow_stack;
 pub use types::{Kind, NamedType, Type};
+pub use utf8::lossy;
 pub use value::{Object, Value};

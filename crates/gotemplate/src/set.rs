@@ -39,6 +39,8 @@ pub struct TemplateSet {
     dollar: Arc<str>,
     own: HashMap<Arc<str>, Arc<Tree>>,
     parent: Option<Arc<TemplateSet>>,
+    /// How many parts further texts may have.
+    room: usize,
 }
 
 impl TemplateSet {
@@ -50,6 +52,7 @@ impl TemplateSet {
             dollar: Arc::from("$"),
             own: HashMap::default(),
             parent: None,
+            room: parse::MAX_PARTS,
         }
     }
 
@@ -67,6 +70,7 @@ impl TemplateSet {
             dollar: self.dollar.clone(),
             own: HashMap::default(),
             parent: Some(self.clone()),
+            room: parse::MAX_PARTS,
         }
     }
 
@@ -84,7 +88,7 @@ impl TemplateSet {
     /// # Errors
     /// As [`TemplateSet::parse`].
     pub fn parse_shared(&mut self, name: &str, text: &Str) -> Result<(), Error> {
-        for tree in parse::parse(name, text, &self.functions)? {
+        for tree in parse::parse(name, text, &self.functions, &mut self.room)? {
             self.add(Arc::new(tree));
         }
         Ok(())
@@ -97,30 +101,32 @@ impl TemplateSet {
     pub fn parse_all(&mut self, texts: &[(&str, &Str)]) -> Result<(), (usize, Error)> {
         let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
         let done = if bytes < WORTH_A_THREAD { None } else { self.parsed_apart(texts) };
-        if let Some(trees) = done {
+        if let Some((trees, room)) = done {
             trees.into_iter().for_each(|tree| self.add(Arc::new(tree)));
+            self.room = room;
             return Ok(());
         }
         let mut texts = texts.iter().enumerate();
         texts.try_for_each(|(at, (name, text))| self.parse_shared(name, text).map_err(|error| (at, error)))
     }
 
-    /// The trees of several texts in their order, half of them parsed on another thread. `None` when anything is wrong,
-    /// which is best told by parsing one text after the other.
-    fn parsed_apart(&self, texts: &[(&str, &Str)]) -> Option<Vec<Tree>> {
-        let parse = |texts: &[(&str, &Str)]| -> Option<Vec<Tree>> {
-            let mut trees = Vec::new();
+    /// The trees of several texts in their order, half of them parsed on another thread, and the room that is left. `None` when
+    /// anything is wrong, which is best told by parsing one text after the other.
+    fn parsed_apart(&self, texts: &[(&str, &Str)]) -> Option<(Vec<Tree>, usize)> {
+        let parse = |texts: &[(&str, &Str)]| -> Option<(Vec<Tree>, usize)> {
+            let (mut trees, mut room) = (Vec::new(), self.room);
             for (name, text) in texts {
-                trees.extend(parse::parse(name, text, &self.functions).ok()?);
+                trees.extend(parse::parse(name, text, &self.functions, &mut room).ok()?);
             }
-            Some(trees)
+            Some((trees, self.room - room))
         };
         let (first, second) = texts.split_at(texts.len() / 2);
         std::thread::scope(|scope| {
             let other = std::thread::Builder::new().spawn_scoped(scope, || parse(second)).ok()?;
-            let mut trees = parse(first)?;
-            trees.extend(other.join().ok()??);
-            Some(trees)
+            let (mut trees, used) = parse(first)?;
+            let (more, further) = other.join().ok()??;
+            trees.extend(more);
+            Some((trees, self.room.checked_sub(used + further)?))
         })
     }
 
@@ -131,7 +137,7 @@ impl TemplateSet {
     /// [`Error::Parse`].
     pub fn fork_with(self: &Arc<Self>, name: &str, text: &str) -> Result<TemplateSet, Error> {
         let mut fork = self.fork();
-        for tree in parse::parse(name, &Str::from(text), &self.functions)? {
+        for tree in parse::parse(name, &Str::from(text), &self.functions, &mut fork.room)? {
             if &*tree.name == name {
                 fork.own.insert(tree.name.clone(), Arc::new(tree));
             } else {

@@ -11,6 +11,9 @@ const A: &[Type] = &[Type::Any];
 /// Containers nested deeper than this must contain themselves.
 const DEEPEST: usize = 1_000;
 
+/// Values that a text may hold; Go reads as many as there is memory for.
+const MOST_VALUES: usize = 500_000;
+
 /// Nesting that reading refuses, as Go does.
 const DEEPEST_INPUT: usize = 10_000;
 
@@ -228,7 +231,7 @@ fn float(f: f64) -> Option<String> {
 /// # Errors
 /// In Go's words, for text that is not JSON.
 pub fn decode(text: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = Reader { text, at: 0, depth: 0, out_of_range: None };
+    let mut reader = Reader { text, at: 0, depth: 0, values: 0, out_of_range: None };
     reader.space();
     let value = reader.value("looking for beginning of value")?;
     reader.space();
@@ -245,7 +248,7 @@ pub fn decode(text: &[u8]) -> Result<Value, JsonError> {
 fn valid(text: &[u8]) -> Str {
     match std::str::from_utf8(text) {
         Ok(_) => Str::from(text),
-        Err(_) => Str::from(String::from_utf8_lossy(text)),
+        Err(_) => Str::from(gotemplate::lossy(text)),
     }
 }
 
@@ -253,6 +256,7 @@ struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     depth: usize,
+    values: usize,
     /// The first number that no float can hold; only reported when the rest is well-formed.
     out_of_range: Option<String>,
 }
@@ -292,6 +296,10 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, context: &str) -> Result<Value, JsonError> {
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err(JsonError(format!("json: more than {MOST_VALUES} values")));
+        }
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),

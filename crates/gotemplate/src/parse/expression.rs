@@ -124,6 +124,7 @@ impl Parser<'_> {
 
     /// A term with the fields behind it.
     fn operand(&mut self) -> Result<Option<Operand>> {
+        self.part()?;
         let Some(term) = self.term()? else {
             return Ok(None);
         };
@@ -133,6 +134,7 @@ impl Parser<'_> {
         let pos = self.peek().start as Pos;
         let mut fields = Vec::new();
         while self.peek().kind == Kind::Field {
+            self.part()?;
             let token = self.next();
             fields.push(Str::from(&self.value(&token)[1..]));
         }

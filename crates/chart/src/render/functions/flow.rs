@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How often one template may be in progress through `include`.
 const MAX_INCLUDES: usize = 1000;
 
+/// The steps that parsing a text costs besides its length.
+const PARSING: u64 = 40;
+
 /// The name under which Go knows the set itself and every text given to `tpl`.
 const ANONYMOUS: &str = "gotpl";
 
@@ -28,6 +31,7 @@ pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages:
         let found = cluster.lookup(&text(0), &text(1), &text(2), &text(3))?;
         Ok(crate::convert::to_go(&found))
     });
+    table.take_steps(8, &["include", "lookup"]);
     // Names are looked up only for those who ask for it.
     let resolve = options.resolve_host;
     table.fixed("getHostByName", &[Type::Str], move |_, args| {
@@ -67,6 +71,7 @@ fn tpl(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let Some(outer) = run.templates().cloned() else {
         return Err("tpl: there is no template set".into());
     };
+    run.work(PARSING + text.len() as u64 / 2)?;
     let quoted = || gotemplate::quote::quoted(&text);
     let set = outer
         .fork_with(ANONYMOUS, &text.lossy())
