@@ -14,6 +14,10 @@ use crate::selector::{FieldSelector, LabelSelector, LabelTerm, field_text};
 
 /// How many events of one resource are kept for watches that resume.
 pub const HISTORY: usize = 16_384;
+/// How much JSON they hold at most, where a log makes it; in memory an object is about ten times that.
+const HISTORY_BYTES: usize = 24 << 20;
+/// So many are kept whatever their size: whoever watches is not behind by more.
+const HISTORY_LEAST: usize = 1_024;
 
 /// Namespace (empty for cluster scope) and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +67,10 @@ impl Stored {
         Stored { key: Key::of(&value), rv: version.unwrap_or(0), value, json: OnceLock::new() }
     }
 
+    fn known_bytes(&self) -> usize {
+        self.json.get().map_or(0, Bytes::len)
+    }
+
     /// The object as JSON text.
     pub fn json(&self) -> Bytes {
         self.json.get_or_init(|| self.value.to_string().into()).clone()
@@ -91,6 +99,8 @@ pub struct Event {
     pub object: Arc<Stored>,
     /// The object before the change.
     pub previous: Option<Arc<Stored>>,
+    /// Bytes of the object's JSON when the event was recorded; 0 when nobody had needed it.
+    pub bytes: usize,
 }
 
 /// Why a write was refused.
@@ -161,6 +171,8 @@ struct Bucket {
     index: HashMap<String, BTreeSet<Key>>,
     indexed_field: Option<&'static str>,
     history: VecDeque<Arc<Event>>,
+    /// The sum of [`Event::bytes`] over the history.
+    history_bytes: usize,
     /// Watches may start at this version or later.
     floor: u64,
     last: u64,
@@ -174,6 +186,7 @@ impl Bucket {
             index: HashMap::new(),
             indexed_field: INDEXED_FIELDS.iter().find(|(s, _)| *s == storage).map(|(_, f)| *f),
             history: VecDeque::new(),
+            history_bytes: 0,
             floor,
             last: floor,
             tick: watch::Sender::new(floor),
@@ -213,13 +226,16 @@ impl Bucket {
 
     fn record(&mut self, event: Event) {
         self.last = event.rv;
-        if self.history.len() == HISTORY
+        self.tick.send_replace(event.rv);
+        self.history_bytes += event.bytes;
+        self.history.push_back(Arc::new(event));
+        while (self.history.len() > HISTORY
+            || (self.history_bytes > HISTORY_BYTES && self.history.len() > HISTORY_LEAST))
             && let Some(old) = self.history.pop_front()
         {
+            self.history_bytes -= old.bytes;
             self.floor = old.rv;
         }
-        self.tick.send_replace(event.rv);
-        self.history.push_back(Arc::new(event));
     }
 
     /// The smallest indexed candidate set for a selection, or `None` when everything must be looked at.
@@ -384,7 +400,8 @@ impl Store {
         let object = Arc::new(Stored::new(key.clone(), rv, last_state.unwrap_or_else(|| last.value.clone())));
         let bucket = inner.bucket(storage);
         let previous = bucket.replace(key, None);
-        bucket.record(Event { rv, kind: EventKind::Deleted, object: object.clone(), previous });
+        let bytes = object.known_bytes();
+        bucket.record(Event { rv, kind: EventKind::Deleted, object: object.clone(), previous, bytes });
         inner.compact_if_due();
         Ok(object)
     }
@@ -413,6 +430,7 @@ impl Store {
         let rv = inner.rv;
         for bucket in inner.buckets.values_mut() {
             bucket.history.clear();
+            bucket.history_bytes = 0;
             bucket.floor = rv;
         }
     }
@@ -441,7 +459,8 @@ impl Inner {
         self.rv = rv;
         let bucket = self.bucket(storage);
         let previous = bucket.replace(&key, Some(object.clone()));
-        bucket.record(Event { rv, kind, object: object.clone(), previous });
+        let bytes = object.known_bytes();
+        bucket.record(Event { rv, kind, object: object.clone(), previous, bytes });
         self.compact_if_due();
         Ok(object)
     }
@@ -490,6 +509,28 @@ mod tests {
 
     fn names(page: &Page) -> Vec<String> {
         page.items.iter().map(|o| o.key.name.clone()).collect()
+    }
+
+    #[test]
+    fn large_objects_leave_a_shorter_history() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(directory.path())).unwrap();
+        let mut wide = object("a", "p", "x");
+        wide["spec"]["text"] = "x".repeat(HISTORY_BYTES / HISTORY_LEAST / 4).into();
+        let first = store.create("pods", wide.clone()).unwrap().rv;
+        let small = store.create("nodes", object("", "n", "x")).unwrap().rv;
+        let mut last = first;
+        for _ in 0..HISTORY_LEAST * 5 {
+            last = store.update("pods", last, wide.clone()).unwrap().rv;
+        }
+        let Since::TooOld(floor) = store.since("pods", first) else { panic!("everything is kept") };
+        let Since::Events(kept) = store.since("pods", floor) else { panic!("{floor} is not kept") };
+        assert!(kept.len() > HISTORY_LEAST && kept.len() < HISTORY_LEAST * 5, "{}", kept.len());
+        assert!(kept.iter().map(|event| event.bytes).sum::<usize>() <= HISTORY_BYTES);
+        assert!(
+            matches!(store.since("nodes", small), Since::Events(events) if events.is_empty()),
+            "others keep theirs"
+        );
     }
 
     #[test]

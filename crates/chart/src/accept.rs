@@ -21,6 +21,9 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Whether the schema is well formed and the values satisfy it; `false` when that is not so, or not easily told.
 pub(crate) fn accepts(schema: &[u8], values: &Value) -> bool {
+    if schema.len() > crate::schema::MAX_SCHEMA {
+        return false;
+    }
     let Ok(root) = serde_json::from_slice::<Node<'_>>(schema) else { return false };
     let Some(draft) = draft(&root) else { return false };
     let reader = Reader { root: &root, draft, left: Cell::new(MOST_CHECKS) };

@@ -27,7 +27,7 @@ impl File {
 
     /// The file as text; bytes that are no UTF-8 become U+FFFD.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.data)
+        gotemplate::lossy(&self.data)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::Values;
 use gotemplate::{List, Map, Str, Type, Value as Go};
 use goyaml::Tree;
 use serde_json::{Number, Value};
-use std::collections::BTreeMap;
 
 /// A value as a template sees it. Floats stay floats, integers become `int64`.
 pub fn to_go(value: &Value) -> Go {
@@ -32,7 +31,7 @@ pub(crate) fn tree_to_go(tree: &Tree<'_>) -> Go {
         Tree::List(items) => Go::List(List::new(items.iter().map(tree_to_go).collect())),
         Tree::Map(entries) => {
             let entries = entries.iter().map(|(key, value)| (Str::from(&**key), tree_to_go(value)));
-            Go::Map(Map::from_entries(Type::ANY_MAP, entries.collect()))
+            Go::Map(Map::from_entries(Type::ANY_MAP, entries))
         }
     }
 }
@@ -43,8 +42,7 @@ pub fn map_to_go(map: &Values) -> Map {
 }
 
 fn map_of_type(map: &Values, ty: Type) -> Map {
-    let entries: BTreeMap<Str, Go> = map.iter().map(|(k, v)| (Str::from(k.as_str()), to_go(v))).collect();
-    Map::from_entries(ty, entries)
+    Map::from_entries(ty, map.iter().map(|(k, v)| (Str::from(k.as_str()), to_go(v))))
 }
 
 /// How deep a value may nest before it is taken for one that contains itself.

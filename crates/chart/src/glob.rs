@@ -96,7 +96,15 @@ fn matches_parts(parts: &[Part], name: &str) -> bool {
         }
         count += 1;
     }
-    let (parts, name) = (&parts[count..], after.collect::<Vec<char>>());
+    let mut parts = &parts[count..];
+    // And of those that are left, most end with other letters.
+    while let [before @ .., Part::Literal(letter)] = parts {
+        if after.next_back() != Some(*letter) {
+            return false;
+        }
+        parts = before;
+    }
+    let name = after.collect::<Vec<char>>();
     if parts.is_empty() {
         return name.is_empty();
     }

@@ -16,6 +16,7 @@ mod capabilities;
 mod chart;
 pub mod convert;
 pub mod create;
+mod deadline;
 mod error;
 pub mod explain;
 pub mod gitops;

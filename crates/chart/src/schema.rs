@@ -3,12 +3,14 @@
 //! The validator is by the author of the one that Helm uses and finds the same things in the same order; only the words are
 //! ours to choose.
 
-use crate::{Chart, Error, Log, accept};
+use crate::{Chart, Error, Log, accept, deadline};
 use boon::{Compiler, ErrorKind, Schemas, UrlLoader, ValidationError};
 use goyaml::number::{go_float, number_text};
 use serde_json::{Number, Value};
 use std::cell::RefCell;
+use std::io::Read as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Checks the values of a chart (an object), and the part of them that belongs to each chart below, against their schemas. Numbers are
 /// numbers here, whether YAML or `--set` gave them.
@@ -55,6 +57,17 @@ fn check_chart(chart: &Chart, values: &Value, findings: &mut String, log: &mut L
     }
 }
 
+/// How long a schema may be: 4 MiB, four times as long as that of all of Kubernetes.
+pub(crate) const MAX_SCHEMA: usize = 4 << 20;
+
+/// How long checking may take: schemas that refer to each other can ask the same question more often than a machine can
+/// answer it. More where the program is not optimised.
+const MOST_TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
+
+fn too_long() -> String {
+    format!("schema is longer than {MAX_SCHEMA} bytes")
+}
+
 /// The name that a schema goes by while it is compiled; relative references start here.
 const URL: &str = "file:///values.schema.json";
 
@@ -67,6 +80,25 @@ pub(crate) fn check_one(schema: &[u8], values: &Value, log: &mut Log) -> Result<
 
 /// As [`check_one`], without the short cut for what is simple and right.
 pub(crate) fn findings(schema: &[u8], values: &Value, log: &mut Log) -> Result<(), String> {
+    if schema.len() > MAX_SCHEMA {
+        return Err(too_long());
+    }
+    let (schema, values) = (schema.to_vec(), values.clone());
+    let found = deadline::within(MOST_TIME, move || {
+        let mut log = Log::default();
+        let found = validate(&schema, &values, &mut log);
+        (found, log)
+    });
+    match found {
+        Some((found, said)) => {
+            log.0.extend(said.0);
+            found
+        }
+        None => Err(format!("checking takes more than {} s of processor time", MOST_TIME.as_secs())),
+    }
+}
+
+fn validate(schema: &[u8], values: &Value, log: &mut Log) -> Result<(), String> {
     let parsed: Value = serde_json::from_slice(schema).map_err(|e| json_error(schema, &e))?;
     let unresolved = Rc::new(RefCell::new(Vec::new()));
     let mut compiler = Compiler::new();
@@ -108,7 +140,13 @@ impl UrlLoader for Loader {
         let Some(path) = url.strip_prefix("file://") else {
             return Err("schemas are not fetched over the network here".into());
         };
-        let data = std::fs::read(path).map_err(|e| format!("open {path}: {}", crate::load::os_error(&e)))?;
+        let mut data = Vec::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_SCHEMA as u64 + 1).read_to_end(&mut data))
+            .map_err(|e| format!("open {path}: {}", crate::load::os_error(&e)))?;
+        if data.len() > MAX_SCHEMA {
+            return Err(too_long().into());
+        }
         Ok(serde_json::from_slice(&data).map_err(|e| json_error(&data, &e))?)
     }
 }

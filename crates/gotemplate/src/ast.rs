@@ -110,9 +110,9 @@ pub(crate) enum Expr {
     Nil,
     Bool(bool),
     Number(Box<Number>),
-    /// A string constant: as written and as meant.
+    /// A string constant: what it means, and where its text ends, which begins at the operand's place.
     Text {
-        written: Box<str>,
+        end: Pos,
         value: Str,
     },
     /// `.a.b`
@@ -306,7 +306,7 @@ impl Source {
             Expr::Nil => out.push_str("nil"),
             Expr::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
             Expr::Number(number) => out.push_str(&number.text),
-            Expr::Text { written, .. } => out.push_str(written),
+            Expr::Text { end, .. } => out.push_str(self.part(operand.pos, *end)),
             Expr::Field(names) => print_fields(names, out),
             Expr::Variable(name, fields) => {
                 out.push_str(name);

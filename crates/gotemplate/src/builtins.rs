@@ -78,6 +78,12 @@ impl Builtin {
         }
     }
 
+    /// Does the function write its arguments out as text, whatever they are?
+    pub(crate) fn writes(self) -> bool {
+        use Builtin::{Html, Js, Print, Printf, Println, Urlquery};
+        matches!(self, Print | Printf | Println | Html | Js | Urlquery)
+    }
+
     /// Calls the function. `and`, `or` and `call` are the evaluator's business and never come here with effect.
     /// `boxed` says that the first argument was found where anything may be.
     pub(crate) fn call(self, args: &[Value], boxed: bool) -> Result<Datum, FuncError> {

@@ -19,7 +19,101 @@ pub struct Map {
     shared: Arc<Shared>,
 }
 
-struct Shared(RwLock<BTreeMap<Str, Value>>);
+struct Shared(RwLock<Entries>);
+
+/// Entries sorted by key: few of them side by side, which takes the least room and time; many in a tree, so that one more
+/// stays cheap.
+#[derive(Clone)]
+enum Entries {
+    Few(Vec<(Str, Value)>),
+    Many(BTreeMap<Str, Value>),
+}
+
+/// Maps with more entries than this are trees.
+const FEW: usize = 32;
+
+impl Default for Entries {
+    fn default() -> Entries {
+        Entries::Few(Vec::new())
+    }
+}
+
+impl FromIterator<(Str, Value)> for Entries {
+    /// Of entries with the same key the last one counts.
+    fn from_iter<I: IntoIterator<Item = (Str, Value)>>(entries: I) -> Entries {
+        let mut few: Vec<(Str, Value)> = entries.into_iter().collect();
+        if few.len() > FEW {
+            return Entries::Many(few.into_iter().collect());
+        }
+        if !few.is_sorted_by(|(a, _), (b, _)| a < b) {
+            few.sort_by(|(a, _), (b, _)| a.cmp(b));
+            few.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    std::mem::swap(&mut later.1, &mut kept.1);
+                }
+                same
+            });
+        }
+        Entries::Few(few)
+    }
+}
+
+impl Entries {
+    fn place(few: &[(Str, Value)], key: &[u8]) -> Result<usize, usize> {
+        few.binary_search_by(|(known, _)| known.as_bytes().cmp(key))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&Value> {
+        match self {
+            Entries::Few(few) => Entries::place(few, key).ok().map(|at| &few[at].1),
+            Entries::Many(many) => many.get(key),
+        }
+    }
+
+    fn insert(&mut self, key: Str, value: Value) -> Option<Value> {
+        match self {
+            Entries::Few(few) => match Entries::place(few, &key) {
+                Ok(at) => return Some(std::mem::replace(&mut few[at].1, value)),
+                Err(at) if few.len() < FEW => few.insert(at, (key, value)),
+                Err(_) => {
+                    let mut many: BTreeMap<Str, Value> = std::mem::take(few).into_iter().collect();
+                    many.insert(key, value);
+                    *self = Entries::Many(many);
+                }
+            },
+            Entries::Many(many) => return many.insert(key, value),
+        }
+        None
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Option<Value> {
+        match self {
+            Entries::Few(few) => Entries::place(few, key).ok().map(|at| few.remove(at).1),
+            Entries::Many(many) => many.remove(key),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Entries::Few(few) => few.len(),
+            Entries::Many(many) => many.len(),
+        }
+    }
+
+    fn each(&self, mut look: impl FnMut(&Str, &Value)) {
+        match self {
+            Entries::Few(few) => few.iter().for_each(|(key, value)| look(key, value)),
+            Entries::Many(many) => many.iter().for_each(|(key, value)| look(key, value)),
+        }
+    }
+
+    fn listed<T>(&self, mut make: impl FnMut(&Str, &Value) -> T) -> Vec<T> {
+        let mut list = Vec::with_capacity(self.len());
+        self.each(|key, value| list.push(make(key, value)));
+        list
+    }
+}
 
 impl Map {
     /// An empty `map[string]interface {}`.
@@ -29,11 +123,15 @@ impl Map {
 
     /// An empty map of the given type, which must be a map type or a name for one.
     pub fn typed(ty: Type) -> Map {
-        Map::from_entries(ty, BTreeMap::new())
+        Map::from_entries(ty, [])
     }
 
     /// A map of the given type with these entries.
-    pub fn from_entries(ty: Type, entries: BTreeMap<Str, Value>) -> Map {
+    pub fn from_entries(ty: Type, entries: impl IntoIterator<Item = (Str, Value)>) -> Map {
+        Map::of(ty, entries.into_iter().collect())
+    }
+
+    fn of(ty: Type, entries: Entries) -> Map {
         Map { ty, nil: false, shared: Arc::new(Shared(RwLock::new(entries))) }
     }
 
@@ -69,7 +167,7 @@ impl Map {
 
     /// Is there such a key?
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
-        self.read().contains_key(key.as_ref())
+        self.read().get(key.as_ref()).is_some()
     }
 
     /// Sets a key, for every clone of this map.
@@ -90,22 +188,27 @@ impl Map {
 
     /// Is the map empty?
     pub fn is_empty(&self) -> bool {
-        self.read().is_empty()
+        self.len() == 0
     }
 
     /// The keys as they are now, sorted.
     pub fn keys(&self) -> Vec<Str> {
-        self.read().keys().cloned().collect()
+        self.read().listed(|key, _| key.clone())
     }
 
     /// The entries as they are now, sorted by key.
     pub fn entries(&self) -> Vec<(Str, Value)> {
-        self.read().iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+        self.read().listed(|key, value| (key.clone(), value.clone()))
+    }
+
+    /// Looks at each entry in the order of the keys. The map must not be changed meanwhile.
+    pub fn visit(&self, look: impl FnMut(&Str, &Value)) {
+        self.read().each(look);
     }
 
     /// A map of the same type with the same entries that no longer shares them; the values themselves are shared.
     pub fn shallow_copy(&self) -> Map {
-        Map::from_entries(self.ty, self.read().clone())
+        Map::of(self.ty, self.read().clone())
     }
 
     /// Are both the same map, not merely equal ones?
@@ -119,11 +222,11 @@ impl Map {
     }
 
     // A panic while the lock is held cannot leave the tree half changed, so a poisoned lock is still good.
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Str, Value>> {
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
         self.shared.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Str, Value>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
         self.shared.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,7 +245,7 @@ impl fmt::Debug for Map {
 
 impl<K: Into<Str>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        Map::from_entries(Type::ANY_MAP, entries.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+        Map::from_entries(Type::ANY_MAP, entries.into_iter().map(|(k, v)| (k.into(), v.into())))
     }
 }
 
@@ -221,8 +324,12 @@ thread_local! {
     static ASIDE: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
 }
 
+fn is_container(value: &Value) -> bool {
+    matches!(value, Value::List(_) | Value::Map(_))
+}
+
 fn free(values: impl Iterator<Item = Value>) {
-    let containers = values.filter(|v| matches!(v, Value::List(_) | Value::Map(_)));
+    let containers = values.filter(is_container);
     // During thread exit the aside list may be gone already: then plain dropping has to do.
     let put_aside = ASIDE.try_with(|aside| aside.try_borrow_mut().map(|mut a| a.extend(containers)).is_ok());
     if !put_aside.unwrap_or(false) || FREEING.replace(true) {
@@ -236,16 +343,21 @@ fn free(values: impl Iterator<Item = Value>) {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let entries = std::mem::take(self.0.get_mut().unwrap_or_else(PoisonError::into_inner));
-        if !entries.is_empty() {
-            free(entries.into_values());
+        let entries = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut any = false;
+        entries.each(|_, value| any |= is_container(value));
+        if any {
+            match std::mem::take(entries) {
+                Entries::Few(few) => free(few.into_iter().map(|(_, value)| value)),
+                Entries::Many(many) => free(many.into_values()),
+            }
         }
     }
 }
 
 impl Drop for ListInner {
     fn drop(&mut self) {
-        if !self.items.is_empty() {
+        if self.items.iter().any(is_container) {
             free(std::mem::take(&mut self.items).into_iter());
         }
     }

@@ -160,6 +160,10 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
                     }
                 }
             },
+            Value::List(_) | Value::Map(_) => {
+                self.run.survey(std::slice::from_ref(value))?;
+                format::append_value(value, self.out);
+            }
             _ => format::append_value(value, self.out),
         }
         self.write(from)

@@ -1,10 +1,10 @@
 //! Functions and methods that templates call: their signatures and the table that names them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::FuncError;
+use crate::hash::HashMap;
 use crate::run::Run;
 use crate::types::Type;
 use crate::value::Value;
@@ -54,6 +54,10 @@ type Native = dyn Fn(&mut Run<'_>, &[Value]) -> CallResult + Send + Sync;
 /// A function that templates can call by name.
 pub struct Function {
     signature: Signature,
+    /// Steps that a call counts as, besides what every call does.
+    steps: u64,
+    /// It walks through its arguments all the way down.
+    deep: bool,
     native: Box<Native>,
 }
 
@@ -63,7 +67,7 @@ impl Function {
         signature: Signature,
         native: impl Fn(&mut Run<'_>, &[Value]) -> CallResult + Send + Sync + 'static,
     ) -> Function {
-        Function { signature, native: Box::new(native) }
+        Function { signature, steps: 0, deep: false, native: Box::new(native) }
     }
 
     /// What the function takes.
@@ -73,6 +77,12 @@ impl Function {
 
     /// Calls the function. The arguments must fit the signature.
     pub fn call(&self, run: &mut Run<'_>, args: &[Value]) -> CallResult {
+        if self.steps > 0 {
+            run.work(self.steps)?;
+        }
+        if self.deep {
+            run.survey(args)?;
+        }
         (self.native)(run, args)
     }
 }
@@ -119,6 +129,26 @@ impl Functions {
         native: impl Fn(&mut Run<'_>, &[Value]) -> CallResult + Send + Sync + 'static,
     ) {
         self.insert(name, Function::new(Signature::variadic(params, rest), native));
+    }
+
+    /// Says that calls of these functions take long: as many steps.
+    pub fn take_steps(&mut self, steps: u64, names: &[&str]) {
+        self.each(names, |function| function.steps = steps);
+    }
+
+    /// Says that these functions walk through their arguments all the way down, so that what they walk through counts,
+    /// see [`Run::survey`].
+    pub fn go_deep(&mut self, names: &[&str]) {
+        self.each(names, |function| function.deep = true);
+    }
+
+    fn each(&mut self, names: &[&str], change: impl Fn(&mut Function)) {
+        for name in names {
+            // While the table is being made nobody else has the function.
+            let function = self.table.get_mut(*name).and_then(Arc::get_mut);
+            debug_assert!(function.is_some(), "{name}");
+            function.map(&change);
+        }
     }
 
     /// Removes a function.

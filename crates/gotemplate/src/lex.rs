@@ -101,6 +101,19 @@ fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
+/// Where the next action begins.
+fn find_left(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    loop {
+        let at = from + bytes[from..].iter().position(|b| *b == b'{')?;
+        if bytes.get(at + 1) == Some(&b'{') {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
 fn left_marked(text: &str) -> bool {
     matches!(text.as_bytes(), [b'-', b' ' | b'\t' | b'\r' | b'\n', ..])
 }
@@ -134,8 +147,12 @@ impl<'t> Lexer<'t> {
         &self.text[self.pos..]
     }
 
+    #[inline]
     fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
+        match self.text.as_bytes().get(self.pos) {
+            Some(b) if b.is_ascii() => Some(char::from(*b)),
+            _ => self.rest().chars().next(),
+        }
     }
 
     fn bump(&mut self) -> Option<char> {
@@ -168,7 +185,7 @@ impl<'t> Lexer<'t> {
 
     /// Moves over `n` bytes, counting lines.
     fn skip(&mut self, n: usize) {
-        self.line += self.text[self.pos..self.pos + n].matches('\n').count();
+        self.line += self.text.as_bytes()[self.pos..self.pos + n].iter().filter(|b| **b == b'\n').count();
         self.pos += n;
     }
 
@@ -191,7 +208,7 @@ impl<'t> Lexer<'t> {
     /// Text up to the next action; comments count for nothing.
     fn text(&mut self) -> Token {
         loop {
-            let Some(found) = self.rest().find(LEFT) else {
+            let Some(found) = find_left(self.rest()) else {
                 self.skip(self.rest().len());
                 return self.emit(if self.pos > self.start { Kind::Text } else { Kind::Eof });
             };
@@ -318,11 +335,17 @@ impl<'t> Lexer<'t> {
         self.emit(Kind::Space)
     }
 
-    /// A keyword, a truth value or the name of a function, of which the first character is read.
-    fn word(&mut self) -> Token {
+    fn rest_of_word(&mut self) {
+        let ascii = |b: &&u8| **b == b'_' || b.is_ascii_alphanumeric();
+        self.pos += self.text.as_bytes()[self.pos..].iter().take_while(ascii).count();
         while self.peek().is_some_and(is_word) {
             self.bump();
         }
+    }
+
+    /// A keyword, a truth value or the name of a function, of which the first character is read.
+    fn word(&mut self) -> Token {
+        self.rest_of_word();
         if !self.at_terminator() {
             return self.bad_character();
         }
@@ -349,9 +372,7 @@ impl<'t> Lexer<'t> {
         if self.at_terminator() {
             return self.emit(if kind == Kind::Field { Kind::Dot } else { kind });
         }
-        while self.peek().is_some_and(is_word) {
-            self.bump();
-        }
+        self.rest_of_word();
         if self.at_terminator() { self.emit(kind) } else { self.bad_character() }
     }
 

@@ -59,7 +59,7 @@ pub enum Access {
 /// [`Error::Parse`].
 pub fn mentions(name: &str, text: &str, functions: &Functions) -> Result<Vec<Mention>, Error> {
     let mut found = Vec::new();
-    for tree in parse::parse(name, &Str::from(text), functions)? {
+    for tree in parse::parse(name, &Str::from(text), functions, &mut { parse::MAX_PARTS })? {
         let mut walk = Walk { source: &tree.source, variables: HashMap::new(), found: Vec::new() };
         walk.variables.insert("$".into(), Some(Vec::new()));
         walk.block(tree.source.block(tree.root), &Some(Vec::new()));

@@ -33,6 +33,13 @@ pub fn quoted_char(c: u64, ascii: bool) -> String {
 fn quote(bytes: &[u8], mark: char, ascii: bool) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push(mark);
+    // Most of what is quoted needs nothing but the quotes.
+    let plain = |b: &u8| matches!(b, b' '..=b'~') && *b != b'\\' && *b != mark as u8;
+    if let Some(text) = std::str::from_utf8(bytes).ok().filter(|_| bytes.iter().all(plain)) {
+        out.push_str(text);
+        out.push(mark);
+        return out;
+    }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             quote_char(c, mark, ascii, &mut out);
@@ -82,6 +89,9 @@ pub fn unquote(written: &str) -> Option<Vec<u8>> {
         return Some(raw.strip_suffix('`')?.bytes().filter(|b| *b != b'\r').collect());
     }
     let mut rest = written.strip_prefix('"')?.strip_suffix('"')?;
+    if !rest.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+        return Some(rest.as_bytes().to_vec());
+    }
     let mut out = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
         if rest.starts_with('\n') {

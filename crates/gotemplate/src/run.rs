@@ -13,8 +13,9 @@ use crate::value::Value;
 const LEAST_OUTPUT: usize = 16 << 20;
 const LEAST_STEPS: u64 = 1_000_000;
 
-/// Claimed bytes after which the memory is looked at again.
+/// Claimed bytes and steps after which the memory is looked at again.
 const LOOK_AFTER: usize = 4 << 20;
+const LOOK_AFTER_STEPS: u64 = 1 << 14;
 
 /// Buffers up to this are kept.
 const LARGEST_BUFFER: usize = 64 << 10;
@@ -68,6 +69,8 @@ pub struct Run<'s> {
     output: usize,
     /// Memory in use at the beginning, and the output at which it is looked at next.
     memory: (usize, usize),
+    /// The step at which the memory is looked at next.
+    look_at: u64,
     depth: usize,
     cancel: Option<Arc<AtomicBool>>,
     state: Option<&'s mut (dyn Any + Send)>,
@@ -85,12 +88,14 @@ impl Default for Run<'_> {
 impl<'s> Run<'s> {
     /// A run with these limits.
     pub fn new(limits: Limits) -> Run<'s> {
+        let steps = limits.steps;
         let begun = limits.memory.as_ref().and_then(|memory| (memory.in_use)()).unwrap_or_default();
         Run {
             limits,
             steps: 0,
             output: 0,
             memory: (begun, 0),
+            look_at: LOOK_AFTER_STEPS.min(steps.saturating_add(1)),
             depth: 0,
             cancel: None,
             state: None,
@@ -176,7 +181,17 @@ impl<'s> Run<'s> {
     /// When the limit is reached.
     pub fn work(&mut self, steps: u64) -> Result<(), LimitError> {
         self.steps = self.steps.saturating_add(steps);
-        if self.steps > self.limits.steps { Err(LimitError::Steps(self.limits.steps)) } else { Ok(()) }
+        if self.steps >= self.look_at { self.look() } else { Ok(()) }
+    }
+
+    /// Checks the steps, and the memory.
+    #[cold]
+    fn look(&mut self) -> Result<(), LimitError> {
+        if self.steps > self.limits.steps {
+            return Err(LimitError::Steps(self.limits.steps));
+        }
+        self.look_at = self.steps.saturating_add(LOOK_AFTER_STEPS).min(self.limits.steps.saturating_add(1));
+        self.look_at_memory()
     }
 
     fn look_at_memory(&self) -> Result<(), LimitError> {
@@ -192,11 +207,8 @@ impl<'s> Run<'s> {
     /// Counts one step, and looks now and then whether the run was cancelled.
     pub(crate) fn step(&mut self) -> Result<(), LimitError> {
         self.steps += 1;
-        if self.steps > self.limits.steps {
-            return Err(LimitError::Steps(self.limits.steps));
-        }
-        if self.steps & 0x3fff == 0 {
-            self.look_at_memory()?;
+        if self.steps >= self.look_at {
+            self.look()?;
         }
         let due = self.steps & 0xff == 0;
         if due && self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {

@@ -1,6 +1,5 @@
 //! [`TemplateSet`]: templates that can call each other by name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::{Tree, is_empty};
@@ -8,6 +7,7 @@ use crate::bytestr::Str;
 use crate::error::Error;
 use crate::exec;
 use crate::function::Functions;
+use crate::hash::HashMap;
 use crate::parse;
 use crate::run::Run;
 use crate::value::Value;
@@ -24,6 +24,9 @@ pub enum MissingKey {
     Error,
 }
 
+/// Bytes of text that take longer to parse than a thread takes to start, many times over.
+const WORTH_A_THREAD: usize = 256 << 10;
+
 /// Named templates that see each other, with the functions they may call.
 ///
 /// Parse once, execute as often as needed. A [`TemplateSet::fork`] sees everything of its parent and keeps its own
@@ -36,6 +39,8 @@ pub struct TemplateSet {
     dollar: Arc<str>,
     own: HashMap<Arc<str>, Arc<Tree>>,
     parent: Option<Arc<TemplateSet>>,
+    /// How many parts further texts may have.
+    room: usize,
 }
 
 impl TemplateSet {
@@ -45,8 +50,9 @@ impl TemplateSet {
             functions,
             missing_key: MissingKey::Default,
             dollar: Arc::from("$"),
-            own: HashMap::new(),
+            own: HashMap::default(),
             parent: None,
+            room: parse::MAX_PARTS,
         }
     }
 
@@ -62,8 +68,9 @@ impl TemplateSet {
             functions: self.functions.clone(),
             missing_key: self.missing_key,
             dollar: self.dollar.clone(),
-            own: HashMap::new(),
+            own: HashMap::default(),
             parent: Some(self.clone()),
+            room: parse::MAX_PARTS,
         }
     }
 
@@ -81,10 +88,46 @@ impl TemplateSet {
     /// # Errors
     /// As [`TemplateSet::parse`].
     pub fn parse_shared(&mut self, name: &str, text: &Str) -> Result<(), Error> {
-        for tree in parse::parse(name, text, &self.functions)? {
+        for tree in parse::parse(name, text, &self.functions, &mut self.room)? {
             self.add(Arc::new(tree));
         }
         Ok(())
+    }
+
+    /// Parses several texts as [`TemplateSet::parse_shared`] does one after the other; many of them on two threads.
+    ///
+    /// # Errors
+    /// The place in the list and the error of the first text that does not parse; those before it are in the set.
+    pub fn parse_all(&mut self, texts: &[(&str, &Str)]) -> Result<(), (usize, Error)> {
+        let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
+        let done = if bytes < WORTH_A_THREAD { None } else { self.parsed_apart(texts) };
+        if let Some((trees, room)) = done {
+            trees.into_iter().for_each(|tree| self.add(Arc::new(tree)));
+            self.room = room;
+            return Ok(());
+        }
+        let mut texts = texts.iter().enumerate();
+        texts.try_for_each(|(at, (name, text))| self.parse_shared(name, text).map_err(|error| (at, error)))
+    }
+
+    /// The trees of several texts in their order, half of them parsed on another thread, and the room that is left. `None` when
+    /// anything is wrong, which is best told by parsing one text after the other.
+    fn parsed_apart(&self, texts: &[(&str, &Str)]) -> Option<(Vec<Tree>, usize)> {
+        let parse = |texts: &[(&str, &Str)]| -> Option<(Vec<Tree>, usize)> {
+            let (mut trees, mut room) = (Vec::new(), self.room);
+            for (name, text) in texts {
+                trees.extend(parse::parse(name, text, &self.functions, &mut room).ok()?);
+            }
+            Some((trees, self.room - room))
+        };
+        let (first, second) = texts.split_at(texts.len() / 2);
+        std::thread::scope(|scope| {
+            let other = std::thread::Builder::new().spawn_scoped(scope, || parse(second)).ok()?;
+            let (mut trees, used) = parse(first)?;
+            let (more, further) = other.join().ok()??;
+            trees.extend(more);
+            Some((trees, self.room.checked_sub(used + further)?))
+        })
     }
 
     /// A [`TemplateSet::fork`] with the templates of a text in it. `name` stands for the text itself even when that is
@@ -94,7 +137,7 @@ impl TemplateSet {
     /// [`Error::Parse`].
     pub fn fork_with(self: &Arc<Self>, name: &str, text: &str) -> Result<TemplateSet, Error> {
         let mut fork = self.fork();
-        for tree in parse::parse(name, &Str::from(text), &self.functions)? {
+        for tree in parse::parse(name, &Str::from(text), &self.functions, &mut fork.room)? {
             if &*tree.name == name {
                 fork.own.insert(tree.name.clone(), Arc::new(tree));
             } else {
@@ -171,5 +214,32 @@ impl TemplateSet {
 
     pub(crate) fn lookup(&self, name: &str) -> Option<&Arc<Tree>> {
         std::iter::successors(Some(self), |set| set.parent.as_deref()).find_map(|set| set.own.get(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_texts_are_as_if_parsed_one_after_the_other() {
+        let padding = "x".repeat(WORTH_A_THREAD / 4);
+        let name = |i: usize| format!("t{i}");
+        let mut texts: Vec<(String, Str)> = (0..8)
+            .map(|i| (name(i), Str::from(format!("{{{{define \"same\"}}}}{i}{{{{end}}}}{{{{/* {padding} */}}}}"))))
+            .collect();
+        let parse = |texts: &[(String, Str)]| {
+            let texts: Vec<(&str, &Str)> = texts.iter().map(|(name, text)| (name.as_str(), text)).collect();
+            let mut set = TemplateSet::new(Arc::default());
+            set.parse_all(&texts).map(|()| Arc::new(set))
+        };
+        let set = parse(&texts).expect("texts");
+        let output = set.execute("same", &Value::Nil, &mut Run::default()).expect("a template");
+        assert_eq!(output, "7", "the last definition counts");
+        texts[6].1 = Str::from("{{");
+        texts[2].1 = Str::from("{{ nothing }}");
+        let (place, error) = parse(&texts).expect_err("malformed");
+        assert_eq!(place, 2);
+        assert_eq!(error.to_string(), "template: t2:1: function \"nothing\" not defined");
     }
 }

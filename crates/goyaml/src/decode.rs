@@ -356,7 +356,17 @@ fn base64_text(text: &str) -> Option<String> {
             out.push((held >> bits & 0xff) as u8);
         }
     }
-    Some(String::from_utf8_lossy(&out).into_owned())
+    Some(lossy(&out))
+}
+
+/// Bytes as text, as Go's JSON has it: U+FFFD for each byte that belongs to no character.
+fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 fn key_text<'t>(key: Any<'t>, value: &Any<'t>) -> Result<Cow<'t, str>, Error> {

@@ -70,6 +70,8 @@ pub(crate) struct Scanner<'t> {
     tokens: VecDeque<Token<'t>>,
     /// How many tokens were taken so far.
     taken: usize,
+    /// The first token in the queue is known to stay the first.
+    head_is_settled: bool,
     ended: bool,
     /// Column of the innermost block collection; -1 outside.
     pub(super) indent: i64,
@@ -121,6 +123,7 @@ impl<'t> Scanner<'t> {
             mark: Mark::default(),
             tokens: VecDeque::new(),
             taken: 0,
+            head_is_settled: false,
             ended: false,
             indent: -1,
             indents: Vec::new(),
@@ -132,6 +135,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// The character `ahead` places further, provided that those before it are ASCII; NUL behind the end.
+    #[inline]
     pub(super) fn peek(&self, ahead: usize) -> char {
         let at = self.at + ahead;
         match self.text.as_bytes().get(at) {
@@ -146,6 +150,14 @@ impl<'t> Scanner<'t> {
         self.at += if b.is_ascii() { 1 } else { self.peek(0).len_utf8() };
         self.mark.index += 1;
         self.mark.column += 1;
+    }
+
+    /// Steps over all spaces that follow.
+    pub(super) fn skip_spaces(&mut self) {
+        let spaces = self.text.as_bytes()[self.at..].iter().take_while(|b| **b == b' ').count();
+        self.at += spaces;
+        self.mark.index += spaces;
+        self.mark.column += spaces;
     }
 
     /// Goes on to a place on the same line and gives what lies between.
@@ -185,6 +197,11 @@ impl<'t> Scanner<'t> {
     /// Steps over a line break, CR LF being one, and gives the text that it stands for.
     pub(super) fn take_break(&mut self) -> Option<char> {
         let c = self.peek(0);
+        if c == '\n' {
+            self.at += 1;
+            self.mark = Mark { index: self.mark.index + 1, line: self.mark.line + 1, column: 0 };
+            return Some(c);
+        }
         if !is_break(c) {
             return None;
         }
@@ -217,9 +234,10 @@ impl<'t> Scanner<'t> {
     }
 
     /// The next token, left in place.
+    #[inline]
     pub(crate) fn peek_token(&mut self) -> Result<&Token<'t>, Error> {
-        while self.tokens.is_empty() || self.head_may_be_key()? {
-            self.fetch()?;
+        if !self.head_is_settled {
+            self.settle_head()?;
         }
         match self.tokens.front() {
             Some(token) => Ok(token),
@@ -227,9 +245,19 @@ impl<'t> Scanner<'t> {
         }
     }
 
+    /// Reads on until nothing can be put before the first token any more.
+    fn settle_head(&mut self) -> Result<(), Error> {
+        while self.tokens.is_empty() || self.head_may_be_key()? {
+            self.fetch()?;
+        }
+        self.head_is_settled = true;
+        Ok(())
+    }
+
     /// Takes the next token.
     pub(crate) fn next_token(&mut self) -> Result<Token<'t>, Error> {
         self.peek_token()?;
+        self.head_is_settled = false;
         self.taken += 1;
         self.tokens.pop_front().ok_or_else(|| Error::Yaml("did not find expected token".into()))
     }
@@ -365,8 +393,10 @@ impl<'t> Scanner<'t> {
         }
         loop {
             // A tab may stand between tokens but not where it could be indentation.
-            while self.peek(0) == ' ' || (self.peek(0) == '\t' && (self.flow_level > 0 || !self.simple_key_allowed)) {
+            self.skip_spaces();
+            while self.peek(0) == '\t' && (self.flow_level > 0 || !self.simple_key_allowed) {
                 self.skip();
+                self.skip_spaces();
             }
             self.skip_comment();
             if self.take_break().is_none() {

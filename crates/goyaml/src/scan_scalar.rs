@@ -28,6 +28,7 @@ impl Gap {
                     return scanner.error("found a tab character that violates indentation");
                 }
                 scanner.skip();
+                scanner.skip_spaces();
                 if !self.broken {
                     self.blanks.end = scanner.at;
                 }
@@ -114,21 +115,49 @@ impl<'t> Pieces<'t> {
     }
 }
 
+/// What ends a run of characters, as bits of [`CLASSES`].
+const WHITE: u8 = 1;
+/// May begin a line break beyond ASCII.
+const WIDE: u8 = 2;
+const COLON: u8 = 4;
+const FLOW: u8 = 8;
+const SINGLE: u8 = 16;
+const DOUBLE: u8 = 32;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let known: [(&[u8], u8); 6] =
+        [(b" \t\n\r", WHITE), (b"\xc2\xe2", WIDE), (b":", COLON), (b",?[]{}", FLOW), (b"'", SINGLE), (b"\"\\", DOUBLE)];
+    let mut class = 0;
+    while class < known.len() {
+        let (bytes, bit) = known[class];
+        let mut i = 0;
+        while i < bytes.len() {
+            classes[bytes[i] as usize] |= bit;
+            i += 1;
+        }
+        class += 1;
+    }
+    classes
+};
+
 impl<'t> Scanner<'t> {
     /// Where the run of characters ends that are neither white space nor one of `special`.
-    fn run_end(&self, special: &[u8]) -> usize {
+    fn run_end(&self, special: u8) -> usize {
         let bytes = self.text.as_bytes();
         let mut at = self.at;
-        while let Some(b) = bytes.get(at) {
-            match b {
-                b' ' | b'\t' | b'\n' | b'\r' => break,
-                0xc2 if bytes.get(at + 1) == Some(&0x85) => break,
-                0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => break,
-                b if special.contains(b) => break,
-                _ => at += 1,
+        loop {
+            let rest = &bytes[at..];
+            let Some(run) = rest.iter().position(|b| CLASSES[usize::from(*b)] & (special | WHITE | WIDE) != 0) else {
+                return bytes.len();
+            };
+            at += run;
+            let wide_break = matches!(rest[run..], [0xc2, 0x85, ..] | [0xe2, 0x80, 0xa8 | 0xa9, ..]);
+            if CLASSES[usize::from(rest[run])] & WIDE == 0 || wide_break {
+                return at;
             }
+            at += 1;
         }
-        at
     }
 
     pub(super) fn scan_block_scalar(&mut self, literal: bool) -> Result<String, Error> {
@@ -216,7 +245,7 @@ impl<'t> Scanner<'t> {
             let mut gap = Gap::default();
             loop {
                 let from = self.at;
-                self.skip_to(self.run_end(if single { b"'" } else { b"\"\\" }));
+                self.skip_to(self.run_end(if single { SINGLE } else { DOUBLE }));
                 text.push_range(from..self.at);
                 let c = self.peek(0);
                 if is_blankz(c) {
@@ -308,7 +337,7 @@ impl<'t> Scanner<'t> {
             }
             loop {
                 let from = self.at;
-                let end = self.run_end(if self.flow_level > 0 { b":,?[]{}" } else { b":" });
+                let end = self.run_end(if self.flow_level > 0 { COLON | FLOW } else { COLON });
                 if end > from {
                     gap.fold_into(&mut text);
                     self.skip_to(end);

@@ -78,8 +78,7 @@ pub(crate) async fn reach(
         None => None,
     };
     let (place, specs) = start(&directory, hosts).await?;
-    let shown: Vec<String> = specs.iter().map(|host| format!("{} ({})", host.name, host.kind)).collect();
-    screen.step("sandbox", &shown.join(", "));
+    screen.step("sandbox", &sandbox::describe(&specs));
     let client = client(&place.kubeconfig, None).await?;
     furnish(&client, objects, screen).await?;
     Ok(Cluster { client, sandbox: Some(place) })
@@ -141,7 +140,7 @@ pub(crate) async fn start(directory: &Path, hosts: Option<Vec<HostSpec>>) -> Res
     let options = sandbox::Options::load(directory)
         .map_err(|error| unusable(directory, &error))?
         .ok_or_else(|| unusable(directory, &"its options are gone"))?;
-    for host in &options.hosts {
+    for host in options.hosts.iter().filter(|host| !host.hollow) {
         remember(&directory.join("hosts").join(&host.name))?;
     }
     let place = SandboxPlace { directory: directory.to_owned(), kubeconfig: running.kubeconfig };

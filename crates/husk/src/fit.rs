@@ -22,6 +22,14 @@ pub(crate) fn hosts(rollouts: &[Rollout]) -> Vec<HostSpec> {
         // The erofs snapshotter is part of containerd 2.1 and newer.
         kinds.retain(|kind| !matches!(kind, HostKind::Containerd16 | HostKind::Containerd17 | HostKind::Containerd20));
     }
+    if !environment("CONTAINERD_USER_DROP_IN_SOURCE_FILE").is_empty() {
+        // containerd 1.x has no drop-ins that could be added to what it reads.
+        kinds.retain(|kind| !matches!(kind, HostKind::Containerd16 | HostKind::Containerd17 | HostKind::Microk8s));
+    }
+    let elsewhere = environment("CONTAINERD_CONFIG_DIR").trim_end_matches('/');
+    if !elsewhere.is_empty() {
+        kinds.retain(|kind| is_replaceable(*kind)); // the others keep theirs where they want it
+    }
     let replaced =
         rollouts.iter().any(|rollout| rollout.environment.keys().any(|name| name.starts_with("CUSTOM_CONTAINERD_URL")));
     let replaced_on = labels(environment("CUSTOM_CONTAINERD_NODE_SELECTOR"));
@@ -33,6 +41,9 @@ pub(crate) fn hosts(rollouts: &[Rollout]) -> Vec<HostSpec> {
     let wanted = wanted_labels(rollouts);
     for host in &mut hosts {
         host.labels.extend(wanted.clone());
+        let file = Some(environment("CONTAINERD_CONFIG_FILE_NAME")).filter(|name| !name.is_empty());
+        host.containerd_config =
+            (!elsewhere.is_empty()).then(|| format!("{elsewhere}/{}", file.unwrap_or("config.toml")));
     }
     if let Some(host) = hosts.iter_mut().find(|host| replaced && is_replaceable(host.kind)) {
         host.labels.extend(replaced_on);
@@ -151,6 +162,20 @@ mod tests {
         assert_eq!(labelled.len(), 1);
         assert!(is_replaceable(labelled[0].kind) && labelled[0].labels["b"].is_empty());
         assert!(somewhere.iter().any(|host| host.kind == HostKind::K3s), "the others stay what they are");
+    }
+
+    #[test]
+    fn a_configuration_elsewhere_is_where_containerd_reads_it() {
+        let wish = [("CONTAINERD_CONFIG_DIR", "/etc/other/"), ("CONTAINERD_CONFIG_FILE_NAME", "x.toml")];
+        let found = hosts(&[rollout("", &wish)]);
+        assert!(!found.is_empty());
+        for host in found {
+            assert!(is_replaceable(host.kind), "{}", host.kind);
+            assert_eq!(host.containerd_config.as_deref(), Some("/etc/other/x.toml"));
+        }
+        let found = hosts(&[rollout("", &[("CONTAINERD_USER_DROP_IN_SOURCE_FILE", "/c/u.toml")])]);
+        assert!(!found.is_empty() && found.iter().all(|host| host.kind != HostKind::Containerd17));
+        assert!(found.iter().all(|host| host.containerd_config.is_none()));
     }
 
     #[test]

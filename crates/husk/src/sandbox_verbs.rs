@@ -54,8 +54,7 @@ fn up(place: &Place, hosts: Option<&str>) -> Result<()> {
     let hosts = hosts.map(cluster::hosts).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::plain)?;
     let (place, hosts) = runtime.block_on(cluster::start(&directory, hosts))?;
-    let names: Vec<String> = hosts.iter().map(|host| format!("{} ({})", host.name, host.kind)).collect();
-    emit(&format!("sandbox    {}\n{}\n", names.join(", "), place.hint()));
+    emit(&format!("sandbox    {}\n{}\n", sandbox::describe(&hosts), place.hint()));
     Ok(())
 }
 

@@ -31,8 +31,10 @@ pub use error::{Error, Result};
 pub use notice::{Notice, Notify};
 pub use paths::Paths;
 
-/// No index is larger than this, in bytes.
-pub const MAX_INDEX: u64 = 256 << 20;
+/// No index is larger than this, in bytes: four times as much as the largest public ones.
+pub const MAX_INDEX: u64 = 100 << 20;
+/// No index in JSON is larger than this, in bytes. It is taken apart as a whole, which takes ten times as much memory.
+pub const MAX_JSON_INDEX: u64 = 16 << 20;
 /// No packaged chart is larger than this, in bytes: as much as a chart may hold when it is unpacked.
 pub const MAX_ARCHIVE: u64 = chart::load::MAX_UNPACKED;
 /// No provenance file and no chart's metadata is larger than this, in bytes.

@@ -3,6 +3,7 @@
 use crate::controllers::{self, Context, Stores};
 use crate::events::Recorder;
 use crate::faults::{self, Board, Faults};
+use crate::kubelet::hollow;
 use crate::kubelet::tree::{self, Mount};
 use crate::kubelet::{Endpoint, Kubelets, Machine, Parts};
 use crate::mirror::Mirror;
@@ -10,7 +11,7 @@ use crate::options::Options;
 use crate::payload;
 use apiserver::{ApiServer, Fault, Outcome};
 use kube::Client;
-use simhost::{Host, HostKind};
+use simhost::{Host, HostKind, HostSpec};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -121,7 +122,9 @@ impl Cluster {
             });
         }
         let stores = Arc::new(Stores::default());
-        let (hosts, ()) = tokio::join!(boot(&options, &dir), stores.follow(&client, &mut tasks));
+        let (hollow, real): (Vec<HostSpec>, Vec<HostSpec>) =
+            options.hosts.iter().cloned().partition(|host| host.hollow);
+        let (hosts, ()) = tokio::join!(boot(real, &dir), stores.follow(&client, &mut tasks));
         let hosts = hosts?;
         let context = Context {
             client: client.clone(),
@@ -130,7 +133,13 @@ impl Cluster {
             certificate_authority: server.credentials().ca_pem().into(),
             backoff: Duration::from_millis(options.backoff_millis),
         };
+        hollow::register(&context, &hollow)
+            .await
+            .map_err(|error| Error::NotReady(Duration::ZERO, error.to_string()))?;
         controllers::start(&context, &mut tasks);
+        if !hollow.is_empty() {
+            tasks.spawn(hollow::run(context.clone(), hollow));
+        }
 
         let machines =
             hosts.iter().enumerate().map(|(index, host)| machine(&dir, (index, hosts.len()), host)).collect();
@@ -165,16 +174,11 @@ impl Cluster {
                     return;
                 }
             }
-            let known = || {
-                let nodes = context.stores.nodes.all();
-                let told = |host: &Arc<Host>| {
-                    nodes.iter().any(|node| {
-                        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-                        node.metadata.name.as_ref() == Some(&host.spec().name) && conditions.is_some()
-                    })
-                };
-                self.hosts.iter().all(told)
+            let told = |host: &Arc<Host>| {
+                let node = context.stores.nodes.get(&crate::store::Key::new("", &host.spec().name));
+                node.is_some_and(|node| node.status.as_ref().is_some_and(|status| status.conditions.is_some()))
             };
+            let known = || self.hosts.iter().all(told);
             while !known() {
                 if changes.recv().await.is_none() {
                     return;
@@ -289,9 +293,9 @@ fn make_certificate(directory: &Path, certificate: &str) -> Result<Mount, Error>
     Ok(Mount { path: CERTIFICATE.into(), source: path, own: false })
 }
 
-async fn boot(options: &Options, dir: &Path) -> Result<Vec<Arc<Host>>, Error> {
+async fn boot(hosts: Vec<HostSpec>, dir: &Path) -> Result<Vec<Arc<Host>>, Error> {
     let mut booting = JoinSet::new();
-    for (index, spec) in options.hosts.iter().cloned().enumerate() {
+    for (index, spec) in hosts.into_iter().enumerate() {
         let place = dir.join("hosts").join(&spec.name);
         booting.spawn(async move { (index, Host::start(spec, &place).await) });
     }

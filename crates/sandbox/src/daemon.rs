@@ -5,7 +5,7 @@
 //! a process that is just being killed answers nobody.
 
 use crate::cluster::{Cluster, Error as ClusterError};
-use crate::options::Options;
+use crate::options::{Options, describe};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -231,11 +231,7 @@ pub fn ensure(dir: &Path, exe: &Path, hosts: Option<Vec<HostSpec>>) -> Result<Ru
     let mut options = Options::new(&dir, &exe);
     if let Some(known) = Options::load(&dir).map_err(failed(&dir.join("options.json")))? {
         if let Some(wanted) = hosts.as_ref().filter(|wanted| **wanted != known.hosts) {
-            let names = |hosts: &[HostSpec]| {
-                let names: Vec<String> = hosts.iter().map(|host| format!("{} ({})", host.name, host.kind)).collect();
-                names.join(", ")
-            };
-            return Err(Error::OtherHosts { dir, found: names(&known.hosts), wanted: names(wanted) });
+            return Err(Error::OtherHosts { dir, found: describe(&known.hosts), wanted: describe(wanted) });
         }
         options = Options { exe: exe.clone(), dir: dir.clone(), ..known };
     } else if let Some(hosts) = hosts {

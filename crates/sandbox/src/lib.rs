@@ -26,5 +26,5 @@ pub mod store;
 
 pub use cluster::{Cluster, Error};
 pub use faults::Faults;
-pub use options::{Options, parse_hosts};
+pub use options::{Options, describe, parse_hosts};
 pub use simhost::{HostKind, HostSpec};

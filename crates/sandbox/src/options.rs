@@ -60,19 +60,24 @@ impl Options {
 const FILE: &str = "options.json";
 /// More hosts than this are refused: each is a directory and several tasks.
 const HOST_LIMIT: usize = 1000;
+/// More hollow ones than this are refused: each is an object.
+const HOLLOW_LIMIT: usize = 20_000;
 
 /// What is wrong with a list of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostsError {
     /// A kind that is not known.
-    #[error("unknown kind of host `{0}`; known are k8s, containerd17, containerd2, crio, k3s, rke2, k0s, microk8s and {names}", names = all_names())]
+    #[error("unknown kind of host `{0}`; known are k8s, containerd17, containerd2, crio, k3s, rke2, k0s, microk8s, {names} and hollow", names = all_names())]
     Kind(String),
     /// Not a number.
     #[error("`{0}` is not a number of hosts")]
     Count(String),
     /// None at all, or too many.
-    #[error("between 1 and {HOST_LIMIT} hosts are possible, not {0}")]
+    #[error("between 1 and {HOST_LIMIT} hosts are possible, not {0}; of hollow ones, {HOLLOW_LIMIT} beside them")]
     Total(usize),
+    /// Nothing would run what the cluster itself needs.
+    #[error("hollow hosts run nothing: name one other host too, such as `k8s:1,hollow:1000`")]
+    Hollow,
 }
 
 fn all_names() -> String {
@@ -83,15 +88,17 @@ fn all_names() -> String {
 ///
 /// `k8s` alternates between kubeadm on containerd 1.7 and on containerd 2.1. Hosts are named after their kind and
 /// numbered: `k8s-1`, `k8s-2`, `k3s-1`. Servers of k3s and RKE2 carry the control-plane role, untainted as in reality; in
-/// a cluster without them no node carries it.
+/// a cluster without them no node carries it. `hollow` is a Node without a host behind it: see [`crate::kubelet::hollow`].
 pub fn parse_hosts(text: &str) -> Result<Vec<HostSpec>, HostsError> {
     let mut hosts: Vec<HostSpec> = Vec::new();
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (word, count) = part.split_once(':').unwrap_or((part, "1"));
         let count: usize = count.trim().parse().map_err(|_| HostsError::Count(count.to_owned()))?;
-        if hosts.len() + count > HOST_LIMIT {
-            return Err(HostsError::Total(hosts.len() + count));
+        let hollow = word.trim() == "hollow";
+        let known = hosts.iter().filter(|host| host.hollow == hollow).count();
+        if known.saturating_add(count) > if hollow { HOLLOW_LIMIT } else { HOST_LIMIT } {
+            return Err(HostsError::Total(known.saturating_add(count)));
         }
         for _ in 0..count {
             let number = numbers.entry(word.to_owned()).or_insert(0);
@@ -99,13 +106,26 @@ pub fn parse_hosts(text: &str) -> Result<Vec<HostSpec>, HostsError> {
             let kind = kind_of(word.trim(), *number)?;
             // A dot separates labels of a name; the kinds' own names have dots in versions.
             let mut host = HostSpec::new(format!("{}-{number}", word.trim().replace('.', "")), kind);
+            host.hollow = hollow;
             if matches!(kind, HostKind::K3s | HostKind::Rke2Server) {
                 host.labels.insert("node-role.kubernetes.io/control-plane".to_owned(), "true".to_owned());
             }
             hosts.push(host);
         }
     }
-    if hosts.is_empty() { Err(HostsError::Total(0)) } else { Ok(hosts) }
+    match hosts.iter().all(|host| host.hollow) {
+        _ if hosts.is_empty() => Err(HostsError::Total(0)),
+        true => Err(HostsError::Hollow),
+        false => Ok(hosts),
+    }
+}
+
+/// Names hosts for people: hollow ones by their number.
+pub fn describe(hosts: &[HostSpec]) -> String {
+    let named = hosts.iter().filter(|host| !host.hollow).map(|host| format!("{} ({})", host.name, host.kind));
+    let hollow = hosts.iter().filter(|host| host.hollow).count();
+    let hollow = (hollow > 0).then(|| format!("{hollow} hollow nodes"));
+    named.chain(hollow).collect::<Vec<_>>().join(", ")
 }
 
 fn kind_of(word: &str, number: usize) -> Result<HostKind, HostsError> {
@@ -118,6 +138,8 @@ fn kind_of(word: &str, number: usize) -> Result<HostKind, HostsError> {
         "containerd20" => HostKind::Containerd20,
         "containerd22" => HostKind::Containerd22,
         "rke2" => HostKind::Rke2Server,
+        // Its runtime tells no handlers to the kubelet, so what the installer reports counts.
+        "hollow" => HostKind::Containerd17,
         other => other.parse().map_err(|_| HostsError::Kind(other.to_owned()))?,
     })
 }
@@ -125,6 +147,17 @@ fn kind_of(word: &str, number: usize) -> Result<HostKind, HostsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hollow_hosts_are_many_and_never_alone() {
+        let hosts = parse_hosts("k8s:2,hollow:10000").unwrap();
+        assert_eq!(hosts.iter().filter(|host| host.hollow).count(), 10_000);
+        assert_eq!(hosts[10_001].name, "hollow-10000");
+        assert_eq!(describe(&hosts), "k8s-1 (containerd-1.7), k8s-2 (containerd-2.1), 10000 hollow nodes");
+        assert_eq!(parse_hosts("hollow:10").unwrap_err(), HostsError::Hollow);
+        assert_eq!(parse_hosts("k8s,hollow:20001").unwrap_err(), HostsError::Total(20_001));
+        assert_eq!(parse_hosts("k8s:1001,hollow:1").unwrap_err(), HostsError::Total(1001));
+    }
 
     #[test]
     fn hosts_are_named_after_their_kind() {

@@ -10,8 +10,9 @@ use std::path::Path;
 
 /// Starts the runtime of a host: writes what its distribution generates, and returns what it serves.
 ///
-/// `version` is what the program that the unit runs says of itself; for k3s, RKE2 and others, of the containerd inside.
-pub(crate) fn start(root: &Path, spec: &HostSpec, version: &str) -> Result<Effective, Refusal> {
+/// `version` is what the program that the unit runs says of itself; for k3s, RKE2 and others, of the containerd inside. `config` is
+/// the file that the unit's command line names, if it does.
+pub(crate) fn start(root: &Path, spec: &HostSpec, version: &str, config: Option<&str>) -> Result<Effective, Refusal> {
     let layout = spec.layout();
     let parsed = containerd::Version::parse(version)
         .ok_or_else(|| Refusal::error(format!("`{version}` is not a version of a container runtime")))?;
@@ -22,8 +23,11 @@ pub(crate) fn start(root: &Path, spec: &HostSpec, version: &str) -> Result<Effec
         Flavour::Microk8s => render_microk8s(root)?,
         Flavour::K0s => generate_k0s(root)?,
     }
-    let named = layout.flavour != Flavour::Containerd;
-    containerd::start(&containerd::Start { root, version: parsed, config: layout.config, named, socket: layout.socket })
+    let (config, named) = match config.filter(|_| layout.flavour == Flavour::Containerd) {
+        Some(config) => (config, true),
+        None => (layout.config, layout.flavour != Flavour::Containerd),
+    };
+    containerd::start(&containerd::Start { root, version: parsed, config, named, socket: layout.socket })
 }
 
 /// Writes a generated file; all distributions keep theirs from other users.

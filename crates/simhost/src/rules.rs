@@ -44,6 +44,8 @@ pub static RULES: &[Rule] = &[
         &["schema as text", "imports that are no list", "handlers that are no table", "a type that is no text", "annotations that are no list", "a root that is no text", "schema as a fraction", "handlers as a list of tables"]),
     rule("containerd", "settings and plugins that it does not know are ignored, with a warning in 2.x", BOTH,
         &["unknown key", "unknown plugin", "unknown key of the CRI"]),
+    rule("containerd 1.x", "a plugin whose settings are no table ends the daemon; 2.x minds only those that it knows", BOTH,
+        &["an unknown plugin that is no table", "an unknown plugin that is no table, without schema"]),
     rule("containerd", "an import without `*` must exist; one with `*` may match nothing", BOTH,
         &["a missing import", "an import that matches nothing", "an import that is a directory"]),
     rule("containerd", "an import is relative to the importing file; a file is read once, so circles are harmless", BOTH,

@@ -60,9 +60,12 @@ async fn attempt(
     }
     let runtime = find_program(machine, unit)?;
     let version = runtime.version.clone();
+    let command = unit.command();
+    let config = command.iter().position(|word| matches!(word.as_str(), "-c" | "--config"));
+    let config = config.and_then(|at| command.get(at + 1)).cloned();
     let worker = Arc::clone(machine);
     let task = tokio::task::spawn_blocking(move || {
-        let effective = daemon::start(&worker.root, &worker.spec, &version)?;
+        let effective = daemon::start(&worker.root, &worker.spec, &version, config.as_deref())?;
         let digest = digest(&worker, &effective);
         Ok((effective, digest))
     });

@@ -22,6 +22,10 @@ pub struct HostSpec {
     /// Another version of the runtime than the kind's own, such as `1.7.27` or `2.1.5-k3s1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_version: Option<String>,
+    /// Where the unit of a containerd that is the host's own says that its configuration is, instead of
+    /// `/etc/containerd/config.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containerd_config: Option<String>,
     /// Whether `/dev/kvm` is there.
     #[serde(default = "yes")]
     pub kvm: bool,
@@ -43,6 +47,9 @@ pub struct HostSpec {
     /// Whether it has the first version of control groups.
     #[serde(default)]
     pub cgroups_v1: bool,
+    /// Whether it is a Node and nothing else: no disk, no services, no runtime. Whoever keeps hosts never starts such a one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hollow: bool,
 }
 
 fn yes() -> bool {
@@ -58,6 +65,7 @@ impl HostSpec {
             arch: Arch::Amd64,
             labels: BTreeMap::new(),
             runtime_version: None,
+            containerd_config: None,
             kvm: true,
             vsock: true,
             tee: None,
@@ -65,6 +73,7 @@ impl HostSpec {
             in_machine: false,
             in_container: false,
             cgroups_v1: false,
+            hollow: false,
         }
     }
 

@@ -64,6 +64,7 @@ impl Still {
         let layout = self.spec.layout();
         let installed = program::runtime(&crate::toml::host_path(&self.root, layout.program));
         let version = installed.map_or_else(|| self.spec.runtime_version().to_owned(), |runtime| runtime.version);
-        daemon::start(&self.root, &self.spec, &version).map_err(|refusal| refusal.to_string())
+        daemon::start(&self.root, &self.spec, &version, self.spec.containerd_config.as_deref())
+            .map_err(|refusal| refusal.to_string())
     }
 }

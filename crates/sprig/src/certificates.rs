@@ -87,7 +87,7 @@ fn given_key(args: &[Value], i: usize) -> Result<PrivateKey, FuncError> {
 fn build(cert: &str, key: &str) -> CallResult {
     let text = |encoded: &str, what: &str| -> Result<String, FuncError> {
         let bytes = decode64(encoded.as_bytes()).map_err(|_| format!("unable to decode base64 {what}"))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(gotemplate::lossy(&bytes).into_owned())
     };
     let (cert, key) = (text(cert, "certificate")?, text(key, "private key")?);
     let block = Pem::find(&cert).ok_or("unable to decode certificate")?;

@@ -14,8 +14,17 @@ pub(crate) struct DateError {
     problem: String,
 }
 
-fn quoted(text: &str) -> String {
-    gotemplate::quote::quoted(text.as_bytes())
+/// A text as Go's package for time quotes it, which has a way of its own: what is not printable ASCII is shown byte by byte.
+pub(crate) fn quoted(text: impl AsRef<[u8]>) -> String {
+    let mut out = String::from("\"");
+    for byte in text.as_ref() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(*byte)]),
+            b' '..=0x7f => out.push(char::from(*byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out + "\""
 }
 
 /// What the text has told so far.
@@ -352,5 +361,16 @@ impl Found {
         let hours: i64 = self.zone.strip_prefix("GMT").and_then(|hours| hours.parse().ok()).unwrap_or(0);
         let zone = Zone::Fixed { name: self.zone.clone(), offset: hours * 3600 };
         Time::in_zone(shown, self.nanosecond, zone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn quoted_as_by_the_package_for_time() {
+        assert_eq!(quoted("a\n\"\\é\u{7f}"), "\"a\\x0a\\\"\\\\\\xc3\\xa9\u{7f}\"");
+        assert_eq!(quoted(b"\xff"), "\"\\xff\"");
     }
 }

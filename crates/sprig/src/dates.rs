@@ -1,10 +1,10 @@
 //! Date functions.
 
-use gotemplate::{CallResult, Functions, Type, Value};
+use gotemplate::{CallResult, Functions, Str, Type, Value};
 use jiff::tz::TimeZone;
 
-use crate::args::{any, utf8};
-use crate::date_parser::parse;
+use crate::args::{any, text, utf8};
+use crate::date_parser::{parse, quoted};
 use crate::datetime::{TIME, Time};
 use crate::duration::{Duration, SECOND};
 use crate::env::Env;
@@ -81,7 +81,7 @@ fn changes(table: &mut Functions, env: &Env) {
     }
     for name in ["mustDateModify", "must_date_modify"] {
         table.fixed(name, &[S, T], move |_, args| -> CallResult {
-            modified(args).ok_or_else(|| invalid_duration(&utf8(args, 0)).into())
+            modified(args).ok_or_else(|| invalid_duration(&text(args, 0)).into())
         });
     }
     let clock = env.clone();
@@ -97,8 +97,9 @@ fn changes(table: &mut Functions, env: &Env) {
 }
 
 /// Go's complaint about a text that is no duration.
-fn invalid_duration(text: &str) -> String {
-    let shown = gotemplate::quote::quoted(text.as_bytes());
+fn invalid_duration(text: &Str) -> String {
+    let shown = quoted(text);
+    let text = &*text.lossy();
     let body = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = body.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let number = &body[..body.len() - digits.len()];
@@ -110,7 +111,7 @@ fn invalid_duration(text: &str) -> String {
         "" => format!("time: missing unit in duration {shown}"),
         "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h" => format!("time: invalid duration {shown}"),
         unit => {
-            let unit = gotemplate::quote::quoted(unit.as_bytes());
+            let unit = quoted(unit);
             format!("time: unknown unit {unit} in duration {shown}")
         }
     }

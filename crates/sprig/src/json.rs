@@ -5,12 +5,14 @@ use gotemplate::{CallResult, FuncError, Functions, Map, Str, Type, Value};
 
 use crate::args::{any, text};
 use crate::encoding::encode64;
-use std::collections::BTreeMap;
 
 const A: &[Type] = &[Type::Any];
 
 /// Containers nested deeper than this must contain themselves.
 const DEEPEST: usize = 1_000;
+
+/// Values that a text may hold; Go reads as many as there is memory for.
+const MOST_VALUES: usize = 500_000;
 
 /// Nesting that reading refuses, as Go does.
 const DEEPEST_INPUT: usize = 10_000;
@@ -160,10 +162,15 @@ impl Writer {
 
     fn string(&mut self, text: &[u8]) {
         self.out.push('"');
-        for chunk in text.utf8_chunks() {
-            self.text(chunk.valid());
-            for _ in chunk.invalid() {
-                self.out.push_str("\\ufffd");
+        match std::str::from_utf8(text) {
+            Ok(text) => self.text(text),
+            Err(_) => {
+                for chunk in text.utf8_chunks() {
+                    self.text(chunk.valid());
+                    for _ in chunk.invalid() {
+                        self.out.push_str("\\ufffd");
+                    }
+                }
             }
         }
         self.out.push('"');
@@ -224,7 +231,7 @@ fn float(f: f64) -> Option<String> {
 /// # Errors
 /// In Go's words, for text that is not JSON.
 pub fn decode(text: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = Reader { text, at: 0, depth: 0, out_of_range: None };
+    let mut reader = Reader { text, at: 0, depth: 0, values: 0, out_of_range: None };
     reader.space();
     let value = reader.value("looking for beginning of value")?;
     reader.space();
@@ -241,7 +248,7 @@ pub fn decode(text: &[u8]) -> Result<Value, JsonError> {
 fn valid(text: &[u8]) -> Str {
     match std::str::from_utf8(text) {
         Ok(_) => Str::from(text),
-        Err(_) => Str::from(String::from_utf8_lossy(text)),
+        Err(_) => Str::from(gotemplate::lossy(text)),
     }
 }
 
@@ -249,6 +256,7 @@ struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     depth: usize,
+    values: usize,
     /// The first number that no float can hold; only reported when the rest is well-formed.
     out_of_range: Option<String>,
 }
@@ -288,6 +296,10 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, context: &str) -> Result<Value, JsonError> {
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err(JsonError(format!("json: more than {MOST_VALUES} values")));
+        }
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
@@ -312,7 +324,7 @@ impl Reader<'_> {
     }
 
     fn object(&mut self) -> Result<Value, JsonError> {
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::new();
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -330,7 +342,7 @@ impl Reader<'_> {
             }
             self.at += 1;
             self.space();
-            entries.insert(key, self.value("looking for beginning of value")?);
+            entries.push((key, self.value("looking for beginning of value")?));
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,

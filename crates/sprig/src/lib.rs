@@ -67,7 +67,7 @@ pub use plain_regexp::PlainRegexp;
 pub use regexp::{Regexp, RegexpError};
 pub use text::to_text;
 
-use gotemplate::{Function, Functions};
+use gotemplate::Functions;
 
 /// Functions that take long, and the steps that a call counts as.
 const SLOW: &[(&[&str], u64)] = &[
@@ -75,6 +75,36 @@ const SLOW: &[(&[&str], u64)] = &[
     (&["genCA", "genSelfSignedCert", "genSignedCert", "derivePassword"], 1_000_000),
     (&["genCAWithKey", "genSelfSignedCertWithKey", "genSignedCertWithKey"], 100_000),
     (&["bcrypt", "htpasswd"], 1_000_000),
+];
+
+/// Functions that walk through their arguments all the way down.
+const DEEP: &[&str] = &[
+    "cat",
+    "deepCopy",
+    "deepEqual",
+    "has",
+    "join",
+    "merge",
+    "mergeOverwrite",
+    "mustDeepCopy",
+    "mustHas",
+    "mustMerge",
+    "mustMergeOverwrite",
+    "mustToJson",
+    "mustToPrettyJson",
+    "mustToRawJson",
+    "mustUniq",
+    "mustWithout",
+    "quote",
+    "sortAlpha",
+    "squote",
+    "toJson",
+    "toPrettyJson",
+    "toRawJson",
+    "toString",
+    "toStrings",
+    "uniq",
+    "without",
 ];
 
 /// All functions of Sprig.
@@ -101,15 +131,8 @@ pub fn functions(env: &Env) -> Functions {
     versions::register(&mut table);
     wrap::register(&mut table);
     for (names, steps) in SLOW {
-        for name in *names {
-            if let Some(function) = table.get(name).cloned() {
-                let counted = Function::new(function.signature(), move |run, args| {
-                    run.work(*steps)?;
-                    function.call(run, args)
-                });
-                table.insert(*name, counted);
-            }
-        }
+        table.take_steps(*steps, names);
     }
+    table.go_deep(DEEP);
     table
 }

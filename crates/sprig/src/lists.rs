@@ -10,6 +10,9 @@ use crate::text::{to_text, to_texts};
 
 const A: Type = Type::Any;
 
+/// The bytes that an item of a list takes.
+pub(crate) const ITEM: usize = size_of::<Value>();
+
 pub(crate) fn register(table: &mut Functions) {
     for name in ["list", "tuple"] {
         table.variadic(name, &[], A, |_, args| Ok(args.to_vec().into()));
@@ -17,7 +20,7 @@ pub(crate) fn register(table: &mut Functions) {
     for name in ["append", "push", "mustAppend", "mustPush"] {
         table.fixed(name, &[A, A], |run, args| {
             let mut list = looked_into(any(args, 0), "push on")?;
-            run.claim(16 * list.len())?;
+            run.claim(ITEM * list.len())?;
             list.push(any(args, 1).clone());
             Ok(list.into())
         });
@@ -25,14 +28,17 @@ pub(crate) fn register(table: &mut Functions) {
     for name in ["prepend", "mustPrepend"] {
         table.fixed(name, &[A, A], |run, args| {
             let mut list = looked_into(any(args, 0), "prepend on")?;
-            run.claim(16 * list.len())?;
+            run.claim(ITEM * list.len())?;
             list.insert(0, any(args, 1).clone());
             Ok(list.into())
         });
     }
     table.variadic("concat", &[], A, concat);
-    table.fixed("sortAlpha", &[A], |_, args| match any(args, 0).to_items() {
-        Some(_) => {
+    table.fixed("sortAlpha", &[A], |run, args| match any(args, 0).to_items() {
+        Some(items) => {
+            // Comparing is most of it.
+            run.work(4 * items.len() as u64)?;
+            run.claim(2 * ITEM * items.len())?;
             let mut texts = to_texts(any(args, 0));
             texts.sort();
             Ok(List::strings(texts).into())
@@ -45,7 +51,7 @@ pub(crate) fn register(table: &mut Functions) {
         table.variadic(name, &[A], A, |_, args| slice(any(args, 0), rest(args, 1)));
     }
     for name in ["chunk", "mustChunk"] {
-        table.fixed(name, &[Type::Int, A], |_, args| chunk(int(args, 0), any(args, 1)));
+        table.fixed(name, &[Type::Int, A], |run, args| chunk(run, int(args, 0), any(args, 1)));
     }
 }
 
@@ -86,9 +92,10 @@ fn filters(table: &mut Functions) {
         });
     }
     for name in ["uniq", "mustUniq"] {
-        table.fixed(name, &[A], |_, args| {
+        table.fixed(name, &[A], |run, args| {
             let mut seen: Vec<Value> = Vec::new();
             for item in looked_into(any(args, 0), "find uniq on")? {
+                run.work(seen.len() as u64 / 4)?;
                 if !seen.iter().any(|known| deep_equal(&item, known)) {
                     seen.push(item);
                 }
@@ -97,8 +104,9 @@ fn filters(table: &mut Functions) {
         });
     }
     for name in ["without", "mustWithout"] {
-        table.variadic(name, &[A], A, |_, args| {
+        table.variadic(name, &[A], A, |run, args| {
             let mut list = looked_into(any(args, 0), "find without on")?;
+            run.work((list.len() * rest(args, 1).len()) as u64 / 4)?;
             list.retain(|item| !rest(args, 1).iter().any(|unwanted| deep_equal(item, unwanted)));
             Ok(list.into())
         });
@@ -115,11 +123,12 @@ fn filters(table: &mut Functions) {
 }
 
 fn concat(run: &mut Run<'_>, lists: &[Value]) -> CallResult {
+    let length = lists.iter().filter_map(Value::length).fold(0usize, usize::saturating_add);
+    run.claim(ITEM.saturating_mul(length))?;
     let mut all = Vec::new();
     for list in lists {
         all.extend(items(list, |kind| format!("Cannot concat type {kind} as list"))?);
     }
-    run.claim(16 * all.len())?;
     Ok(if all.is_empty() { nil() } else { all.into() })
 }
 
@@ -141,8 +150,10 @@ fn slice(list: &Value, bounds: &[Value]) -> CallResult {
     })
 }
 
-fn chunk(size: i64, list: &Value) -> CallResult {
+fn chunk(run: &mut Run<'_>, size: i64, list: &Value) -> CallResult {
     const CHUNKS: Type = Type::List(&Type::ANY_LIST);
+    // A chunk is a list of its own.
+    run.claim(list.length().unwrap_or(0).saturating_mul(4 * ITEM))?;
     let all = items(list, |kind| format!("Cannot chunk type {kind}"))?;
     let size = match usize::try_from(size) {
         Ok(size) if size > 0 => size,

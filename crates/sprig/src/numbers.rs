@@ -6,6 +6,7 @@ use crate::args::{any, int, rest, utf8};
 use crate::cast::{to_float, to_int};
 use crate::decimal::{self, Decimal};
 use crate::env::Env;
+use crate::lists::ITEM;
 
 const A: Type = Type::Any;
 const I: Type = Type::Int;
@@ -144,7 +145,7 @@ fn until(run: &mut Run<'_>, start: i64, stop: i64, step: i64) -> Result<Vec<i64>
         return Ok(numbers);
     }
     let count = (i128::from(stop) - i128::from(start)).unsigned_abs() / u128::from(step.unsigned_abs());
-    run.claim(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(16))?;
+    run.claim(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(ITEM))?;
     let mut next = Some(start);
     while let Some(number) = next.filter(|n| if step > 0 { *n < stop } else { *n > stop }) {
         numbers.push(number);

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use gotemplate::{CallResult, FuncError, Functions, List, Run, Str, Type, Value};
+use gotemplate::{CallResult, FuncError, Functions, LimitError, List, Run, Str, Type, Value};
 use regex::bytes::Captures;
 
 use crate::args::{int, text, utf8};
-use crate::lists::strings_or_nil;
+use crate::lists::{ITEM, strings_or_nil};
 use crate::plain_regexp::PlainRegexp;
 use crate::regexp::{Regexp, RegexpError};
 
@@ -23,11 +23,57 @@ thread_local! {
     static PLAIN: RefCell<HashMap<String, Option<PlainRegexp>>> = RefCell::new(HashMap::new());
 }
 
-fn compile(expression: &Str) -> Result<Regexp, RegexpError> {
-    let expression = std::str::from_utf8(expression).map_err(|_| RegexpError::no_text(expression))?;
+fn compile(run: &mut Run<'_>, expression: &Str) -> Result<Result<Regexp, RegexpError>, LimitError> {
+    let Ok(expression) = std::str::from_utf8(expression) else {
+        return Ok(Err(RegexpError::no_text(expression)));
+    };
     if let Some(known) = COMPILED.with_borrow(|kept| kept.get(expression).cloned()) {
-        return Ok(known);
+        return Ok(Ok(known));
     }
+    run.work(COMPILING + STATE * states(expression))?;
+    Ok(build(expression))
+}
+
+/// The steps that compiling takes, and each state that an expression has.
+const COMPILING: u64 = 1000;
+const STATE: u64 = 20;
+
+/// How many states an expression has, about: repetitions of repetitions multiply.
+fn states(expression: &str) -> u64 {
+    let mut groups = vec![0u64];
+    let mut last = 0u64;
+    let mut rest = expression.chars();
+    while let Some(c) = rest.next() {
+        let mut size = 1;
+        match c {
+            '\\' => drop(rest.next()),
+            '(' => {
+                groups.push(0);
+                continue;
+            }
+            ')' if groups.len() > 1 => size = groups.pop().unwrap_or_default(),
+            '{' => {
+                let counts = rest.as_str().split('}').next().unwrap_or_default();
+                let most = counts.rsplit(',').find_map(|count| count.parse::<u64>().ok()).unwrap_or(1);
+                size = last.saturating_mul(most.saturating_sub(1));
+                last = last.saturating_mul(most);
+                rest = rest.as_str()[counts.len()..].chars();
+                if let Some(group) = groups.last_mut() {
+                    *group = group.saturating_add(size);
+                }
+                continue;
+            }
+            _ => {}
+        }
+        last = size;
+        if let Some(group) = groups.last_mut() {
+            *group = group.saturating_add(size);
+        }
+    }
+    groups.into_iter().fold(0, u64::saturating_add)
+}
+
+fn build(expression: &str) -> Result<Regexp, RegexpError> {
     let regexp = Regexp::new(expression)?;
     COMPILED.with_borrow_mut(|kept| {
         if kept.len() >= KEPT {
@@ -56,19 +102,21 @@ fn plainly(expression: &Str, text: &[u8]) -> Option<bool> {
 }
 
 pub(crate) fn register(table: &mut Functions) {
-    table.fixed("regexMatch", &[S, S], |_, args| {
+    table.fixed("regexMatch", &[S, S], |run, args| {
         let (expression, text) = (text(args, 0), text(args, 1));
         if let Some(found) = plainly(&expression, &text) {
             return Ok(found.into());
         }
-        Ok(compile(&expression).is_ok_and(|regexp| regexp.is_match(&text)).into())
+        run.work(text.len() as u64 / BYTES)?;
+        Ok(compile(run, &expression)?.is_ok_and(|regexp| regexp.is_match(&text)).into())
     });
-    table.fixed("mustRegexMatch", &[S, S], |_, args| {
+    table.fixed("mustRegexMatch", &[S, S], |run, args| {
         let (expression, text) = (text(args, 0), text(args, 1));
         if let Some(found) = plainly(&expression, &text) {
             return Ok(found.into());
         }
-        let regexp = compile(&expression).map_err(|error| error.to_string())?;
+        run.work(text.len() as u64 / BYTES)?;
+        let regexp = compile(run, &expression)?.map_err(|error| error.to_string())?;
         Ok(regexp.is_match(&text).into())
     });
     table.fixed("regexQuoteMeta", &[S], |_, args| {
@@ -81,10 +129,15 @@ pub(crate) fn register(table: &mut Functions) {
         }
         Ok(Str::from(out).into())
     });
-    twins(table, "regexFindAll", "mustRegexFindAll", &[S, S, I], |_, regexp, args| {
+    twins(table, "regexFindAll", "mustRegexFindAll", &[S, S, I], |run, regexp, args| {
         let text = text(args, 1);
         let limit = usize::try_from(int(args, 2)).unwrap_or(usize::MAX);
-        Ok(strings_or_nil(regexp.find_iter(&text).take(limit).map(|m| Str::from(m.as_bytes())).collect()))
+        let mut found = Vec::new();
+        for one in regexp.find_iter(&text).take(limit) {
+            claim_match(run, found.len())?;
+            found.push(Str::from(one.as_bytes()));
+        }
+        Ok(strings_or_nil(found))
     });
     twins(table, "regexFind", "mustRegexFind", &[S, S], |_, regexp, args| {
         let text = text(args, 1);
@@ -98,10 +151,10 @@ pub(crate) fn register(table: &mut Functions) {
         let (text, with) = (text(args, 1), text(args, 2));
         replace(run, &text, regexp, |_, out| out.extend_from_slice(&with))
     });
-    twins(table, "regexSplit", "mustRegexSplit", &[S, S, I], |_, regexp, args| {
+    twins(table, "regexSplit", "mustRegexSplit", &[S, S, I], |run, regexp, args| {
         let text = text(args, 1);
         let limit = int(args, 2);
-        let parts = split(regexp, &text, limit, &utf8(args, 0));
+        let parts = split(run, regexp, &text, limit, &utf8(args, 0))?;
         // Nothing is wanted: nil. Nothing is found: an empty list.
         Ok(if limit == 0 { strings_or_nil(parts) } else { List::strings(parts).into() })
     });
@@ -125,11 +178,13 @@ fn twins(
             };
             FuncError::Message(format!("regexp: Compile({shown}): {error}"))
         };
-        let regexp = compile(&expression).map_err(complain)?;
+        let regexp = compile(run, &expression)?.map_err(complain)?;
+        run.work(text(args, 1).len() as u64 / BYTES)?;
         function(run, &regexp, args)
     });
     table.fixed(must, params, move |run, args| {
-        let regexp = compile(&text(args, 0)).map_err(|error| error.to_string())?;
+        let regexp = compile(run, &text(args, 0))?.map_err(|error| error.to_string())?;
+        run.work(text(args, 1).len() as u64 / BYTES)?;
         function(run, &regexp, args)
     });
 }
@@ -141,7 +196,11 @@ fn replace(run: &mut Run<'_>, text: &[u8], regexp: &Regexp, with: impl Fn(&Captu
         let before = out.len();
         out.extend_from_slice(&text[at..found.start()]);
         with(&captures, &mut out);
+        run.work(2 * MATCH)?;
         run.claim(out.len() - before)?;
+        if out.len() > run.limits().claim {
+            run.claim(out.len())?;
+        }
         at = found.end();
     }
     out.extend_from_slice(&text[at..]);
@@ -185,12 +244,18 @@ fn reference(text: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// Go's Split: at most `limit` parts, all when negative, none when 0. An empty match at the end does not split.
-fn split(regexp: &Regexp, text: &[u8], limit: i64, expression: &str) -> Vec<Str> {
+fn split(
+    run: &mut Run<'_>,
+    regexp: &Regexp,
+    text: &[u8],
+    limit: i64,
+    expression: &str,
+) -> Result<Vec<Str>, LimitError> {
     if limit == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     if !expression.is_empty() && text.is_empty() {
-        return vec![Str::default()];
+        return Ok(vec![Str::default()]);
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut parts, mut start, mut end) = (Vec::new(), 0, 0);
@@ -198,6 +263,7 @@ fn split(regexp: &Regexp, text: &[u8], limit: i64, expression: &str) -> Vec<Str>
         if parts.len() + 1 >= limit {
             break;
         }
+        claim_match(run, parts.len())?;
         end = found.start();
         if found.end() != 0 {
             parts.push(Str::from(&text[start..end]));
@@ -207,5 +273,34 @@ fn split(regexp: &Regexp, text: &[u8], limit: i64, expression: &str) -> Vec<Str>
     if end != text.len() {
         parts.push(Str::from(&text[start..]));
     }
-    parts
+    Ok(parts)
+}
+
+/// Claims the memory of one more match in a list of so many.
+fn claim_match(run: &mut Run<'_>, already: usize) -> Result<(), LimitError> {
+    const PORTION: usize = 1024;
+    run.work(MATCH)?;
+    // The whole list so far, so that it is bounded as one result.
+    if already % PORTION == PORTION - 1 { run.claim(already * 2 * ITEM) } else { Ok(()) }
+}
+
+/// Bytes that are searched in a step.
+const BYTES: u64 = 4;
+
+/// The steps that finding a match costs.
+const MATCH: u64 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::states;
+
+    #[test]
+    fn repetitions_multiply() {
+        assert_eq!(states("abc"), 3);
+        assert_eq!(states("a{2,30}b"), 31);
+        assert_eq!(states("(a{0,30}){0,40}b"), 1201);
+        assert_eq!(states(r"^\d{1,3}(\.\d{1,3}){3}$"), 17);
+        assert_eq!(states("((((a{9}){9}){9}){9}"), 6561);
+        assert_eq!(states("{})({"), 2);
+    }
 }

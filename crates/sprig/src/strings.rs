@@ -131,40 +131,63 @@ fn searching(table: &mut Functions) {
     table.fixed("hasSuffix", &[S, S], |_, args| Ok(text(args, 1).ends_with(&text(args, 0)).into()));
     table.fixed("replace", &[S, S, S], |run, args| {
         let (old, new, text) = (text(args, 0), text(args, 1), text(args, 2));
-        let parts = if old.is_empty() { with_empty_ends(&text) } else { split(&text, &old, None) };
-        run.claim(new.len().saturating_mul(parts.len()))?;
-        Ok(Str::from(parts.join(&*new)).into())
+        let places = places(&text, &old);
+        let count = places.clone().count();
+        if count == 0 {
+            return Ok(text.clone().into());
+        }
+        run.work(count as u64)?;
+        run.claim(text.len().saturating_add(new.len().saturating_mul(count)))?;
+        let mut out = Vec::with_capacity(text.len() - old.len() * count + new.len() * count);
+        let mut at = 0;
+        for place in places {
+            out.extend_from_slice(&text[at..place]);
+            out.extend_from_slice(&new);
+            at = place + old.len();
+        }
+        out.extend_from_slice(&text[at..]);
+        Ok(Str::from(out).into())
     });
 }
 
-/// Splits around every character, for replacing the empty string.
-fn with_empty_ends(text: &[u8]) -> Vec<&[u8]> {
-    let mut parts: Vec<&[u8]> = vec![b""];
-    parts.extend(characters(text));
-    parts.push(b"");
-    parts
+/// Where `old` is found in a text, one after the other; when it is empty, before every character and at the end.
+fn places<'t>(text: &'t [u8], old: &'t [u8]) -> impl Iterator<Item = usize> + Clone {
+    let between = old.is_empty().then(|| {
+        let starts = widths(text).scan(0, |at, width| Some(std::mem::replace(at, *at + width)));
+        starts.chain([text.len()])
+    });
+    let found = (!old.is_empty()).then(|| memchr::memmem::find_iter(text, old));
+    between.into_iter().flatten().chain(found.into_iter().flatten())
+}
+
+/// The lengths of the characters of a text, a wrong byte being one.
+fn widths(text: &[u8]) -> impl Iterator<Item = usize> + Clone {
+    text.utf8_chunks()
+        .flat_map(|chunk| chunk.valid().chars().map(char::len_utf8).chain(chunk.invalid().iter().map(|_| 1)))
 }
 
 fn characters(text: &[u8]) -> Vec<&[u8]> {
-    let mut parts = Vec::new();
     let mut offset = 0;
-    for chunk in text.utf8_chunks() {
-        let widths = chunk.valid().chars().map(char::len_utf8).chain(chunk.invalid().iter().map(|_| 1));
-        for width in widths {
-            parts.push(&text[offset..offset + width]);
-            offset += width;
-        }
-    }
-    parts
+    let cut = widths(text).map(|width| {
+        offset += width;
+        &text[offset - width..offset]
+    });
+    cut.collect()
 }
+
+/// Claims the memory for the parts of a text.
+fn claim_parts(run: &mut Run<'_>, text: &[u8], separator: &[u8]) -> Result<(), FuncError> {
+    let parts = if separator.is_empty() { text.len() } else { memchr::memmem::find_iter(text, separator).count() };
+    run.work(parts as u64)?;
+    Ok(run.claim(parts.saturating_mul(PART))?)
+}
+
+/// What a part of a text takes until it is in a list or map.
+const PART: usize = 64;
 
 /// Where `needle` starts in `text`.
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    match (std::str::from_utf8(text), std::str::from_utf8(needle)) {
-        (Ok(text), Ok(needle)) => text.find(needle),
-        _ if needle.is_empty() => Some(0),
-        _ => text.windows(needle.len()).position(|window| window == needle),
-    }
+    memchr::memmem::find(text, needle)
 }
 
 /// Splits at a separator into at most `limit` parts; by characters when the separator is empty.
@@ -179,20 +202,28 @@ fn split<'t>(text: &'t [u8], separator: &[u8], limit: Option<usize>) -> Vec<&'t 
         }
         return parts;
     }
-    let (mut parts, mut rest) = (Vec::new(), text);
-    while parts.len() + 1 < limit {
-        let Some(at) = find(rest, separator) else { break };
-        parts.push(&rest[..at]);
-        rest = &rest[at + separator.len()..];
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for at in memchr::memmem::find_iter(text, separator).take(limit - 1) {
+        parts.push(&text[start..at]);
+        start = at + separator.len();
     }
-    parts.push(rest);
+    parts.push(&text[start..]);
     parts
 }
 
 fn splitting(table: &mut Functions) {
-    table.fixed("splitList", &[S, S], |_, args| Ok(List::strings(split(&text(args, 1), &text(args, 0), None)).into()));
-    table.fixed("split", &[S, S], |_, args| Ok(numbered(&split(&text(args, 1), &text(args, 0), None))));
-    table.fixed("splitn", &[S, I, S], |_, args| {
+    table.fixed("splitList", &[S, S], |run, args| {
+        let (separator, text) = (text(args, 0), text(args, 1));
+        claim_parts(run, &text, &separator)?;
+        Ok(List::strings(split(&text, &separator, None)).into())
+    });
+    table.fixed("split", &[S, S], |run, args| {
+        let (separator, text) = (text(args, 0), text(args, 1));
+        claim_parts(run, &text, &separator)?;
+        Ok(numbered(&split(&text, &separator, None)))
+    });
+    table.fixed("splitn", &[S, I, S], |run, args| {
+        claim_parts(run, &text(args, 2), &text(args, 0))?;
         let limit = int(args, 1);
         if limit == 0 {
             return Ok(numbered(&[]));
@@ -240,9 +271,9 @@ fn indent(run: &mut Run<'_>, spaces: i64, text: &[u8], lead: &str) -> CallResult
     let mut out = Vec::with_capacity(text.len() + pad.len().saturating_mul(lines) + lead.len());
     out.extend_from_slice(lead.as_bytes());
     out.extend_from_slice(&pad);
-    for b in text {
-        out.push(*b);
-        if *b == b'\n' {
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        out.extend_from_slice(line);
+        if line.ends_with(b"\n") {
             out.extend_from_slice(&pad);
         }
     }

@@ -289,5 +289,5 @@ fn unescape(text: &str, place: Place) -> Result<String, String> {
         out.push(*b);
         at += 1;
     }
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    Ok(gotemplate::lossy(&out).into_owned())
 }

@@ -69,10 +69,14 @@ impl ControlPlane {
         };
         plane.keys()?;
         plane.users(nodes)?;
-        for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
-            plane.start_component(name)?;
-        }
-        plane.wait_ready()?;
+        plane.start_component("etcd")?;
+        plane.start_component("kube-apiserver")?;
+        // Controllers end when they may not do their work within ten seconds, and their rights come last.
+        plane.wait_until("the API server is ready", &["get", "--raw", "/readyz"])?;
+        plane.start_component("kube-controller-manager")?;
+        plane.start_component("kube-scheduler")?;
+        // Pods are refused until the controllers have made their ServiceAccount.
+        plane.wait_until("the controllers are ready", &["get", "serviceaccount", "-n", "default", "default"])?;
         Ok(plane)
     }
 
@@ -102,19 +106,14 @@ impl ControlPlane {
         command
     }
 
-    fn wait_ready(&self) -> Result<(), String> {
-        let ask = |plane: &ControlPlane, arguments: &[&str]| {
-            if let Some(why) = plane.running().values_mut().find_map(Daemon::ended) {
+    /// Waits until kubectl succeeds in this.
+    fn wait_until(&self, what: &str, arguments: &[&str]) -> Result<(), String> {
+        wait_for(what, Duration::from_secs(180), || {
+            if let Some(why) = self.running().values_mut().find_map(Daemon::ended) {
                 return Err(why);
             }
-            let answer = plane.kubectl(arguments).output().map_err(|error| format!("kubectl: {error}"))?;
+            let answer = self.kubectl(arguments).output().map_err(|error| format!("kubectl: {error}"))?;
             Ok(answer.status.success().then_some(()))
-        };
-        let limit = Duration::from_secs(120);
-        wait_for("the API server is ready", limit, || ask(self, &["get", "--raw", "/readyz"]))?;
-        // Pods are refused until the controllers have made their ServiceAccount.
-        wait_for("the controllers are ready", limit, || {
-            ask(self, &["get", "serviceaccount", "-n", "default", "default"])
         })
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     }
     times.extend(telling.stage_times());
     step("label and served handlers", &mut || telling.served(true));
+    step("no container of ours was privileged", &mut || telling.unprivileged());
     step("one restart of the runtime", &mut || telling.restarted(1));
     for machine in &telling.cluster.machines {
         times.push((format!("runtime down on {} ({})", machine.name, machine.kind), downtime(machine)?));
@@ -209,6 +210,27 @@ impl Telling<'_> {
                 };
                 Ok(right.then_some(()))
             })
+        }))
+    }
+
+    /// The pods that worked on each node ran without `privileged`, and none was let have more than it started with.
+    fn unprivileged(&self) -> Result<Found, String> {
+        let pods = self.cluster.get(&["pods", "-n", NAMESPACE, "-l", "kata-deploy/stage=install"])?;
+        let pods = pods["items"].as_array().cloned().unwrap_or_default();
+        Ok(self.every(|machine| {
+            let own = pods.iter().filter(|pod| pod["spec"]["nodeName"] == machine.name.as_str());
+            let keys = ["initContainers", "containers"];
+            let all: Vec<&Value> =
+                own.flat_map(|pod| keys.iter().filter_map(|key| pod["spec"][*key].as_array()).flatten()).collect();
+            let more = |it: &&&Value| {
+                let context = &it["securityContext"];
+                context["privileged"] == true || context["allowPrivilegeEscalation"] != false
+            };
+            match all.iter().find(more) {
+                Some(container) => Err(format!("{}: {}", container["name"], container["securityContext"])),
+                None if all.len() < 5 => Err(format!("only {} containers were seen", all.len())),
+                None => Ok(()),
+            }
         }))
     }
 

@@ -8,6 +8,40 @@ use std::io::Read;
 /// How many bytes a chart may have once it is unpacked: 100 MiB.
 pub const MAX_UNPACKED: u64 = 100 << 20;
 
+/// How many files a chart may have, those of charts inside it included. The largest honest ones have a few hundred.
+pub const MAX_FILES: usize = 50_000;
+
+/// How many charts a chart may consist of.
+pub const MAX_CHARTS: usize = 1_000;
+
+/// What a chart with all charts inside it may still take.
+#[derive(Clone, Debug)]
+pub(super) struct Allowance {
+    bytes: u64,
+    files: usize,
+    charts: usize,
+}
+
+impl Allowance {
+    /// What is left for the archives among these files.
+    pub(super) fn beside(files: &[File]) -> Allowance {
+        let bytes = files.iter().map(|file| file.data.len() as u64).sum();
+        let files = MAX_FILES.saturating_sub(files.len());
+        Allowance { bytes: MAX_UNPACKED.saturating_sub(bytes), files, charts: MAX_CHARTS }
+    }
+
+    /// Another chart.
+    pub(super) fn chart(&mut self) -> Result<(), Error> {
+        let left = self.charts.checked_sub(1);
+        self.charts = left.ok_or_else(|| Error::Load(format!("chart consists of more than {MAX_CHARTS} charts")))?;
+        Ok(())
+    }
+}
+
+pub(super) fn too_many_files() -> Error {
+    Error::Load(format!("chart has more than {MAX_FILES} files"))
+}
+
 /// Loads an archive that a user named.
 pub(super) fn named(data: &[u8], name: &str, log: &mut Log) -> Result<Chart, Error> {
     if !data.starts_with(b"\x1f\x8b\x08") {
@@ -29,12 +63,16 @@ pub(super) fn named(data: &[u8], name: &str, log: &mut Log) -> Result<Chart, Err
 ///
 /// Errors: [`Error::Load`] for what is no archive, for paths that lead elsewhere, and for too much content.
 pub fn files(data: &[u8]) -> Result<Vec<File>, Error> {
+    files_within(data, &mut Allowance::beside(&[]))
+}
+
+/// As [`files`], within what is left.
+pub(super) fn files_within(data: &[u8], allowance: &mut Allowance) -> Result<Vec<File>, Error> {
     let broken = |e: std::io::Error| Error::Load(format!("unable to load chart archive: {e}"));
     let too_large = || Error::Load(format!("decompressed chart is larger than the maximum size {MAX_UNPACKED}"));
     // The limit counts compressed padding and headers too, so that an archive of nothing but those ends as well.
     let unpacked = GzDecoder::new(data).take(MAX_UNPACKED * 2);
     let mut tar = tar::Archive::new(unpacked);
-    let mut left = MAX_UNPACKED;
     let mut files = Vec::new();
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
@@ -44,12 +82,14 @@ pub fn files(data: &[u8]) -> Result<Vec<File>, Error> {
             continue;
         }
         let name = checked_name(&name)?;
+        let left = allowance.bytes;
         if entry.size() > left {
             return Err(too_large());
         }
+        allowance.files = allowance.files.checked_sub(1).ok_or_else(too_many_files)?;
         let mut data = Vec::new();
         (&mut entry).take(left + 1).read_to_end(&mut data).map_err(broken)?;
-        left = left.checked_sub(data.len() as u64).ok_or_else(too_large)?;
+        allowance.bytes = left.checked_sub(data.len() as u64).ok_or_else(too_large)?;
         let modtime = entry
             .header()
             .mtime()

@@ -1,7 +1,10 @@
 //! The files of a chart's directory.
 
-use crate::load::{MAX_UNPACKED, Rules, ignore, os_error, strip_byte_order_mark};
+use crate::load::archive::too_many_files;
+use crate::load::{MAX_FILES, MAX_UNPACKED, Rules, ignore, os_error, strip_byte_order_mark};
 use crate::{Error, File, Log, LogLevel};
+use std::fs::DirEntry;
+use std::io::Read as _;
 use std::path::Path;
 
 /// How deep directories may lie in each other; symbolic links may form circles.
@@ -36,23 +39,25 @@ impl Walk<'_> {
         }
         let mut entries =
             std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|e| refused(&e))?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
+        entries.sort_by_cached_key(DirEntry::file_name);
         for entry in entries {
             let file_name = entry.file_name();
             let Some(own) = file_name.to_str() else {
                 return Err(Error::Load(format!("{}: the name is not UTF-8", entry.path().display())));
             };
             let name = if name.is_empty() { own.to_string() } else { format!("{name}/{own}") };
-            self.entry(&entry.path(), &name, depth)?;
+            self.entry(&entry, &name, depth)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, name: &str, depth: usize) -> Result<(), Error> {
+    fn entry(&mut self, entry: &DirEntry, name: &str, depth: usize) -> Result<(), Error> {
+        let path = &entry.path();
         let shown = path.display();
         let refused = |e: std::io::Error| Error::Load(format!("error reading {name}: open {shown}: {}", os_error(&e)));
-        let linked = std::fs::symlink_metadata(path).map_err(refused)?.is_symlink();
-        if linked {
+        // The directory itself tells what its entries are: only a link has to be asked for.
+        let mut kind = entry.file_type().map_err(refused)?;
+        if kind.is_symlink() {
             let resolved = std::fs::canonicalize(path)
                 .map_err(|e| Error::Load(format!("error evaluating symlink {shown}: {}", os_error(&e))))?;
             self.log.add(
@@ -60,15 +65,15 @@ impl Walk<'_> {
                 "found symbolic link in path. Contents of linked file included and used",
                 vec![("path", shown.to_string()), ("resolved", resolved.display().to_string())],
             );
+            kind = std::fs::metadata(path).map_err(refused)?.file_type();
         }
-        let found = std::fs::metadata(path).map_err(refused)?;
-        if self.rules.ignores(name, found.is_dir()) {
+        if self.rules.ignores(name, kind.is_dir()) {
             return Ok(());
         }
-        if found.is_dir() {
+        if kind.is_dir() {
             return self.directory(path, name, depth + 1);
         }
-        if !found.is_file() {
+        if !kind.is_file() {
             return Err(Error::Load(format!("cannot load irregular file {shown} as it has file mode type bits set")));
         }
         let too_large = || {
@@ -76,12 +81,15 @@ impl Walk<'_> {
                 "error reading {name}: chart exceeds maximum decompressed size of {MAX_UNPACKED} bytes"
             ))
         };
-        if found.len() > self.left {
-            return Err(too_large());
+        if self.found.len() >= MAX_FILES {
+            return Err(too_many_files());
         }
-        let data = std::fs::read(path).map_err(refused)?;
-        // The file may have grown since it was measured.
-        self.left = self.left.checked_sub(data.len() as u64).ok_or_else(too_large)?;
+        let mut file = std::fs::File::open(path).map_err(refused)?;
+        let found = file.metadata().map_err(refused)?;
+        self.left = self.left.checked_sub(found.len()).ok_or_else(too_large)?;
+        // The file may grow meanwhile; what it was when it was measured counts.
+        let mut data = Vec::with_capacity(usize::try_from(found.len()).map_err(|_| too_large())?);
+        file.by_ref().take(found.len()).read_to_end(&mut data).map_err(refused)?;
         let modtime = found
             .modified()
             .ok()

@@ -5,7 +5,7 @@ mod decode;
 mod directory;
 mod ignore;
 
-pub use archive::{MAX_UNPACKED, files as archive_files};
+pub use archive::{MAX_CHARTS, MAX_FILES, MAX_UNPACKED, files as archive_files};
 pub use directory::files as directory_files;
 pub use ignore::Rules;
 
@@ -78,13 +78,15 @@ fn supported(chart_yaml: &[u8]) -> Result<(), Error> {
 ///
 /// Errors: [`Error::Load`] or [`Error::Validation`].
 pub fn files(files: Vec<File>, log: &mut Log) -> Result<Chart, Error> {
-    build(files, log, 0)
+    let mut allowance = archive::Allowance::beside(&files);
+    build(files, log, 0, &mut allowance)
 }
 
 /// How deep charts may lie in charts.
 const MAX_DEPTH: usize = 32;
 
-fn build(files: Vec<File>, log: &mut Log, depth: usize) -> Result<Chart, Error> {
+fn build(files: Vec<File>, log: &mut Log, depth: usize, allowance: &mut archive::Allowance) -> Result<Chart, Error> {
+    allowance.chart()?;
     if depth > MAX_DEPTH {
         return Err(Error::Load(format!("charts are nested more than {MAX_DEPTH} deep")));
     }
@@ -153,7 +155,7 @@ fn build(files: Vec<File>, log: &mut Log, depth: usize) -> Result<Chart, Error> 
         if entry.starts_with(['_', '.']) {
             continue;
         }
-        let dependency = dependency(&entry, files, &chart.metadata, log, depth).map_err(|e| match e {
+        let dependency = dependency(&entry, files, &chart.metadata, log, depth, allowance).map_err(|e| match e {
             e @ Error::Load(_) if e.to_string().starts_with("error unpacking subchart tar") => e,
             e => Error::Load(format!("error unpacking subchart {entry} in {}: {e}", chart.metadata.name)),
         })?;
@@ -169,10 +171,19 @@ fn keep_if_old(chart: &mut Chart, file: File) {
 }
 
 /// One entry of `charts/`: an archive or a directory.
-fn dependency(entry: &str, files: Vec<File>, parent: &Metadata, log: &mut Log, depth: usize) -> Result<Chart, Error> {
+fn dependency(
+    entry: &str,
+    files: Vec<File>,
+    parent: &Metadata,
+    log: &mut Log,
+    depth: usize,
+    allowance: &mut archive::Allowance,
+) -> Result<Chart, Error> {
     if entry.ends_with(".tgz") {
         return match files.first() {
-            Some(file) if file.name == entry => build(archive::files(&file.data)?, log, depth + 1),
+            Some(file) if file.name == entry => {
+                build(archive::files_within(&file.data, allowance)?, log, depth + 1, allowance)
+            }
             first => Err(Error::Load(format!(
                 "error unpacking subchart tar in {}: expected {entry}, got {}",
                 parent.name,
@@ -187,7 +198,7 @@ fn dependency(entry: &str, files: Vec<File>, parent: &Metadata, log: &mut Log, d
             Some(File { name, ..file })
         })
         .collect();
-    build(inner, log, depth + 1)
+    build(inner, log, depth + 1, allowance)
 }
 
 impl Chart {

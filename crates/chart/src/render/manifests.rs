@@ -20,16 +20,47 @@ pub struct Documents {
 ///
 /// Errors: [`Error::Manifest`]: a document is no YAML mapping.
 pub fn documents(files: BTreeMap<String, String>, log: &mut Log) -> Result<Documents, Error> {
+    let mut files: Vec<(String, String)> = files.into_iter().collect();
+    let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
+    let second = files.split_off(files.len() / if bytes < WORTH_A_THREAD { 1 } else { 2 });
+    let (own, other) = std::thread::scope(|scope| {
+        let second = &second;
+        let apart = || {
+            let mut log = Log::default();
+            (unsorted(second, &mut log), log)
+        };
+        let other = match second.as_slice() {
+            [] => None,
+            _ => std::thread::Builder::new().spawn_scoped(scope, apart).ok(),
+        };
+        let own = unsorted(&files, log);
+        // Without a thread, or without its answer, the rest is done here.
+        (own, other.and_then(|other| other.join().ok()).unwrap_or_else(apart))
+    });
+    let mut found = own?;
+    let (more, mut said) = other;
+    log.0.append(&mut said.0);
+    let more = more?;
+    found.manifests.extend(more.manifests);
+    found.hooks.extend(more.hooks);
+    sort(&mut found);
+    Ok(found)
+}
+
+/// Bytes of documents that take longer to read than a thread takes to start, many times over.
+const WORTH_A_THREAD: usize = 256 << 10;
+
+/// The documents in the order of their files.
+fn unsorted(files: &[(String, String)], log: &mut Log) -> Result<Documents, Error> {
     let mut found = Documents::default();
     for (path, text) in files {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
             continue;
         }
-        for content in split(&text) {
-            sort_in(&path, content, &mut found, log)?;
+        for content in split(text) {
+            sort_in(path, content, &mut found, log)?;
         }
     }
-    sort(&mut found);
     Ok(found)
 }
 
@@ -203,6 +234,24 @@ mod tests {
         assert_eq!(parts("\n---\na: 1\n--- \n\n---b: 2\n"), ["a: 1\n", "b: 2\n"]);
         assert_eq!(parts("a: |\n---\n x----\n------\n"), ["a: |\n", "x----\n", "---\n"]);
         assert_eq!(parts(" \n"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn many_documents_keep_their_order_and_the_first_error_counts() {
+        let file = |i: usize, text: &str| (format!("f{i}"), format!("{text}# {}\n", "x".repeat(WORTH_A_THREAD / 4)));
+        let hook = |i: usize| format!("kind: Job\nmetadata: {{name: n{i}, annotations: {{helm.sh/hook: bogus{i}}}}}\n");
+        let mut files: BTreeMap<String, String> =
+            (0..8).map(|i| file(i, &format!("kind: Secret\nmetadata: {{name: n{i}}}\n---\n{}", hook(i)))).collect();
+        let mut log = Log::default();
+        let found = documents(files.clone(), &mut log).expect("documents");
+        let names: Vec<&str> = found.manifests.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+        let said: Vec<String> = log.0.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 8);
+        assert!(said.iter().enumerate().all(|(i, line)| line.ends_with(&format!("hookTypes=bogus{i}"))), "{said:?}");
+        files.extend([file(6, "- 1\n"), file(3, "- 1\n")]);
+        let error = documents(files, &mut Log::default()).expect_err("a list").to_string();
+        assert!(error.contains("YAML parse error on f3: "), "{error}");
     }
 
     #[test]

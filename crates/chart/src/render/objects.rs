@@ -131,7 +131,7 @@ pub(super) fn metadata(metadata: &Metadata, is_root: bool) -> Value {
 /// `.Files`: a map from names to bytes, with methods.
 pub(super) fn files(files: &[File]) -> Value {
     let entries = files.iter().map(|f| (Str::from(f.name.as_str()), Value::Bytes(f.data.clone())));
-    Value::Map(Map::from_entries(FILES, entries.collect()))
+    Value::Map(Map::from_entries(FILES, entries))
 }
 
 const FILES: Type = Type::Named(&FILES_TYPE);
@@ -165,25 +165,33 @@ fn files_get(_: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
     Ok(Value::Str(Str::from(&*bytes_of(receiver, &args[0]))))
 }
 
-fn files_lines(_: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
+/// What a line in a list takes.
+const LINE: usize = 48;
+
+fn files_lines(run: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
     let bytes = bytes_of(receiver, &args[0]);
     if bytes.is_empty() {
         return Ok(Value::List(List::typed(Type::STRING_LIST, Vec::new())));
     }
     let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    run.work(bytes.len() as u64 / 8)?;
+    run.claim(LINE * body.iter().filter(|b| **b == b'\n').count())?;
     Ok(Value::List(List::strings(body.split(|b| *b == b'\n').map(Str::from))))
 }
 
-fn files_glob(_: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
+fn files_glob(run: &mut Run<'_>, receiver: &Value, args: &[Value]) -> CallResult {
     let pattern = args[0].as_str().unwrap_or_default();
     // A pattern that does not parse matches everything.
     let glob = Glob::parse(&pattern.lossy());
     let entries = receiver.as_map().map(Map::entries).unwrap_or_default();
+    // A pattern's stars multiply what comparing takes.
+    run.work((entries.len() * (1 + pattern.len())) as u64)?;
     let kept = entries.into_iter().filter(|(name, _)| glob.as_ref().is_none_or(|g| g.matches(&name.lossy())));
-    Ok(Value::Map(Map::from_entries(FILES, kept.collect())))
+    Ok(Value::Map(Map::from_entries(FILES, kept)))
 }
 
-fn flat_yaml(receiver: &Value, text: impl Fn(&[u8]) -> String) -> CallResult {
+fn flat_yaml(run: &mut Run<'_>, receiver: &Value, text: impl Fn(&[u8]) -> String) -> CallResult {
+    run.survey(std::slice::from_ref(receiver))?;
     let mut flat = serde_json::Map::new();
     for (name, value) in receiver.as_map().map(Map::entries).unwrap_or_default() {
         if let Value::Bytes(bytes) = value {
@@ -196,13 +204,13 @@ fn flat_yaml(receiver: &Value, text: impl Fn(&[u8]) -> String) -> CallResult {
     Ok(Value::from(yaml.strip_suffix('\n').unwrap_or(&yaml)))
 }
 
-fn files_as_config(_: &mut Run<'_>, receiver: &Value, _: &[Value]) -> CallResult {
-    flat_yaml(receiver, |bytes| String::from_utf8_lossy(bytes).into_owned())
+fn files_as_config(run: &mut Run<'_>, receiver: &Value, _: &[Value]) -> CallResult {
+    flat_yaml(run, receiver, |bytes| gotemplate::lossy(bytes).into_owned())
 }
 
-fn files_as_secrets(_: &mut Run<'_>, receiver: &Value, _: &[Value]) -> CallResult {
+fn files_as_secrets(run: &mut Run<'_>, receiver: &Value, _: &[Value]) -> CallResult {
     use base64::Engine;
-    flat_yaml(receiver, |bytes| base64::engine::general_purpose::STANDARD.encode(bytes))
+    flat_yaml(run, receiver, |bytes| base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
 /// `.Capabilities`
@@ -282,6 +290,15 @@ impl Object for Record {
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
         self.fields.clone()
+    }
+
+    fn copied(&self) -> Option<Value> {
+        let copy = |value: &Value| match value {
+            Value::Object(object) => object.copied().unwrap_or_else(|| value.clone()),
+            other => other.clone(),
+        };
+        let fields = self.fields.iter().map(|(name, value)| (*name, copy(value))).collect();
+        Some(Value::object(Record { named: self.named, fields }))
     }
 
     fn json_fields(&self) -> Vec<(&'static str, Value)> {

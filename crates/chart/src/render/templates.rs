@@ -13,9 +13,12 @@ const MAX_NESTING: usize = 1200;
 
 /// What templates may take, so that a hostile chart ends soon and with a clear error. The largest of the well-known charts
 /// need less than a hundredth of it.
-const MOST_MEMORY: usize = 128 << 20;
-const MOST_AT_ONCE: usize = 48 << 20;
+const MOST_MEMORY: usize = 96 << 20;
+const MOST_AT_ONCE: usize = 16 << 20;
 const MOST_STEPS: u64 = 30_000_000;
+
+/// How long all files together may become.
+const MOST_TEXT: usize = 64 << 20;
 
 /// The process's resident memory, where the system tells.
 fn memory_in_use() -> Option<usize> {
@@ -51,15 +54,15 @@ pub(super) fn render(
     let (table, messages) = functions::table(options);
     let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
     let mut set = TemplateSet::new(Arc::new(table)).with_missing_key(missing);
-    for path in &order {
-        set.parse_shared(path, &found[path].text).map_err(|e| Error::Template(error::parse_error(path, &e)))?;
-    }
+    let texts: Vec<(&str, &Str)> = order.iter().map(|path| (path.as_str(), &found[path].text)).collect();
+    set.parse_all(&texts).map_err(|(at, e)| Error::Template(error::parse_error(&order[at], &e)))?;
     let set = Arc::new(set);
     let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
     let limits =
         Limits { execution_depth: MAX_NESTING, claim: MOST_AT_ONCE, steps: MOST_STEPS, memory, ..Limits::default() };
     let mut run = Run::new(limits);
     let mut rendered = BTreeMap::new();
+    let mut left = MOST_TEXT;
     for path in order {
         if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
             continue;
@@ -71,11 +74,15 @@ pub(super) fn render(
         let result = set.execute_into(&path, &data, &mut run, &mut text);
         log.0.append(&mut messages.take());
         result.map_err(|e| Error::Template(error::execution_error(&e)))?;
-        let mut text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        let mut text = String::from_utf8(text).unwrap_or_else(|e| gotemplate::lossy(e.as_bytes()).into_owned());
         // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
         if text.contains(NO_VALUE) {
             text = text.replace(NO_VALUE, "");
         }
+        text.shrink_to_fit();
+        left = left.checked_sub(text.len()).ok_or_else(|| {
+            Error::Template(format!("template: all files together are longer than {MOST_TEXT} bytes"))
+        })?;
         rendered.insert(path, text);
     }
     Ok(rendered)

@@ -41,7 +41,7 @@ pub(crate) fn merge_tables(dst: &Map, src: &Map, log: &mut Log) {
 
 /// A map that shares nothing with `map`.
 pub(crate) fn deep_copy(map: &Map) -> Map {
-    Map::from_entries(map.ty(), map.entries().into_iter().map(|(k, v)| (k, deep_copy_value(&v))).collect())
+    Map::from_entries(map.ty(), map.entries().into_iter().map(|(k, v)| (k, deep_copy_value(&v))))
 }
 
 fn deep_copy_value(value: &Value) -> Value {

@@ -294,7 +294,7 @@ impl Parser<'_, '_> {
     fn convert(&mut self, text: String) -> Result<Value, Stop> {
         Ok(match self.kind {
             Kind::Typed => typed_value(text),
-            Kind::File(read) => Value::String(String::from_utf8_lossy(&read(&text)?).into_owned()),
+            Kind::File(read) => Value::String(gotemplate::lossy(&read(&text)?).into_owned()),
             Kind::Text | Kind::Json | Kind::Literal => Value::String(text),
         })
     }

@@ -70,10 +70,16 @@ impl UserValues {
     }
 }
 
+/// How long a values file may be: 5 MiB, which versions 3.17 and 3.18 of Helm allowed for any file of a chart.
+const MAX_VALUES: usize = 5 << 20;
+
 /// Reads a values file: one or more YAML documents, later ones over earlier ones. All numbers are floats.
 ///
 /// Errors: [`Error::Values`]: a document is not YAML or not a mapping.
 pub fn parse(data: &[u8]) -> Result<Values, Error> {
+    if data.len() > MAX_VALUES {
+        return Err(Error::Values(format!("values are longer than {MAX_VALUES} bytes")));
+    }
     let mut text = String::from_utf8_lossy(data);
     // As Helm does before it reads; the line that an error names may be the one after.
     if !text.is_empty() && !text.ends_with('\n') {

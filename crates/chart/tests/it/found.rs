@@ -40,6 +40,7 @@ const PRINTED: &[(&str, &str)] = &[
         "0.0.0 \"\" [0.0.0]",
     ),
     (r#"{{ printf "%v" (deepCopy .Capabilities.KubeVersion) }}"#, "{v1.37.0  1 37}"),
+    (r#"{{ printf "%v" (deepCopy (list .Capabilities) | first) | trunc 19 }}"#, "&{{v1.37.0  1 37} [v"),
     // The third version of Go's YAML library knows structs.
     ("{{ toYamlPretty .Capabilities.KubeVersion }}", "version: v1.37.0\nmajor: \"1\"\nminor: \"37\""),
     (
@@ -75,6 +76,17 @@ const PRINTED: &[(&str, &str)] = &[
     (r#"{{ printf "%!" (mustToDuration "90s") }}"#, "%!!(time.Duration=90000000000)"),
     (r#"{{ printf "%s" (dict "a" .Capabilities) | trunc 35 }}"#, "map[a:%!s(*common.Capabilities=&{{v"),
     (r#"{{ printf "%t" (mustToDuration "1s") }}"#, "%!t(time.Duration=1000000000)"),
+    // A pointer inside something, as Go's source would have it; the address is nobody's to know.
+    (
+        r#"{{ regexReplaceAll "0x[0-9a-f]+" (printf "%#v" (list .Capabilities)) "X" }}"#,
+        "[]interface {}{(*common.Capabilities)(X)}",
+    ),
+    (r#"{{ printf "%d" (list .Capabilities) | mustRegexMatch "^.[0-9]+.$" }}"#, "true"),
+    // Every byte that belongs to no character is shown.
+    (
+        r#"{{ substr 0 2 "\u20ac" }}|{{ substr 0 2 "\u20ac" | upper }}|{{ b64dec "8J+Y" | toJson }}"#,
+        "\u{fffd}\u{fffd}|\u{fffd}\u{fffd}|\"\\ufffd\\ufffd\\ufffd\"",
+    ),
 ];
 
 /// Templates and the end of their errors.
@@ -89,6 +101,15 @@ const REFUSED: &[(&str, &str)] = &[
     (r#"{{ mustToDuration "NaN" }}"#, "error calling mustToDuration: invalid duration seconds: NaN"),
     (r#"{{ mustToDuration "-Infinity" }}"#, "error calling mustToDuration: invalid duration seconds: -Inf"),
     (r#"{{ set (fromJson "null") "a" 1 }}"#, "error calling set: assignment to entry in nil map"),
+    // The package for time quotes in its own way.
+    (
+        r#"{{ mustDateModify "\n\u00e9" (toDate "" "") }}"#,
+        r#"error calling mustDateModify: time: invalid duration "\x0a\xc3\xa9""#,
+    ),
+    (
+        r#"{{ mustToDate "2006\n" "x\"" }}"#,
+        r#"error calling mustToDate: parsing time "x\"" as "2006\x0a": cannot parse "x\"" as "2006""#,
+    ),
     (r#"{{ mustToToml nil }}"#, "error calling mustToToml: reflect: call of reflect.Value.Type on zero Value"),
     (r#"{{ semver "1" | len }}"#, "error calling len: len of type semver.Version"),
     (r#"{{ toToml nil }}"#, "error calling toToml: reflect: call of reflect.Value.Type on zero Value"),

@@ -185,7 +185,20 @@ impl Printer {
             return self.bad_verb(verb, value);
         }
         if pointer && depth > 0 {
-            return self.pointer(std::ptr::from_ref(object).cast::<u8>() as usize);
+            let address = std::ptr::from_ref(object).cast::<u8>() as usize;
+            let base = match verb {
+                'b' => 2,
+                'o' => 8,
+                'd' => 10,
+                'x' | 'X' => 16,
+                _ if self.flags.sharp_v => {
+                    // A literal that Go would compile.
+                    let name = named.name;
+                    return self.write(&format!("({name})({address:#x})"));
+                }
+                _ => return self.pointer(address),
+            };
+            return self.digits(address as u64, false, base, verb == 'X', verb);
         }
         if pointer {
             self.write("&");

@@ -13,7 +13,7 @@ const MAX_PARENS: usize = 10_000;
 impl Parser<'_> {
     pub(super) fn pipeline(&mut self, place: Place) -> Result<PipeId> {
         let pos = self.peek_non_space().start as Pos;
-        let mut pipe = Pipe { pos, assign: false, variables: Vec::new(), commands: Vec::new() };
+        let mut pipe = Pipe { pos, assign: false, variables: Vec::new(), commands: Vec::with_capacity(1) };
         while self.declaration(place, &mut pipe)? {}
         loop {
             let token = self.next_non_space();
@@ -101,11 +101,11 @@ impl Parser<'_> {
     /// Operands up to a pipe, which is read, or the end of the pipeline, which is not.
     fn command(&mut self) -> Result<Command> {
         let pos = self.peek_non_space().start as Pos;
-        let mut operands = Vec::new();
+        let outer = self.operands.len();
         loop {
             self.peek_non_space();
             if let Some(operand) = self.operand()? {
-                operands.push(operand);
+                self.operands.push(operand);
             }
             let token = self.next();
             match token.kind {
@@ -116,14 +116,15 @@ impl Parser<'_> {
             }
             break;
         }
-        if operands.is_empty() {
+        if self.operands.len() == outer {
             return self.error("empty command");
         }
-        Ok(Command { pos, operands })
+        Ok(Command { pos, operands: self.operands.drain(outer..).collect() })
     }
 
     /// A term with the fields behind it.
     fn operand(&mut self) -> Result<Option<Operand>> {
+        self.part()?;
         let Some(term) = self.term()? else {
             return Ok(None);
         };
@@ -133,23 +134,28 @@ impl Parser<'_> {
         let pos = self.peek().start as Pos;
         let mut fields = Vec::new();
         while self.peek().kind == Kind::Field {
+            self.part()?;
             let token = self.next();
             fields.push(Str::from(&self.value(&token)[1..]));
         }
         let expr = match term.expr {
             Expr::Field(mut names) => {
+                names.reserve_exact(fields.len());
                 names.extend(fields);
                 Expr::Field(names)
             }
-            Expr::Variable(name, mut names) => {
-                names.extend(fields);
-                Expr::Variable(name, names)
+            Expr::Variable(name, _) => {
+                fields.shrink_to_fit();
+                Expr::Variable(name, fields)
             }
             Expr::Bool(_) | Expr::Text { .. } | Expr::Number(_) | Expr::Nil | Expr::Dot => {
                 let shown = self.source.print(At::Operand(&term));
                 return self.error(format!("unexpected . after term {}", crate::quote::quoted(shown.as_bytes())));
             }
-            Expr::Chain(..) | Expr::Function(_) | Expr::Pipe(_) => Expr::Chain(Box::new(term), fields),
+            Expr::Chain(..) | Expr::Function(_) | Expr::Pipe(_) => {
+                fields.shrink_to_fit();
+                Expr::Chain(Box::new(term), fields)
+            }
         };
         Ok(Some(Operand { pos, expr }))
     }
@@ -169,7 +175,7 @@ impl Parser<'_> {
             Kind::Number => self.number(Number::parse(value))?,
             Kind::LeftParen => self.parenthesised()?,
             Kind::String | Kind::RawString => {
-                Expr::Text { written: Box::from(value), value: Str::from(self.unquoted(&token)?) }
+                Expr::Text { end: token.end as Pos, value: Str::from(self.unquoted(&token)?) }
             }
             _ => {
                 self.backup();

@@ -3,20 +3,33 @@
 mod expression;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ast::*;
 use crate::bytestr::Str;
 use crate::error::{Error, ParseError};
 use crate::function::Functions;
+use crate::hash::{HashMap, HashSet};
 use crate::lex::{Kind, Lexer, Token};
 use crate::quote::unquote;
 
 type Result<T> = std::result::Result<T, Box<ParseError>>;
 
-/// Parses a text into the templates that it defines; the one called `name` is the text itself.
-pub(crate) fn parse(name: &str, text: &Str, functions: &Functions) -> std::result::Result<Vec<Tree>, Error> {
+/// How many parts (texts, actions, operands) the templates of a set may have together. The largest of the well-known charts
+/// have some ten thousand; five megabytes of dense templates have 600000.
+pub(crate) const MAX_PARTS: usize = 1_000_000;
+
+/// How deep blocks may nest; what follows `else` is nested, too. Go has a bound for parentheses only, which is this one.
+const MAX_BLOCKS: usize = 10_000;
+
+/// Parses a text into the templates that it defines; the one called `name` is the text itself. `room` is how many parts it
+/// may have, and what remains of these.
+pub(crate) fn parse(
+    name: &str,
+    text: &Str,
+    functions: &Functions,
+    room: &mut usize,
+) -> std::result::Result<Vec<Tree>, Error> {
     let readable = match text.lossy() {
         Cow::Borrowed(_) => text.clone(),
         Cow::Owned(text) => Str::from(text),
@@ -26,10 +39,25 @@ pub(crate) fn parse(name: &str, text: &Str, functions: &Functions) -> std::resul
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
-    let mut parser =
-        Parser { text, lexer, functions, source, names: HashMap::new(), trees: Vec::new(), scope: Scope::new() };
+    let mut parser = Parser {
+        text,
+        lexer,
+        functions,
+        source,
+        names: HashSet::default(),
+        trees: Vec::new(),
+        places: HashMap::default(),
+        scope: Scope::new(),
+        room: *room,
+        blocks: 0,
+        operands: Vec::new(),
+    };
     let root = parser.top_level().map_err(Error::Parse)?;
     parser.add(Arc::from(name), root).map_err(Error::Parse)?;
+    *room = parser.room;
+    // Trees live as long as the rendering: what they do not need is given back.
+    parser.source.pipes.shrink_to_fit();
+    parser.source.blocks.shrink_to_fit();
     let source = Arc::new(parser.source);
     Ok(parser.trees.into_iter().map(|(name, root)| Tree { name, source: source.clone(), root }).collect())
 }
@@ -64,9 +92,17 @@ struct Parser<'t> {
     lexer: Lexer<'t>,
     functions: &'t Functions,
     source: Source,
-    names: HashMap<String, Arc<str>>,
+    names: HashSet<Arc<str>>,
     trees: Vec<(Arc<str>, BlockId)>,
+    /// Where each of them is.
+    places: HashMap<Arc<str>, usize>,
     scope: Scope,
+    /// Parts that there may still be.
+    room: usize,
+    /// Blocks around this place.
+    blocks: usize,
+    /// The operands of the commands that are being read, each command's behind those of the one around it.
+    operands: Vec<Operand>,
 }
 
 /// What ends a list of nodes.
@@ -155,7 +191,7 @@ impl<'t> Parser<'t> {
             return known.clone();
         }
         let new: Arc<str> = Arc::from(name);
-        self.names.insert(name.to_owned(), new.clone());
+        self.names.insert(new.clone());
         new
     }
 
@@ -187,8 +223,12 @@ impl<'t> Parser<'t> {
     // Templates.
 
     fn add(&mut self, name: Arc<str>, root: BlockId) -> Result<()> {
-        match self.trees.iter_mut().find(|(known, _)| *known == name) {
-            None => self.trees.push((name, root)),
+        let known = self.places.get(&name).and_then(|at| self.trees.get_mut(*at));
+        match known {
+            None => {
+                self.places.insert(name.clone(), self.trees.len());
+                self.trees.push((name, root));
+            }
             Some((_, old)) if is_empty(&self.source, *old) => *old = root,
             Some(_) if is_empty(&self.source, root) => {}
             Some(_) => {
@@ -199,7 +239,8 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn new_block(&mut self, nodes: Vec<Node>) -> BlockId {
+    fn new_block(&mut self, mut nodes: Vec<Node>) -> BlockId {
+        nodes.shrink_to_fit();
         self.source.blocks.push(Block { nodes });
         BlockId(self.source.blocks.len() as u32 - 1)
     }
@@ -249,7 +290,7 @@ impl<'t> Parser<'t> {
         match token.kind {
             Kind::String | Kind::RawString => {
                 let name = self.unquoted(token)?;
-                Ok(self.intern(&String::from_utf8_lossy(&name)))
+                Ok(self.intern(&crate::utf8::lossy(&name)))
             }
             _ => self.unexpected(token, context),
         }
@@ -266,19 +307,36 @@ impl<'t> Parser<'t> {
 
     /// Nodes up to `end` or `else`.
     fn item_list(&mut self) -> Result<(BlockId, Ending)> {
+        if self.blocks >= MAX_BLOCKS {
+            return self.error(format!("blocks are nested more than {MAX_BLOCKS} deep"));
+        }
+        self.blocks += 1;
         crate::stack::grow(|| {
             let mut nodes = Vec::new();
             while self.peek_non_space().kind != Kind::Eof {
                 match self.text_or_action()? {
                     Item::Node(node) => nodes.push(node),
-                    Item::Ending(ending) => return Ok((self.new_block(nodes), ending)),
+                    Item::Ending(ending) => {
+                        self.blocks -= 1;
+                        return Ok((self.new_block(nodes), ending));
+                    }
                 }
             }
             self.error("unexpected EOF")
         })
     }
 
+    /// Counts one more part.
+    fn part(&mut self) -> Result<()> {
+        match self.room.checked_sub(1) {
+            Some(room) => self.room = room,
+            None => return self.error(format!("templates have more than {MAX_PARTS} parts")),
+        }
+        Ok(())
+    }
+
     fn text_or_action(&mut self) -> Result<Item> {
+        self.part()?;
         let token = self.next_non_space();
         match token.kind {
             Kind::Text => Ok(Item::Node(Node::Text { start: token.start as Pos, end: token.end as Pos })),
@@ -359,7 +417,9 @@ impl<'t> Parser<'t> {
         if chained {
             // `else if` is an `else` holding an `if` that shares its `end`.
             self.next();
+            self.blocks += 1;
             let branch = self.control(keyword)?;
+            self.blocks -= 1;
             let node = if keyword == "if" { Node::If(branch) } else { Node::With(branch) };
             return Ok(self.new_block(vec![node]));
         }

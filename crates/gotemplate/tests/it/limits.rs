@@ -126,3 +126,51 @@ fn errors_carry_their_causes() {
     assert_eq!((&*inner.template, &*inner.file, inner.line, inner.column), ("in", "t", 2, 3));
     assert_eq!(inner.message, "error calling index: index out of range: 3");
 }
+
+#[test]
+fn the_parts_of_a_template_are_bounded() {
+    let error = |text: &str| render(text, &Value::Nil).expect_err("too large").to_string();
+    assert_eq!(
+        error(&"{{1}}".repeat(600_000)),
+        "template: t:1: templates have more than 1000000 parts",
+        "texts, actions and operands count"
+    );
+    assert!(error(&format!("{{{{ .a{} }}}}", ".b".repeat(1_000_000))).ends_with("more than 1000000 parts"));
+    // One set, several texts.
+    let mut set = TemplateSet::new(Arc::new(functions()));
+    set.parse("a", &"{{1}}".repeat(100_000)).expect("small enough");
+    assert!(set.parse("b", &"{{1}}".repeat(500_000)).is_err());
+}
+
+#[test]
+fn blocks_nest_only_so_deep() {
+    let nested = |deep: usize| format!("{}{}", "{{if 1}}".repeat(deep), "{{end}}".repeat(deep));
+    let chained = |long: usize| format!("{{{{if 0}}}}{}{{{{end}}}}", "{{else if 0}}".repeat(long));
+    assert!(render(&nested(5_000), &Value::Nil).is_ok() && render(&chained(5_000), &Value::Nil).is_ok());
+    for text in [nested(20_000), chained(20_000)] {
+        let error = render(&text, &Value::Nil).expect_err("too deep").to_string();
+        assert_eq!(error, "template: t:1: blocks are nested more than 10000 deep");
+    }
+}
+
+#[test]
+fn many_definitions_take_linear_time() {
+    let text: String = (0..60_000).map(|i| format!("{{{{define \"t{i}\"}}}}x{{{{end}}}}")).collect();
+    assert_eq!(render(&(text + "y"), &Value::Nil).expect("definitions"), "y");
+}
+
+#[test]
+fn values_that_share_parts_are_not_written_out_for_ever() {
+    let text = "{{ $x := nest 1 }}{{ range 60 }}{{ $x = pair $x $x }}{{ end }}";
+    let mut functions = functions();
+    functions.fixed("pair", &[Type::Any, Type::Any], |_, args| Ok(Value::from(args.to_vec())));
+    functions.fixed("walk", &[Type::Any], |_, _| Ok(Value::Nil));
+    functions.go_deep(&["walk"]);
+    for call in ["print $x", "printf \"%v\" $x", "html $x", "$x", "walk $x"] {
+        let mut set = TemplateSet::new(Arc::new(functions.clone()));
+        set.parse("t", &format!("{text}{{{{ {call} }}}}")).expect("a template");
+        let mut run = Run::new(Limits { claim: 1 << 20, ..Limits::default() });
+        let error = Arc::new(set).execute("t", &Value::Nil, &mut run).expect_err("too large");
+        assert!(matches!(error, Error::Limit(LimitError::Output(_))), "{call}: {error}");
+    }
+}

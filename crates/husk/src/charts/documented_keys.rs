@@ -5,7 +5,7 @@ use crate::charts::entropy;
 use chart::{Chart, RenderOptions};
 use contract::Code;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 const CHARTS: [&str; 2] = ["kata-deploy", "confidential-containers"];
@@ -186,6 +186,51 @@ fn every_key_of_a_wrong_type_is_named() {
             })
             .collect();
         assert!(silent.is_empty(), "{name}: {silent:?}\n{told}");
+    }
+}
+
+#[test]
+fn text_in_place_of_every_map_is_named() {
+    for name in CHARTS {
+        let chart = load(name).unwrap();
+        // A map that is text has no maps below it: those of one depth at a time.
+        let mut depths: BTreeMap<usize, Vec<Path>> = BTreeMap::new();
+        for (path, key) in documented(&chart.values) {
+            let whole = [&path[..], &[key]].concat();
+            let value = whole.iter().try_fold(&Value::Object(chart.values.clone()), |map, part| map.get(part)).cloned();
+            // Maps of others are theirs to check, from the second depth on; charts below are checked as such.
+            if value.is_some_and(|value| value.is_object()) && (!is_open(&path) || path == ["shims"]) {
+                depths.entry(whole.len()).or_default().push(whole);
+            }
+        }
+        // Values of charts below are spread before any schema is asked; one at a time then.
+        let below = ["global", "node-feature-discovery", "kata-as-coco-runtime"];
+        let first = depths.get_mut(&1).unwrap();
+        let alone: Vec<Path> = first.extract_if(.., |place| below.contains(&place[0].as_str())).collect();
+        assert!(!alone.is_empty());
+        for place in alone {
+            let mut user = Map::new();
+            insert(&mut user, &[], &place[0], json!("text"));
+            let told = chart::render(&chart, &user, &options()).err().map(|error| error.to_string());
+            assert!(told.as_ref().is_some_and(|told| told.contains(&place[0])), "{name}: {place:?}: {told:?}");
+        }
+        assert!(depths.len() > 2 && depths.values().flatten().count() > 10, "{name}: {depths:?}");
+        for places in depths.into_values() {
+            let mut user = Map::new();
+            for place in &places {
+                let (key, path) = place.split_last().unwrap();
+                insert(&mut user, path, key, json!("text"));
+            }
+            let error =
+                chart::render(&chart, &user, &options()).err().unwrap_or_else(|| panic!("{name} takes {places:?}"));
+            let told = error.to_string();
+            let named = |place: &&Path| {
+                let place = format!("at '/{}'", place.join("/"));
+                told.contains(&place) || told.contains(&place.replace("/kata-as-coco-runtime", ""))
+            };
+            let silent: Vec<&Path> = places.iter().filter(|place| !named(place)).collect();
+            assert!(silent.is_empty(), "{name}: {silent:?}\n{told}");
+        }
     }
 }
 

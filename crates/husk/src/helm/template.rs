@@ -123,6 +123,8 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
             super::out("\n");
         }
     }
+    // The process ends here: giving all of it back piece by piece would only take time.
+    std::mem::forget((rendered, chart));
     Ok(())
 }
 

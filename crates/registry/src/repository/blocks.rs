@@ -4,6 +4,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// How many charts an index may have: ten times as many as all public repositories together. Twice as many are more than the
+/// parser takes.
+const MAX_CHARTS: usize = 250_000;
+
 /// An index cut into its lines' blocks.
 pub(super) struct Blocks {
     /// The lines that are no entries.
@@ -71,8 +75,11 @@ impl Blocks {
         Some(blocks)
     }
 
-    /// A name that occurs twice is for the parser to complain about.
+    /// A name that occurs twice, or one too many, is for the parser to complain about.
     fn add(&mut self, name: String, range: Range<usize>) -> Option<()> {
+        if self.charts.len() >= MAX_CHARTS {
+            return None;
+        }
         self.charts.insert(name, range).is_none().then_some(())
     }
 }
@@ -100,6 +107,14 @@ mod tests {
     fn cut(text: &str) -> Option<Vec<(String, &str)>> {
         let blocks = Blocks::cut(text)?;
         Some(blocks.charts.into_iter().map(|(name, range)| (name, &text[range])).collect())
+    }
+
+    #[test]
+    fn more_charts_than_there_can_be_are_refused() {
+        let text: String = (0..=MAX_CHARTS).map(|i| format!("  chart{i}:\n")).collect();
+        let text = format!("apiVersion: v1\nentries:\n{text}");
+        assert_eq!(cut(&text), None);
+        assert!(goyaml::parse_strict(&text).is_err(), "nor are they read whole");
     }
 
     #[test]

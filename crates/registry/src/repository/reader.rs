@@ -10,7 +10,7 @@ use super::index::sort_versions;
 use super::{ChartVersion, Index, select};
 use crate::error::os_text;
 use crate::notice::{Notify, warning};
-use crate::{Error, MAX_INDEX, Result};
+use crate::{Error, MAX_INDEX, MAX_JSON_INDEX, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -100,6 +100,9 @@ impl IndexReader {
     fn read_json(&mut self) -> Result<bool> {
         if !self.text.trim_start().starts_with('{') {
             return Ok(false);
+        }
+        if self.text.len() as u64 > MAX_JSON_INDEX {
+            return Err(Error::TooLarge { what: self.source.clone(), limit: MAX_JSON_INDEX });
         }
         let Ok(index) = serde_json::from_str::<JsonIndex>(&self.text) else { return Ok(false) };
         self.head = head(index.rest, Unknown::Ignored)?;
@@ -441,5 +444,12 @@ annotations:
             .collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("empty entry") && lines[1].contains("1..2"), "{lines:?}");
+    }
+
+    #[test]
+    fn an_index_in_json_is_bounded() {
+        let text = format!("{{{}}}", " ".repeat(MAX_JSON_INDEX as usize));
+        let error = IndexReader::parse(text.into_bytes(), "index.yaml").expect_err("too large");
+        assert!(matches!(error.root(), Error::TooLarge { limit: MAX_JSON_INDEX, .. }), "{error}");
     }
 }

@@ -155,7 +155,7 @@ fn is_conflict(error: &kube::Error) -> bool {
 }
 
 impl Context {
-    fn api<K>(&self, namespace: &str) -> Api<K>
+    pub(crate) fn api<K>(&self, namespace: &str) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {

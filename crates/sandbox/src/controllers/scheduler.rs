@@ -1,6 +1,7 @@
 //! The scheduler: binds pods that have no node yet, by [`crate::scheduling`].
 
 use super::{BY_NODE, Context, each, is_conflict, is_gone};
+use crate::kubelet::hollow;
 use crate::queue::Queue;
 use crate::scheduling::{Refusal, explain, fits, named_node};
 use crate::store::Key;
@@ -81,6 +82,9 @@ fn choose(context: &Context, pod: &Pod) -> Result<String, Vec<Refusal>> {
     }
     let (mut best, mut refusals): (Option<(usize, String)>, Vec<Refusal>) = (None, Vec::new());
     for node in stores.nodes.all() {
+        if node.labels().contains_key(hollow::LABEL) {
+            continue; // nothing runs there
+        }
         match judge(&node) {
             Ok(()) => {
                 let candidate = (stores.pods.count(BY_NODE, &node.name_any()), node.name_any());

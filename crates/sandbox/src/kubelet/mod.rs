@@ -5,6 +5,7 @@
 
 mod containers;
 pub mod environment;
+pub mod hollow;
 pub mod logs;
 mod node;
 mod pod;

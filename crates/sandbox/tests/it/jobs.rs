@@ -162,3 +162,41 @@ async fn four_nodes_with_five_containers_each_are_quick() {
     assert!(took < std::time::Duration::from_secs(8), "booted after {booted:?}, done after {took:?}");
     world.cluster.shutdown().await;
 }
+
+/// A Job for a hollow node ends well in name, also over a restart; what names no node runs where a host is.
+#[tokio::test(flavor = "multi_thread")]
+async fn hollow_nodes_end_what_names_them_and_get_nothing_else() {
+    let world = World::new("k8s:1,hollow:40").await;
+    let world = world.restart().await;
+    assert_eq!(list(&world.all("Node")).await.len(), 41);
+    let hosts: Vec<_> = std::fs::read_dir(world.dir.path().join("hosts")).unwrap().collect();
+    assert_eq!(hosts.len(), 1, "a hollow node has no disk: {hosts:?}");
+
+    let stages = json!({"nodeName": "hollow-7", "initContainers": [container("cri", &["cri"])],
+        "containers": [container("label", &["label"])]});
+    world.create(job("hollow", json!({}), stages)).await;
+    let ordinary = json!({"containers": [container("main", &["write", "/tmp/a", "b"])]});
+    for number in 0..5 {
+        world.create(job(&format!("ordinary-{number}"), json!({}), ordinary.clone())).await;
+    }
+    let done = world.until(&world.api("Job"), "hollow", |job| has_condition(job, "Complete")).await;
+    assert_eq!(done["status"]["succeeded"], 1);
+    let node = world.all("Node").get("hollow-7").await.unwrap();
+    assert_eq!(node.metadata.labels.unwrap()[contract::label::KATA_RUNTIME], "true");
+    for number in 0..5 {
+        world.until(&world.api("Job"), &format!("ordinary-{number}"), |job| has_condition(job, "Complete")).await;
+    }
+    let pods = list(&world.api("Pod")).await;
+    assert_eq!(pods.len(), 6);
+    for pod in &pods {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let node = if name.starts_with("hollow") { "hollow-7" } else { "k8s-1" };
+        assert_eq!(pod["spec"]["nodeName"], node, "{name}");
+    }
+    let pod = pods.iter().find(|pod| pod["spec"]["nodeName"] == "hollow-7").unwrap();
+    let message = pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"].as_str().unwrap();
+    let report = contract::StageReport::from_termination_message(message).unwrap();
+    assert_eq!((report.stage, report.state), (contract::Stage::Label, contract::State::Done));
+    assert!(report.message.contains("hollow"), "{}", report.message);
+    world.cluster.shutdown().await;
+}

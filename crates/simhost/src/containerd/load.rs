@@ -89,7 +89,7 @@ fn read_file(start: &Start<'_>, path: &str) -> Result<Table, Refusal> {
             return Err(Refusal::error(format!("containerd: {text}")));
         }
     };
-    let table = toml::parse(&text).map_err(|error| {
+    let mut table = toml::parse(&text).map_err(|error| {
         let (row, column, message) = (error.row, error.column, error.message);
         Refusal::error(if start.version.is_2() {
             format!("containerd: failed to unmarshal TOML at row {row} column {column}: toml: {message}")
@@ -97,6 +97,12 @@ fn read_file(start: &Start<'_>, path: &str) -> Result<Table, Refusal> {
             format!("containerd: failed to load TOML: {path}: ({row}, {column}): {message}")
         })
     })?;
+    if start.version.is_2()
+        && let Some(plugins) = table.get_mut("plugins").and_then(Value::as_object_mut)
+    {
+        // What an unknown plugin would take is nobody's business.
+        plugins.retain(|name, value| value.is_object() || schema::PLUGINS.contains(&name.as_str()));
+    }
     schema::check_types(&table, schema::TOP).map_err(|mismatch| {
         Refusal::error(format!("containerd: failed to unmarshal TOML: {}", mismatch.describe(start.version)))
     })?;

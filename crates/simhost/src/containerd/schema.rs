@@ -172,6 +172,8 @@ fn check(path: &str, value: &Value, kind: Kind) -> Result<(), Mismatch> {
 pub(super) const GRPC_CRI: &str = "io.containerd.grpc.v1.cri";
 pub(super) const RUNTIME: &str = "io.containerd.cri.v1.runtime";
 pub(super) const IMAGES_PLUGIN: &str = "io.containerd.cri.v1.images";
+/// Plugins whose settings are read here.
+pub(super) const PLUGINS: &[&str] = &[GRPC_CRI, RUNTIME, IMAGES_PLUGIN];
 
 /// The full name of a plugin that schema 1 calls by a short one.
 pub(super) fn full_name(name: &str) -> String {

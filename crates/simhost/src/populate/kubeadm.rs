@@ -12,13 +12,19 @@ pub(super) fn containerd(tree: &Tree<'_>) -> io::Result<()> {
         tree.program(&format!("/usr/bin/{name}"), name, None)?;
     }
     tree.program("/usr/sbin/runc", "runc 1.3.3", None)?;
-    tree.file(layout.config, config(tree.spec.kind))?;
+    let path = tree.spec.containerd_config.as_deref().unwrap_or(layout.config);
+    tree.file(path, config(tree.spec.kind))?;
     if tree.spec.kind == HostKind::Containerd22 {
         tree.directory("/etc/containerd/conf.d")?;
     }
     tree.file("/etc/containerd/certs.d/docker.io/hosts.toml", "server = \"https://registry-1.docker.io\"\n")?;
     tree.directory("/var/lib/containerd")?;
-    tree.file("/usr/lib/systemd/system/containerd.service", CONTAINERD_UNIT)?;
+    let command = match &tree.spec.containerd_config {
+        Some(path) => format!("{} --config {path}", layout.program),
+        None => layout.program.to_owned(),
+    };
+    let unit = CONTAINERD_UNIT.replace("ExecStart=/usr/bin/containerd", &format!("ExecStart={command}"));
+    tree.file("/usr/lib/systemd/system/containerd.service", &unit)?;
     tree.enable("containerd.service", "/usr/lib/systemd/system/containerd.service")?;
     kubelet(tree)
 }

@@ -75,6 +75,8 @@ pub(crate) static CASES: &[Case] = &[
     case("empty", "", RUNC, RUNC),
     case("unknown key", "version = 2\nfrobnicate = true", RUNC, RUNC),
     case("unknown plugin", "version = 2\n[plugins.'io.containerd.foo.v1.bar']\nx = 1", RUNC, RUNC),
+    case("an unknown plugin that is no table", "version = 2\n[plugins]\na = 1", EXITS, RUNC),
+    case("an unknown plugin that is no table, without schema", "[plugins]\na = 1", EXITS, RUNC),
     case("unknown key of the CRI", "version = 2\n[plugins.'io.containerd.grpc.v1.cri']\nx = 1", RUNC, RUNC),
     case("short plugin name in schema 2", "version = 2\n[plugins.cri.containerd.runtimes.a]\nruntime_type = 'x'", EXITS, RUNC),
     case("full plugin name without schema", "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.a]\nruntime_type = 'x'", RUNC, RUNC),

@@ -22,6 +22,7 @@ pub(super) fn register(table: &mut Functions) {
     });
     table.fixed("fromJson", &[Type::Str], from_json);
     table.fixed("fromJsonArray", &[Type::Str], from_json_array);
+    table.go_deep(&["toYaml", "mustToYaml", "toYamlPretty", "toJson", "mustToJson"]);
 }
 
 /// What `encoding/json` calls the kind of a value, for its complaint about another one being wanted.
@@ -125,16 +126,18 @@ fn pretty(value: &Value, depth: usize) -> Result<Node, FuncError> {
     }
 }
 
-fn from_yaml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
+fn from_yaml(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
+    run.work(text.len() as u64 / 2)?;
     Ok(match goyaml::tree_as(&text.lossy(), Expect::Map) {
         Ok(tree) => tree_to_go(&tree),
         Err(e) => Value::Map(Map::from_iter([("Error", e.in_conversion())])),
     })
 }
 
-fn from_yaml_array(_: &mut Run<'_>, args: &[Value]) -> CallResult {
+fn from_yaml_array(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
+    run.work(text.len() as u64 / 2)?;
     Ok(match goyaml::tree_as(&text.lossy(), Expect::List) {
         Ok(tree) => tree_to_go(&tree),
         Err(e) => Value::List(List::new(vec![Value::from(e.in_conversion())])),

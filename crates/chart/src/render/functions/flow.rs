@@ -4,17 +4,20 @@ use super::Messages;
 use crate::render::error::marked;
 use crate::{LogLevel, LogLine, RenderOptions};
 use gotemplate::{CallResult, Error, FuncError, Functions, Map, Run, Str, Type, Value};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often one template may be in progress through `include`.
 const MAX_INCLUDES: usize = 1000;
 
+/// The steps that parsing a text costs besides its length.
+const PARSING: u64 = 40;
+
 /// The name under which Go knows the set itself and every text given to `tpl`.
 const ANONYMOUS: &str = "gotpl";
 
 pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages: &Messages) {
-    let included: Arc<Mutex<HashMap<Str, usize>>> = Arc::default();
+    // What is in progress, innermost last.
+    let included: Arc<Mutex<Vec<Str>>> = Arc::default();
     table.fixed("include", &[Type::Str, Type::Any], move |run, args| include(run, args, &included));
     table.fixed("tpl", &[Type::Str, Type::Any], tpl);
     let (lint, said) = (options.lint, messages.clone());
@@ -28,6 +31,7 @@ pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages:
         let found = cluster.lookup(&text(0), &text(1), &text(2), &text(3))?;
         Ok(crate::convert::to_go(&found))
     });
+    table.take_steps(8, &["include", "lookup"]);
     // Names are looked up only for those who ask for it.
     let resolve = options.resolve_host;
     table.fixed("getHostByName", &[Type::Str], move |_, args| {
@@ -36,23 +40,22 @@ pub(super) fn register(table: &mut Functions, options: &RenderOptions, messages:
     });
 }
 
-fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<HashMap<Str, usize>>) -> CallResult {
+fn include(run: &mut Run<'_>, args: &[Value], included: &Mutex<Vec<Str>>) -> CallResult {
     let name = args[0].as_str().unwrap_or_default();
-    let count = |change: fn(usize) -> usize| {
-        let mut counts = included.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(name.clone()).or_default();
-        *count = change(*count);
-        *count
-    };
-    if count(|n| n + 1) > MAX_INCLUDES + 1 {
-        count(|n| n - 1);
+    let lock = || included.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut open = lock();
+    let depth = open.len();
+    // Whatever has not been begun so often cannot be in progress so often.
+    if depth > MAX_INCLUDES && open.iter().filter(|other| **other == name).count() > MAX_INCLUDES {
         let name = name.lossy();
         return Err(FuncError::Message(format!(
             "rendering template has a nested reference name: {name}: unable to execute template"
         )));
     }
+    open.push(name.clone());
+    drop(open);
     let result = run.execute(&name.lossy(), &args[1]);
-    count(|n| n.saturating_sub(1));
+    lock().truncate(depth);
     match result {
         Ok(text) => Ok(Value::Str(text)),
         Err(Error::NoTemplate { name }) => Err(FuncError::Message(format!(
@@ -68,6 +71,7 @@ fn tpl(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let Some(outer) = run.templates().cloned() else {
         return Err("tpl: there is no template set".into());
     };
+    run.work(PARSING + text.len() as u64 / 2)?;
     let quoted = || gotemplate::quote::quoted(&text);
     let set = outer
         .fork_with(ANONYMOUS, &text.lossy())

@@ -11,7 +11,11 @@ pub(super) fn register(table: &mut Functions) {
     });
     table.fixed("mustToToml", &[Type::Any], |_, args| write(&args[0]).map(Value::from).map_err(FuncError::Message));
     table.fixed("fromToml", &[Type::Str], from_toml);
+    table.go_deep(&["toToml", "mustToToml"]);
 }
+
+/// How long a text may be that is read: what is read takes a hundred times as much memory.
+const MAX_TEXT: usize = 1 << 20;
 
 /// How deep tables may nest before one is taken for part of itself.
 const MAX_DEPTH: usize = 200;
@@ -251,8 +255,12 @@ fn quoted(text: &Str) -> String {
     out
 }
 
-fn from_toml(_: &mut Run<'_>, args: &[Value]) -> CallResult {
+fn from_toml(run: &mut Run<'_>, args: &[Value]) -> CallResult {
     let text = args[0].as_str().unwrap_or_default();
+    if text.len() > MAX_TEXT {
+        return Err(format!("toml: text longer than {MAX_TEXT} bytes").into());
+    }
+    run.work(text.len() as u64)?;
     let text = text.lossy();
     Ok(Value::Map(match text.parse::<toml_edit::DocumentMut>() {
         Ok(document) => read_table(document.as_table()),

@@ -4,6 +4,7 @@ mod examples;
 mod facts;
 mod gitops;
 mod goldens;
+mod notes;
 mod oldest_helm;
 mod payload;
 mod pod_security;

@@ -1,0 +1,88 @@
+//! What real charts are full of: the grammar's other templates are odd, these are usual. A type's letter in angle brackets
+//! stands for an expression of that type, see [`super::functions`].
+
+pub(crate) const IDIOMS: &[&str] = &[
+    // Names and labels.
+    "{{ printf \"%s-%s\" $.Release.Name <s> | trunc 63 | trimSuffix \"-\" }}",
+    "{{ default $.Chart.Name <s> | trunc 63 | trimSuffix \"-\" }}",
+    "{{ if contains <s> $.Release.Name }}{{ $.Release.Name }}{{ else }}{{ printf \"%s-%s\" $.Release.Name <s> }}{{ end }}",
+    "{{ printf \"%s-%s\" $.Chart.Name $.Chart.Version | replace \"+\" \"_\" | trunc 63 | trimSuffix \"-\" }}",
+    "{{ regexReplaceAll \"[^-A-Za-z0-9_.]\" <s> \"-\" | trunc 63 | trimAll \"-_.\" | quote }}",
+    "{{ regexReplaceAll \"(^|[^a-z])([a-z]+)\" <s> \"${1}<$2>\" }}",
+    "{{ lower <s> | replace \" \" \"-\" | nospace | kebabcase }}",
+    // Blocks of YAML.
+    "{{- with <d> }}\nannotations:\n  {{- toYaml . | nindent 2 }}\n{{- end }}\n",
+    "{{ toYaml <a> | indent 6 | trim }}",
+    "x:\n{{ toYaml <d> | nindent 2 }}\ny: {{ <l> | toYaml | nindent 4 }}\n",
+    "{{ toYaml $.Values.keys | nindent 4 }}",
+    "{{ $.Values.keys | toJson }}{{ $.Values.keys | toPrettyJson }}{{ toYamlPretty $.Values.keys }}",
+    "{{ toYaml $.Values | fromYaml | toJson }}",
+    "{{ toYaml <a> | fromYaml | toYaml }}{{ toJson <l> | fromJsonArray | toYaml }}",
+    "{{ $y := toYaml <l> | fromYamlArray }}{{ range $y }}{{ kindOf . }} {{ end }}",
+    "{{ toYaml <d> | sha256sum | trunc 16 }}",
+    "{{ include (print $.Template.BasePath \"/d.yaml\") $ | sha256sum }}",
+    // Named templates whose result is read again.
+    "{{ $o := include <N> (dict \"top\" $ \"value\" <a>) | fromYaml }}{{ $o | toJson }}",
+    "{{ include <N> (merge (dict \"extra\" <s>) $) | trim | nindent 2 }}",
+    "{{ include <N> (list $ <a> <s>) }}",
+    "{{ $x := include <N> $ }}{{ if $x }}{{ $x | quote }}{{ else }}none{{ end }}",
+    "{{ ternary (include <N> $) <s> (not (empty <a>)) }}",
+    // Maps.
+    "{{ range $k, $v := $.Values.keys }}{{ $k | quote }}={{ $v | toString | quote }};{{ end }}",
+    "{{ range $k, $v := <d> }}{{ $k }}: {{ if kindIs \"map\" $v }}{{ toYaml $v | nindent 2 }}{{ else if kindIs \"slice\" $v }}{{ join \",\" $v }}{{ else }}{{ $v | quote }}{{ end }}\n{{ end }}",
+    "{{ range $k := keys <d> | sortAlpha }}{{ $k }}={{ get <d> $k | toJson }} {{ end }}",
+    "{{ $m := mustMergeOverwrite (dict) (deepCopy <d>) (deepCopy $.Values.d1) }}{{ toYaml $m }}",
+    "{{ $m := merge (dict) (deepCopy $.Values.d0) $.Values.d1 $.Values.nested }}{{ $m | toJson }}",
+    "{{ mergeOverwrite (dict \"a\" (dict \"b\" 1 \"c\" (list 1))) (dict \"a\" (dict \"c\" <a> \"b\" nil)) | toJson }}",
+    "{{ merge (dict \"a\" (dict \"b\" false \"c\" \"\" \"d\" 0)) (dict \"a\" (dict \"b\" <a> \"c\" <a> \"d\" <a> \"e\" <a>)) | toJson }}",
+    "{{ dig \"c\" \"d\" <a> $.Values.d0 }}{{ dig \"deep\" \"er\" \"none\" $.Values.nested }}{{ dig \"x\" <s> (dict \"x\" nil) }}",
+    "{{ dig \"no\" \"such\" <a> $.Values.nested | toJson }}",
+    "{{ $_ := set $.Values \"made\" <a> }}{{ $.Values.made | toJson }}",
+    "{{ $_ := unset $.Values.d1 \"a\" }}{{ $.Values.d1 | toJson }}",
+    "{{ $d := dict }}{{ range $i, $e := <l> }}{{ $_ := set $d (printf \"k%d\" $i) $e }}{{ end }}{{ toYaml $d }}",
+    "{{ pick <d> \"a\" \"c\" | toJson }}{{ omit <d> \"a\" | toJson }}{{ hasKey <d> \"b\" }}",
+    "{{ (get (index $.Values.q0 0) \"a\") }}{{ (index $.Values.q0 1).a }}{{ (first $.Values.nested.list).z }}",
+    "{{ ($.Values.nosuch | default dict).x | default <s> }}{{ (($.Values.nested).deep).er }}{{ ((($.Values.no).such).thing) }}",
+    // Lists.
+    "{{ range $i, $e := <l> }}{{ if $i }},{{ end }}{{ $e | toJson }}{{ else }}empty{{ end }}",
+    "{{ $l := list }}{{ range <l> }}{{ $l = append $l (toString .) }}{{ end }}{{ $l | uniq | sortAlpha | join \"-\" }}",
+    "{{ range $i := until (int $.Values.i0) }}{{ $i }}-{{ add1 $i }} {{ end }}{{ range untilStep 0 10 3 }}{{ . }}{{ end }}",
+    "{{ range $x := seq 1 (int $.Values.i0) | splitList \" \" }}{{ $x }};{{ end }}{{ range 3 }}{{ . }}{{ end }}",
+    "{{ concat <l> <l> | compact | toJson }}{{ without <l> 1 \"a\" | toJson }}{{ has <a> <l> }}",
+    "{{ range chunk 2 <l> }}{{ . | toJson }}{{ end }}{{ slice (list 1 2 3 4) 1 3 }}{{ first <t> }}{{ last <t> }}",
+    "{{ $found := false }}{{ range <l> }}{{ if eq (toString .) \"a\" }}{{ $found = true }}{{ break }}{{ end }}{{ end }}{{ $found }}",
+    // Conditions.
+    "{{ if and $.Values.b0 (or <a> <s>) (not <a>) }}yes{{ else if eq (<s> | lower) \"text\" }}text{{ end }}",
+    "{{ if semverCompare \">=1.19-0\" $.Capabilities.KubeVersion.Version }}new{{ else }}old{{ end }}{{ semverCompare <c> $.Capabilities.KubeVersion.GitVersion }}",
+    "{{ if $.Capabilities.APIVersions.Has \"networking.k8s.io/v1/Ingress\" }}v1{{ else if $.Capabilities.APIVersions.Has \"apps/v1\" }}apps{{ end }}",
+    "{{ if or (kindIs \"float64\" <a>) (kindIs \"int64\" <a>) (typeIs \"bool\" <a>) }}{{ kindOf <a> }}{{ typeOf <a> }}{{ end }}",
+    "{{ coalesce <a> <s> \"last\" }}{{ ternary <a> <a> $.Values.b1 | toJson }}{{ <a> | default <a> | toJson }}",
+    "{{ if hasPrefix \"a\" <s> }}{{ trimPrefix \"a\" <s> }}{{ else if hasSuffix \"t\" <s> }}{{ trimSuffix \"t\" <s> }}{{ end }}",
+    "{{ required \"a value is needed\" <s> | quote }}",
+    "{{ with $.Values.nested }}{{ with .deep }}{{ .er }}{{ $.Release.Name }}{{ else }}none{{ end }}{{ end }}",
+    "{{ if not (empty <a>) }}{{ fail (printf \"bad %s\" <s>) }}{{ end }}",
+    // Texts as templates.
+    "{{ tpl (toYaml <d>) $ }}",
+    "{{ tpl \"{{ .x.a }} {{ .y }}\" (dict \"x\" $.Values.d0 \"y\" <a> \"Template\" $.Template) }}",
+    "{{ tpl ($.Values.tpls.a) $ }}{{ tpl $.Values.tpls.b (dict \"v\" <a>) }}{{ tpl (tpl $.Values.tpls.c $) $ }}",
+    "{{ range $k, $v := $.Values.tpls }}{{ $k }}={{ tpl $v (merge (dict \"v\" $k) $) }};{{ end }}",
+    "{{ range $.Values.t0 }}{{ tpl \"{{ $ }}-{{ . }}\" . }}{{ end }}",
+    // Files.
+    "{{ range $path, $_ := $.Files.Glob \"**\" }}{{ base $path }}: {{ $.Files.Get $path | b64enc | quote }}\n{{ end }}",
+    "{{ ($.Files.Glob \"d/*\").AsConfig | nindent 2 }}{{ ($.Files.Glob \"*.txt\").AsSecrets | indent 2 }}",
+    "{{ range $i, $line := $.Files.Lines \"f.txt\" }}{{ $i }}{{ $line | quote }}{{ end }}{{ $.Files.Get \"d/g.json\" | fromJson | toYaml }}",
+    "{{ $.Files.Get <s> | default \"no file\" }}{{ range $.Files.Glob <p> }}{{ toString . | len }}{{ end }}",
+    // Without a cluster.
+    "{{ $s := lookup \"v1\" \"Secret\" $.Release.Namespace <s> }}{{ if $s }}{{ index $s.data \"a\" }}{{ else }}{{ \"new\" | b64enc }}{{ end }}",
+    "{{ (lookup \"v1\" \"ConfigMap\" \"\" \"\").items | default list | len }}{{ dig \"data\" \"a\" <s> (lookup \"v1\" \"Secret\" \"x\" \"y\") }}",
+    // Numbers.
+    "{{ add 1 $.Values.i0 | mul 2 | sub 1 }}{{ div $.Values.float0 3 }}{{ mulf $.Values.f0 2 }}{{ round (divf <P> 3) 2 }}{{ max 1 <n> }}",
+    "{{ $.Values.i0 }} {{ int $.Values.i0 }} {{ $.Values.f1 }} {{ int64 $.Values.f1 }} {{ $.Values.float0 | toString }} {{ toJson $.Values.f1 }}",
+    "{{ if gt (int <n>) (int <n>) }}more{{ else }}less{{ end }}{{ eq (toString <n>) (toString <n>) }}{{ atoi <s> }}{{ floor <n> }}{{ ceil <n> }}",
+    "{{ mul (int $.Values.i0) 1024 1024 | printf \"%d\" }}{{ printf \"%.2f\" $.Values.f0 }}{{ printf \"%05d|%v|%q|%t\" 42 <a> <s> $.Values.b0 }}",
+    // Texts.
+    "{{ range $i, $w := splitList \" \" $.Values.s1 }}{{ $w | title | quote }}{{ end }}{{ (split \" \" $.Values.s1)._0 }}{{ join \"|\" (regexSplit \"[ ,]\" <s> -1) }}",
+    "{{ <s> | squote }}{{ <s> | b64enc | b64dec }}{{ <s> | b32enc }}{{ cat <s> <a> <s> }}{{ wrap 20 <s> }}{{ abbrev 8 <s> }}",
+    "|-\n{{ $.Values.s3 | nindent 2 }}\n{{ regexFindAll \"[a-z]+\" <s> -1 | toJson }}{{ mustRegexReplaceAllLiteral \"o+\" <s> \"$0\" }}",
+    "{{ <s> | quote | quote }}{{ <a> | toJson | quote }}{{ <a> | toString | toJson }}{{ <s> | html }}{{ <s> | urlquery }}{{ <s> | js }}",
+];
