@@ -58,6 +58,7 @@ fn states(expression: &str) -> u64 {
                 size = last.saturating_mul(most.saturating_sub(1));
                 last = last.saturating_mul(most);
                 rest = rest.as_str()[counts.len()..].chars();
+                rest.next();
                 if let Some(group) = groups.last_mut() {
                     *group = group.saturating_add(size);
                 }
@@ -301,6 +302,6 @@ mod tests {
         assert_eq!(states("(a{0,30}){0,40}b"), 1201);
         assert_eq!(states(r"^\d{1,3}(\.\d{1,3}){3}$"), 17);
         assert_eq!(states("((((a{9}){9}){9}){9}"), 6561);
-        assert_eq!(states("{})({"), 2);
+        assert_eq!(states("{})({"), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! The life of releases, told three times on one cluster: by real Helm, by `husk helm`, and by the two taking turns.
 //! After every step the exit statuses, the texts, the objects and the release records must be the same.
 
+pub(crate) mod conformance;
 pub(crate) mod interruptions;
 mod kubelet;
 mod steps;
@@ -41,12 +42,7 @@ struct Programs {
 
 /// Runs the script against the cluster of a kubeconfig.
 pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) -> Result<(), String> {
-    let helm = match given_helm.or_else(|| on_path("helm")) {
-        Some(helm) => helm,
-        None => HELM.built()?,
-    };
-    let home = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let programs = Programs { helm, husk: husk(given_husk)?, kubeconfig: kubeconfig.to_owned(), home };
+    let programs = programs(kubeconfig, given_husk, given_helm)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let theirs = tell(&programs, Teller::Helm).await?;
@@ -63,6 +59,15 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: 
         }
         if different == 0 { Ok(()) } else { Err(format!("{different} steps differ")) }
     })
+}
+
+fn programs(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) -> Result<Programs, String> {
+    let helm = match given_helm.or_else(|| on_path("helm")) {
+        Some(helm) => helm,
+        None => HELM.built()?,
+    };
+    let home = tempfile::tempdir().map_err(|error| error.to_string())?;
+    Ok(Programs { helm, husk: husk(given_husk)?, kubeconfig: kubeconfig.to_owned(), home })
 }
 
 pub(crate) async fn client(kubeconfig: &Path) -> Result<kube::Client, String> {

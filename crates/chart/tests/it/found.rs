@@ -40,7 +40,7 @@ const PRINTED: &[(&str, &str)] = &[
         "0.0.0 \"\" [0.0.0]",
     ),
     (r#"{{ printf "%v" (deepCopy .Capabilities.KubeVersion) }}"#, "{v1.37.0  1 37}"),
-    (r#"{{ printf "%v" (deepCopy (list .Capabilities) | first) | trunc 19 }}"#, "&{{v1.37.0  1 37} [v"),
+    (r#"{{ printf "%v" (deepCopy (list .Capabilities) | first) | trunc 19 }}"#, "&{{v1.37.0  1 37} ["),
     // The third version of Go's YAML library knows structs.
     ("{{ toYamlPretty .Capabilities.KubeVersion }}", "version: v1.37.0\nmajor: \"1\"\nminor: \"37\""),
     (
