@@ -249,7 +249,13 @@ fn rollout_failure(results: &[NodeSummary]) -> Option<Failure> {
         (1, Some(code)) if failed.len() == bad.len() => *code,
         _ => Code::NODES_FAILED,
     };
-    let message = format!("{} of {} nodes failed\n{}", bad.len(), selected.len(), lines.join("\n"));
+    let all = selected.len();
+    let counts = match (failed.len(), bad.len() - failed.len()) {
+        (0, open) => format!("{open} of {all} nodes are not through; the cluster goes on with them"),
+        (failed, 0) => format!("{failed} of {all} nodes failed"),
+        (failed, open) => format!("{failed} of {all} nodes failed, {open} more are not through"),
+    };
+    let message = format!("{counts}\n{}", lines.join("\n"));
     let status = if bad.len() < selected.len() { exit::PARTLY } else { exit::ERROR };
     Some(Failure::new(code, message).exiting(status))
 }
@@ -354,5 +360,40 @@ impl Told {
             parts.push(format!("{} hooks run", heard.hooks.len()));
         }
         if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use contract::Stage;
+
+    fn node(name: &str, stage: Stage, state: State) -> NodeSummary {
+        let labelled = (stage, state) == (Stage::Label, State::Done);
+        NodeSummary {
+            name: name.into(),
+            selected: true,
+            labelled,
+            stage: Some(stage),
+            state: Some(state),
+            ..NodeSummary::default()
+        }
+    }
+
+    #[test]
+    fn nodes_that_failed_are_told_from_those_still_at_work() {
+        let done = node("a", Stage::Label, State::Done);
+        let busy = node("b", Stage::Artifacts, State::Running);
+        let failed = node("c", Stage::Cri, State::Failed);
+        let told = |nodes: &[&NodeSummary]| {
+            let nodes: Vec<NodeSummary> = nodes.iter().map(|node| (*node).clone()).collect();
+            rollout_failure(&nodes).map(|failure| failure.to_string().lines().next().unwrap_or_default().to_owned())
+        };
+        assert_eq!(told(&[&done]), None);
+        assert!(
+            told(&[&done, &busy]).unwrap().ends_with("1 of 2 nodes are not through; the cluster goes on with them")
+        );
+        assert!(told(&[&done, &failed]).unwrap().ends_with("1 of 2 nodes failed"));
+        assert!(told(&[&busy, &failed]).unwrap().ends_with("1 of 2 nodes failed, 1 more are not through"));
     }
 }

@@ -200,6 +200,7 @@ fn serve(bench: &Bench, duty: Duty) -> Result<ExitCode> {
             let report = failed(Stage::HostCheck, &error);
             print(&report);
             bench.container.leave(&report);
+            daemon::tell(bench, &report);
             report
         }
     };

@@ -61,7 +61,7 @@ pub fn run(bench: &Bench, mut asked: Settings, duty: Duty) -> Result<StageReport
     if asked.node_labels.is_none() {
         asked.node_labels = serde_json::from_value(node["metadata"]["labels"].clone()).ok();
     }
-    let mut scribe = Scribe::new(&cluster, &asked);
+    let mut scribe = Scribe::new(&cluster, &asked.node, asked.install());
     let pending = || match was_served(&node, &asked) {
         true => Ok(()),
         false => cluster.mark(&asked.node, asked.install(), Mark::Pending).map(drop),
@@ -91,6 +91,14 @@ pub fn run(bench: &Bench, mut asked: Settings, duty: Duty) -> Result<StageReport
         return Ok(last);
     }
     carry_out(bench, &asked, duty.remove(), &mut scribe, &|| Ok(()))
+}
+
+/// Leaves in the node's record what kept every stage from running. Where that cannot be written, the pod's status tells it.
+pub fn tell(bench: &Bench, report: &StageReport) {
+    match bench.cluster() {
+        Ok(cluster) => Scribe::new(&cluster, &report.node, &report.install).end(report),
+        Err(error) => container::say(&format!("warning: {error}")),
+    }
 }
 
 /// Runs stages up to the first that fails; returns the last one's report. `announce` is called before the first stage that
@@ -148,8 +156,8 @@ struct Scribe<'c, 't> {
 }
 
 impl<'c, 't> Scribe<'c, 't> {
-    fn new(cluster: &'c Cluster<'t>, asked: &Settings) -> Self {
-        let mut record = NodeRecord::new(&asked.node, asked.install(), Stage::HostCheck, State::Pending);
+    fn new(cluster: &'c Cluster<'t>, node: &str, install: &str) -> Self {
+        let mut record = NodeRecord::new(node, install, Stage::HostCheck, State::Pending);
         record.pod = variable("POD_NAME").or_else(|| variable("HOSTNAME"));
         Scribe { cluster, namespace: variable("POD_NAMESPACE"), record }
     }

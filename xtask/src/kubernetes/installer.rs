@@ -2,6 +2,7 @@
 
 use crate::kubernetes::cluster::Cluster;
 use crate::programs::run;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -63,6 +64,21 @@ impl Installer {
         bounded(command.args(["--namespace", NAMESPACE]))
     }
 
+    /// What `husk verify` finds of a class, node by node, as JSON; nothing from Helm, which has no such verb.
+    pub(crate) fn verify(
+        &self,
+        cluster: &Cluster,
+        release: &str,
+        class: &str,
+        level: u8,
+    ) -> Option<Result<Vec<Value>, String>> {
+        let Installer::Husk(husk) = self else { return None };
+        let mut command = cluster.plane.command(husk);
+        command.args(["verify", "-o", "json", "--namespace", NAMESPACE, "--release", release, "--class", class]);
+        command.arg(format!("--level={level}"));
+        Some(cells(&mut command))
+    }
+
     fn helm(&self, cluster: &Cluster) -> Command {
         match self {
             Installer::Husk(husk) => {
@@ -73,6 +89,14 @@ impl Installer {
             Installer::Helm(helm) => cluster.plane.command(helm),
         }
     }
+}
+
+/// The cells of a report, also of one that tells of trouble.
+fn cells(command: &mut Command) -> Result<Vec<Value>, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok(report["cells"].as_array().cloned().unwrap_or_default())
 }
 
 /// Runs a command that ends by itself, or else after a while all the same.

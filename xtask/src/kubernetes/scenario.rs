@@ -60,6 +60,9 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
         times.push((format!("runtime down on {} ({})", machine.name, machine.kind), downtime(machine)?));
     }
     step("a pod with a RuntimeClass runs on the payload's shim", &mut || telling.kata("first"));
+    if matches!(telling.installer, Installer::Husk(_)) {
+        step("verify finds the handler, and that the stand-in is no virtual machine", &mut || telling.verified());
+    }
     step("the pod from before survived", &mut || telling.alive("before"));
     step("the same again changes nothing", &mut || {
         telling.remember_starts()?;
@@ -231,6 +234,31 @@ impl Telling<'_> {
                 None if all.len() < 5 => Err(format!("only {} containers were seen", all.len())),
                 None => Ok(()),
             }
+        }))
+    }
+
+    /// Levels 0 and 1 of `husk verify`: the stand-in is a handler that is served, and its pods run on the host's kernel.
+    fn verified(&self) -> Result<Found, String> {
+        let climb = |level| {
+            self.installer
+                .verify(self.cluster, RELEASE, "kata-qemu", level)
+                .unwrap_or_else(|| Err("only husk verifies".to_owned()))
+        };
+        let levels = [climb(0)?, climb(1)?];
+        Ok(self.every(|machine| {
+            for (cells, trouble) in levels.iter().zip([None, Some("no virtual machine")]) {
+                let cell = cells.iter().find(|cell| cell["node"] == machine.name.as_str());
+                let cell = cell.ok_or("nothing was found of it")?;
+                let told = cell["trouble"].as_str();
+                let right = match trouble {
+                    None => told.is_none(),
+                    Some(words) => told.is_some_and(|told| told.contains(words)),
+                };
+                if !right || cell["reached"] != "served" {
+                    return Err(cell.to_string());
+                }
+            }
+            Ok(())
         }))
     }
 

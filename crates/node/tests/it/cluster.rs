@@ -210,3 +210,13 @@ fn a_daemon_set_s_pod_installs_waits_and_removes_only_when_it_is_meant() {
     assert!(cluster.labels().get(label::KATA_RUNTIME).is_none());
     assert_eq!(cluster.record().unwrap().stage, Stage::RemoveArtifacts);
 }
+
+#[test]
+fn settings_that_cannot_be_read_are_in_the_record() {
+    let cluster = Cluster::start();
+    let unknown = [("EXPERIMENTAL_SETUP_SNAPSHOTTER", "zfs".to_owned())];
+    assert!(!cluster.program(&["install"], &unknown).wait().unwrap().success());
+    let record = cluster.record().unwrap();
+    assert_eq!((record.state, record.code), (State::Failed, Some(contract::Code::BAD_SETTINGS)));
+    assert!(record.message.contains("zfs"), "{}", record.message);
+}
