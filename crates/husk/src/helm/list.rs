@@ -54,8 +54,9 @@ fn run(parsed: &Parsed, settings: &Settings) -> Outcome {
     let states = states(parsed);
     let everywhere = parsed.on("all-namespaces");
     on_cluster(settings, async |engine| {
-        engine.cluster.version().await.map_err(|error| error.to_string())?;
-        let mut entries = engine.storage.index(everywhere).await.map_err(|error| error.to_string())?;
+        // A cluster that is not there says so at the first of the two; the other would be patient.
+        let both = futures::future::try_join(engine.cluster.version(), engine.storage.index(everywhere)).await;
+        let (_, mut entries) = both.map_err(|error| error.to_string())?;
         let among: Vec<Status> = entries.iter().map(|entry| entry.status).collect();
         // Revisions that another one took the place of are the newest of no release.
         if states != [Status::Superseded] {

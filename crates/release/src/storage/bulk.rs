@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 /// So many records of a list cost the server what a record costs that is read by itself.
 pub(super) const READS_OF_A_LIST: usize = 8;
 /// Objects in a page of metadata.
-const METADATA_IN_PAGE: usize = 500;
+const METADATA_IN_PAGE: usize = 2000;
 /// Whole records in the first page: they may all be of the largest kind. Further ones follow what was seen.
 const FIRST_PAGE: usize = 50;
 /// The size in bytes that pages of whole records aim at.
@@ -22,7 +22,7 @@ const PAGE_AIM: usize = 4 << 20;
 const PAGE_LIMIT: usize = 96 << 20;
 
 /// What was read of a record, with its place in the order of the list.
-pub(super) type Read = (usize, Result<Option<Summary>>);
+pub(super) type Read = (usize, Result<Summary>);
 
 /// Reads what labels tell of every revision in a namespace, or in all of them when it is empty.
 pub(super) async fn index(cluster: &Cluster, resource: &Resource, namespace: &str) -> Result<Vec<Entry>> {
@@ -54,6 +54,8 @@ pub(super) async fn summaries(
     // One page is read while the one before it is unpacked.
     let mut unpacking: Vec<JoinHandle<Vec<Read>>> = Vec::new();
     while !wanted.is_empty() {
+        // What is wanted is often the first of all.
+        pages.limit = pages.limit.min(wanted.len().max(FIRST_PAGE));
         let Some(page) = pages.next(cluster, resource, &namespace, &selector).await? else { break };
         let mut records = Vec::new();
         for holder in page.holders {
@@ -69,7 +71,7 @@ pub(super) async fn summaries(
 }
 
 /// Reads the summary of a record from its text.
-pub(super) fn summary(entry: Entry, text: &str) -> Result<Option<Summary>> {
+pub(super) fn summary(entry: Entry, text: &str) -> Result<Summary> {
     let excerpt = codec::decode_excerpt(text)
         .map_err(|why| Error::BadRecord { key: record_key(&entry.name, entry.version), why })?;
     Ok(Summary::read(entry, excerpt))
@@ -98,7 +100,7 @@ async fn collect(tasks: &mut Vec<JoinHandle<Vec<Read>>>, found: &mut Vec<Read>) 
     }
 }
 
-fn summary_of(entry: Entry, holder: &Holder) -> Result<Option<Summary>> {
+fn summary_of(entry: Entry, holder: &Holder) -> Result<Summary> {
     let bad = |why: &str| Error::BadRecord { key: holder.name.clone(), why: why.to_owned() };
     let data = holder.data.get("release").or_else(|| holder.data.get(parts::OWN_KEY));
     let data = data.ok_or_else(|| bad("the key `release` is missing"))?;

@@ -117,26 +117,25 @@ impl ClusterStore {
             tasks.push(self.read_summary(place, entry).boxed());
         }
         for read in side_by_side(tasks).await {
-            found.push(read?);
+            found.extend(read?);
         }
         found.sort_by_key(|(place, _)| *place);
         let mut summaries = Vec::new();
         for (_, read) in found {
             match read {
-                Ok(summary) => summaries.extend(summary),
+                Ok(summary) => summaries.push(summary),
                 Err(error) => self.cluster.progress.warn(error.to_string()),
             }
         }
         Ok(summaries)
     }
 
-    async fn read_summary(&self, place: usize, entry: Entry) -> Result<(usize, Result<Option<Summary>>)> {
+    /// Reads a record by itself; nothing when it is gone.
+    async fn read_summary(&self, place: usize, entry: Entry) -> Result<Option<bulk::Read>> {
         let key = record_key(&entry.name, entry.version);
-        let Some(object) = self.cluster.get(&self.resource(), &entry.namespace, &key).await? else {
-            return Ok((place, Ok(None)));
-        };
-        let read = payload(self.kind, &object).and_then(|text| bulk::summary(entry, &text));
-        Ok((place, read))
+        let object = self.cluster.get(&self.resource(), &entry.namespace, &key).await?;
+        let read = |object| payload(self.kind, &object).and_then(|text| bulk::summary(entry, &text));
+        Ok(object.map(|object| (place, read(object))))
     }
 
     pub(super) async fn create(&self, release: &Release, lease: &Lease) -> Result<()> {

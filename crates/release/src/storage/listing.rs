@@ -2,7 +2,9 @@
 
 use crate::record::{Release, Status, Time};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A revision, as the labels of its object tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +71,12 @@ pub struct ChartName {
     pub app_version: String,
 }
 
-/// The part of a record that a list needs. What is not named here is skipped, not kept.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// The part of a record that a list needs and labels do not tell.
+#[derive(Debug, Default)]
 pub(crate) struct Excerpt {
-    name: String,
-    namespace: String,
-    version: u32,
-    info: InfoExcerpt,
-    chart: Option<ChartExcerpt>,
+    info: Option<InfoExcerpt>,
+    /// Nothing: not seen yet. A chart without metadata is a chart all the same.
+    chart: Option<Option<ChartName>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,10 +87,88 @@ struct InfoExcerpt {
     last_deployed: Option<Time>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ChartExcerpt {
-    metadata: Option<ChartName>,
+impl Excerpt {
+    /// Reads a record as far as it must be read. Helm writes what is wanted here first, and the chart's files, values and
+    /// manifest, which are nearly all of a record, behind it.
+    pub(crate) fn read(json: impl std::io::Read) -> serde_json::Result<Excerpt> {
+        let mut found = Excerpt::default();
+        let mut reader = serde_json::Deserializer::from_reader(json);
+        match reader.deserialize_map(Top(&mut found)) {
+            Err(error) if !found.is_enough() => Err(error),
+            _ => Ok(found),
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.info.is_some() && self.chart.is_some()
+    }
+}
+
+/// How reading ends before the text does; whoever reads sees that all is there.
+fn enough<E: Error>() -> E {
+    E::custom("enough was read")
+}
+
+struct Top<'a>(&'a mut Excerpt);
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a release")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "info" => self.0.info = Some(map.next_value::<Option<InfoExcerpt>>()?.unwrap_or_default()),
+                "chart" => map.next_value_seed(Chart(self.0))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+            if self.0.is_enough() {
+                return Err(enough());
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Chart<'a>(&'a mut Excerpt);
+
+impl<'de> DeserializeSeed<'de> for Chart<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Chart<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a chart")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.chart = Some(None);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "metadata" {
+                self.0.chart = Some(map.next_value()?);
+                if self.0.is_enough() {
+                    return Err(enough());
+                }
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        self.0.chart.get_or_insert_default();
+        Ok(())
+    }
 }
 
 impl Summary {
@@ -114,18 +191,18 @@ impl Summary {
         }
     }
 
-    /// Makes the summary of a record that was read for it; nothing when it has no name or no version.
-    pub(crate) fn read(entry: Entry, excerpt: Excerpt) -> Option<Summary> {
-        let Excerpt { name, namespace, version, info, chart } = excerpt;
-        (version > 0 && !name.is_empty()).then(|| Summary {
-            name,
-            namespace,
-            version,
+    /// Makes the summary of a record that was read for it.
+    pub(crate) fn read(entry: Entry, excerpt: Excerpt) -> Summary {
+        let info = excerpt.info.unwrap_or_default();
+        Summary {
+            name: entry.name,
+            namespace: entry.namespace,
+            version: entry.version,
             status: info.status,
             last_deployed: info.last_deployed,
-            chart: chart.and_then(|chart| chart.metadata),
+            chart: excerpt.chart.flatten(),
             labels: entry.labels,
-        })
+        }
     }
 }
 
@@ -145,5 +222,25 @@ mod tests {
         let all =
             vec![entry("m", "a", 1), entry("m", "a", 9), entry("m", "a", 10), entry("n", "a", 2), entry("n", "b", 1)];
         assert_eq!(newest(all), [entry("m", "a", 10), entry("n", "a", 2), entry("n", "b", 1)]);
+    }
+
+    #[test]
+    fn a_record_is_read_as_far_as_needed() {
+        let told =
+            |json: &str| Excerpt::read(json.as_bytes()).map(|found| (found.info.is_some(), found.chart.flatten()));
+        let name = |name: &str| Some(ChartName { name: name.into(), version: "1".into(), ..ChartName::default() });
+        let info = r#""info": {"status": "failed", "notes": "x"}"#;
+        let chart = r#""chart": {"lock": null, "metadata": {"name": "c", "version": "1", "home": "h"}"#;
+        assert_eq!(told(&format!("{{{info}, {chart}, \"templates\": [{{\"data\": \"cut")).unwrap(), (true, name("c")));
+        assert_eq!(
+            told(&format!("{{\"config\": {{\"a\": [1]}}, {chart}, \"files\": []}}, {info}, cut")).unwrap(),
+            (true, name("c"))
+        );
+        assert_eq!(told(&format!("{{{info}}}")).unwrap(), (true, None), "no chart, as Helm itself allows");
+        assert_eq!(told(&format!("{{{info}, \"chart\": null, cut")).unwrap(), (true, None));
+        assert_eq!(told(&format!("{{{info}, \"chart\": {{\"files\": []}}, cut")).unwrap(), (true, None));
+        for bad in ["", "[]", "{", r#"{"info": {}, "chart": {"files": ["#, r#"{"info": {"status": 1}, "chart": {}}"#] {
+            assert!(told(bad).is_err(), "{bad}");
+        }
     }
 }
