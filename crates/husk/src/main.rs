@@ -7,6 +7,7 @@ mod charts;
 mod cli;
 mod cluster;
 mod completion;
+mod connection;
 mod down;
 mod error;
 mod explain;

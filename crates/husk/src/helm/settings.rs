@@ -154,9 +154,7 @@ impl Settings {
             config.tls_server_name.clone_from(&self.tls_server_name);
         }
         config.accept_invalid_certs |= self.insecure;
-        // A second installation of the provider is refused and changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::try_from(config).map_err(|error| error.to_string())
+        crate::connection::client(config).map_err(|error| error.to_string())
     }
 
     /// The engine of a namespace.
