@@ -44,12 +44,17 @@ const BATCH: usize = 250;
 /// How often Helm is started anew before a difference counts: one missed eleven-digit pointer in a hundred.
 const STARTS: usize = 40;
 
+/// What stands for the answer to a question that Helm did not survive.
+const DIED: &str = "DIED";
+
 /// What one run found.
 #[derive(Default)]
 struct Counts {
     asked: usize,
     failed: usize,
     out_of_time: usize,
+    /// Helm itself came to an end: a value that holds itself, printed, takes all of Go's stack.
+    died: usize,
     /// Helm contradicts itself from one process to the next.
     unsteady: usize,
     different: usize,
@@ -101,7 +106,10 @@ pub(crate) fn helm(plan: &Plan) -> Result<(), String> {
                 )
             })
             .collect();
-        let (theirs, mine) = helm.ask(&cases, || cases.iter().map(timed).collect::<Vec<(Answer, Duration)>>())?;
+        let (theirs, mine) = match helm.ask(&cases, || cases.iter().map(timed).collect::<Vec<(Answer, Duration)>>()) {
+            Ok(both) => both,
+            Err(_) => (one_by_one(plan, &mut helm, &cases)?, cases.iter().map(timed).collect()),
+        };
         let (mine, took): (Vec<Answer>, Vec<Duration>) = mine.into_iter().unzip();
         for (i, took) in took.into_iter().enumerate() {
             counts.slowest = counts.slowest.max((took, counts.asked + i));
@@ -116,6 +124,7 @@ pub(crate) fn helm(plan: &Plan) -> Result<(), String> {
         for (i, (helm_says, husk_says)) in theirs.iter().zip(&mine).enumerate() {
             counts.failed += usize::from(!helm_says.err.is_empty());
             counts.out_of_time += usize::from(helm_says.err == "TOO LONG");
+            counts.died += usize::from(helm_says.err == DIED);
             if differ(helm_says, husk_says) && counts.different < plan.stop_after {
                 if unsteady(plan, &cases[i], helm_says)? {
                     counts.unsteady += 1;
@@ -131,11 +140,12 @@ pub(crate) fn helm(plan: &Plan) -> Result<(), String> {
     }
     let _ = std::panic::take_hook();
     println!(
-        "seed {}: {} cases, of which {} are errors in Helm, {} took Helm too long and in {} Helm differs from itself; {} differ; {:.0} s (case {}: {:.1} s)",
+        "seed {}: {} cases, of which {} are errors in Helm, {} took Helm too long, {} ended it and in {} it differs from itself; {} differ; {:.0} s (case {}: {:.1} s)",
         plan.seed,
         counts.asked,
         counts.failed,
         counts.out_of_time,
+        counts.died,
         counts.unsteady,
         counts.different,
         begun.elapsed().as_secs_f64(),
@@ -143,6 +153,22 @@ pub(crate) fn helm(plan: &Plan) -> Result<(), String> {
         counts.slowest.0.as_secs_f64()
     );
     if counts.different == 0 { Ok(()) } else { Err("husk and helm do not say the same".to_owned()) }
+}
+
+/// Asks one question after the other, after one of them had ended Helm.
+fn one_by_one(plan: &Plan, helm: &mut Helm, cases: &[Case]) -> Result<Vec<Answer>, String> {
+    *helm = Helm::start(plan.engine.clone())?;
+    let mut answers = Vec::new();
+    for case in cases {
+        match helm.ask(std::slice::from_ref(case), || ()) {
+            Ok((mut answer, ())) => answers.append(&mut answer),
+            Err(_) => {
+                answers.push(Answer { err: DIED.to_owned(), ..Answer::default() });
+                *helm = Helm::start(plan.engine.clone())?;
+            }
+        }
+    }
+    Ok(answers)
 }
 
 fn timed(case: &Case) -> (Answer, Duration) {
@@ -165,6 +191,7 @@ fn differ(theirs: &Answer, ours: &Answer) -> bool {
     theirs != ours
         && !of_time
         && theirs.err != "TOO LONG"
+        && theirs.err != DIED
         && ![&theirs.out, &theirs.err].iter().any(|text| text.contains("toml: line "))
 }
 
