@@ -1,6 +1,6 @@
 //! Maps.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use gotemplate::{CallResult, FuncError, Functions, List, Map, Type, Value};
 
@@ -136,28 +136,26 @@ fn dig(args: &[Value]) -> CallResult {
 /// # Errors
 /// When a map contains itself: Go would recurse until it runs out of stack.
 pub fn deep_copy(value: &Value) -> CallResult {
-    copy(value, &mut HashMap::new())
+    copy(value, &mut HashSet::new())
 }
 
-/// `None` in the table stands for a map that is being copied.
-fn copy(value: &Value, done: &mut HashMap<usize, Option<Map>>) -> CallResult {
+/// A map that has two names in the original is two maps in the copy, as in Go's. `around` has the maps that are being
+/// copied.
+fn copy(value: &Value, around: &mut HashSet<usize>) -> CallResult {
     gotemplate::grow_stack(|| match value {
         Value::List(list) if !list.is_nil() => {
-            let items: Result<Vec<_>, _> = list.items().iter().map(|item| copy(item, done)).collect();
+            let items: Result<Vec<_>, _> = list.items().iter().map(|item| copy(item, around)).collect();
             Ok(List::typed(list.ty(), items?).into())
         }
         Value::Map(map) => {
-            match done.get(&map.identity()) {
-                Some(Some(copied)) => return Ok(copied.retyped(map.ty()).into()),
-                Some(None) => return Err("deepCopy error: the map contains itself".into()),
-                None => {}
+            if !around.insert(map.identity()) {
+                return Err("deepCopy error: the map contains itself".into());
             }
-            done.insert(map.identity(), None);
             let copied = if map.is_nil() { Map::nil(map.ty()) } else { Map::typed(map.ty()) };
             for (key, item) in map.entries() {
-                copied.insert(key, copy(&item, done)?);
+                copied.insert(key, copy(&item, around)?);
             }
-            done.insert(map.identity(), Some(copied.clone()));
+            around.remove(&map.identity());
             Ok(copied.into())
         }
         Value::Object(object) => Ok(object.copied().unwrap_or_else(|| value.clone())),

@@ -34,6 +34,11 @@ const PRINTED: &[(&str, &str)] = &[
         r#"{{ dict "l" (list 1 .Capabilities.KubeVersion) | toToml }}"#,
         "l = [1, {Version = \"v1.37.0\", Major = \"1\"Minor = \"37\", }]\n",
     ),
+    // What has two names in the original is two things in the copy.
+    (
+        r#"{{ $a := dict "k" 1 }}{{ $c := deepCopy (dict "x" $a "y" $a) }}{{ $_ := set $c.x "k" 2 }}{{ $c }}"#,
+        "map[x:map[k:2] y:map[k:1]]",
+    ),
     // A copy leaves hidden fields behind.
     (
         r#"{{ deepCopy (semver "1.2.3-a+b") }} {{ (deepCopy (semver "1.2.3")).Original | quote }} {{ deepCopy (list (semver "1")) }}"#,
