@@ -38,9 +38,7 @@ pub(crate) fn forms(cluster: &mut Cluster, installer: &Installer, report: &mut R
     let who = installer.name();
     let mut telling = Telling::begin(cluster, installer)?;
     telling.remember()?;
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
-        report.step(&format!("{who}: {name}"), &kinds, work)
-    };
+    let mut step = report.steps(who.to_owned(), kinds);
     step("DaemonSet: install", &mut || {
         telling.install(&["deploymentMode=daemonset"])?;
         telling.served(true)
@@ -93,9 +91,7 @@ pub(crate) fn growth(cluster: &mut Cluster, installer: &Installer, report: &mut 
     telling.cluster.wait_nodes()?;
     let kinds = telling.cluster.kinds();
     telling.remember_starts()?;
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
-        report.step(&format!("{who}: {name}"), &kinds, work)
-    };
+    let mut step = report.steps(who.to_owned(), kinds);
     step("a node joins: it is taken in", &mut || {
         telling.install(&[])?;
         telling.served(true)
@@ -123,9 +119,7 @@ pub(crate) fn breakage(cluster: &mut Cluster, installer: &Installer, report: &mu
     let who = installer.name();
     let mut telling = Telling::begin(cluster, installer)?;
     telling.remember()?;
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
-        report.step(&format!("{who}: {name}"), &kinds, work)
-    };
+    let mut step = report.steps(who.to_owned(), kinds);
     step("the runtime is killed in the transaction", &mut || {
         let telling = &telling;
         std::thread::scope(|scope| {
@@ -164,9 +158,7 @@ pub(crate) fn disk(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     let who = installer.name();
     let mut telling = Telling::begin(cluster, installer)?;
     telling.remember()?;
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
-        report.step(&format!("{who}: {name}"), &kinds, work)
-    };
+    let mut step = report.steps(who.to_owned(), kinds);
     step("the disk is full", &mut || {
         for machine in &telling.cluster.machines {
             machine.run(&["mount", "-t", "tmpfs", "-o", "size=64k", "full", "/opt"])?;

@@ -37,9 +37,7 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     telling.pods("before", None)?;
     telling.remember()?;
     let before = telling.runtimes()?;
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
-        report.step(&format!("{who}: another containerd: {name}"), &kinds, work)
-    };
+    let mut step = report.steps(format!("{who}: another containerd"), kinds);
     step("one that does not start is taken back", &mut || {
         if telling.install_umbrella(&chart, &broken).is_ok() {
             return Err("the installation says that it went well".to_owned());

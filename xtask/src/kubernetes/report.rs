@@ -15,6 +15,15 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Returns what does the steps of a chapter; `whose` stands before their names.
+    pub(crate) fn steps(
+        &mut self,
+        whose: String,
+        kinds: Vec<Kind>,
+    ) -> impl FnMut(&str, &mut dyn FnMut() -> Result<Found, String>) -> bool {
+        move |name, work| self.step(&format!("{whose}: {name}"), &kinds, work)
+    }
+
     /// Does a step and checks it on each kind of node; prints it as soon as it is known. A step that cannot be done at all fails on
     /// every kind.
     pub(crate) fn step(&mut self, name: &str, kinds: &[Kind], work: impl FnOnce() -> Result<Found, String>) -> bool {

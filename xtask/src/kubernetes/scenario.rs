@@ -33,9 +33,7 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     let kinds = cluster.kinds();
     let mut telling = Telling::begin(cluster, installer)?;
     let who = installer.name();
-    let mut step = |name: &str, work: &mut dyn FnMut() -> Result<Found, String>| {
-        report.step(&format!("{who}: {name}"), &kinds, work)
-    };
+    let mut step = report.steps(who.to_owned(), kinds);
     let mut times = Vec::new();
 
     step("a pod runs before", &mut || telling.pods("before", None));
@@ -102,6 +100,7 @@ pub(crate) fn tell(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     step("the pod from before survived the removal", &mut || telling.alive("before"));
     step("the disk is as it was", &mut || telling.disks());
     telling.delete_pods(&["before"])?;
+    drop(step);
     for (row, value) in times {
         report.time(&row, who, value);
     }

@@ -1,9 +1,9 @@
 //! The sandbox's API server beside the real one: kubectl asks both the same, and the answers are compared.
 
 use super::world::{World, first_difference};
-use super::{Left, Programs, client, kubelet, plain, programs};
+use super::{Left, client, kubelet, plain};
 use crate::kubectl::Kubectl;
-use crate::programs::{root, run};
+use crate::programs::{husk, root, run};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -163,11 +163,11 @@ const CALLS: &[Call] = &[
 ];
 
 /// Compares the sandbox with the cluster of a kubeconfig.
-pub(crate) fn check(kubeconfig: &Path, husk: Option<PathBuf>, helm: Option<PathBuf>) -> Result<(), String> {
-    let programs = programs(kubeconfig, husk, helm)?;
+pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<(), String> {
+    let husk = husk(given_husk)?;
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
     let sandbox = |arguments: &[&str]| {
-        let mut command = Command::new(&programs.husk);
+        let mut command = Command::new(&husk);
         command.arg("sandbox").args(arguments).env("HUSK_SANDBOX_DIR", place.path().join("sandbox"));
         run(&mut command)
     };
@@ -176,7 +176,7 @@ pub(crate) fn check(kubeconfig: &Path, husk: Option<PathBuf>, helm: Option<PathB
         let path = sandbox(&["kubeconfig"])?;
         let path = PathBuf::from(String::from_utf8_lossy(&path.stdout).trim());
         let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-        runtime.block_on(both(&programs, &path))
+        runtime.block_on(both(kubeconfig, &path))
     })();
     let _ = sandbox(&["down"]);
     match compared? {
@@ -186,14 +186,8 @@ pub(crate) fn check(kubeconfig: &Path, husk: Option<PathBuf>, helm: Option<PathB
 }
 
 /// Asks both; returns how many answers differ.
-async fn both(real: &Programs, sandbox: &Path) -> Result<usize, String> {
-    let simulated = Programs {
-        helm: real.helm.clone(),
-        husk: real.husk.clone(),
-        kubeconfig: sandbox.to_owned(),
-        home: tempfile::tempdir().map_err(|error| error.to_string())?,
-    };
-    let (theirs, ours) = (ask(real).await?, ask(&simulated).await?);
+async fn both(real: &Path, sandbox: &Path) -> Result<usize, String> {
+    let (theirs, ours) = (ask(real).await?, ask(sandbox).await?);
     let mut different = 0;
     let mut allowed = 0;
     for (call, (theirs, ours)) in CALLS.iter().zip(theirs.iter().zip(&ours)) {
@@ -236,16 +230,17 @@ fn unmarked((name, mut object): (String, Value)) -> (String, Value) {
 }
 
 /// Makes every call in a namespace of its own.
-async fn ask(programs: &Programs) -> Result<Vec<Left>, String> {
-    let client = client(&programs.kubeconfig).await?;
+async fn ask(kubeconfig: &Path) -> Result<Vec<Left>, String> {
+    let client = client(kubeconfig).await?;
     World { client: client.clone(), namespace: NAMESPACE.to_owned() }.clean().await?;
     let world = World::prepare(client, NAMESPACE).await?;
     let pods = tokio::spawn(kubelet::serve(world.clone()));
-    let kubectl = Kubectl::find(&programs.kubeconfig)?;
+    let kubectl = Kubectl::find(kubeconfig)?;
+    let cache = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut all = Vec::new();
     for call in CALLS {
         let mut command = kubectl.command();
-        command.args(["--namespace", NAMESPACE, "--cache-dir"]).arg(programs.home.path());
+        command.args(["--namespace", NAMESPACE, "--cache-dir"]).arg(cache.path());
         for word in call.arguments.split(' ') {
             match word.strip_prefix("FILE:") {
                 Some(file) => command.arg(root().join("xtask/data/conformance").join(file)),
