@@ -5,11 +5,12 @@ use crate::cluster::{Cascade, Cluster, Selector};
 use crate::error::{Error, HookFailure, PodLog, Result};
 use crate::event::Event;
 use crate::object::{ObjectId, parse_manifest};
+use crate::options::Options;
 use crate::readiness::Rules;
 use crate::reason::{containers, core, pod_state, pods_of};
 use crate::record::{Hook, HookEvent, HookRun, Release, Time};
 use crate::storage::Storage;
-use crate::wait::{Goal, Patience, wait};
+use crate::wait::{Goal, wait};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -34,7 +35,7 @@ pub struct HookRunner<'a> {
     /// Where their progress is recorded.
     pub storage: &'a Storage,
     /// How long each may take.
-    pub patience: Patience,
+    pub options: &'a Options,
     /// Only hooks for which this returns true run (tests can be selected by name).
     pub filter: &'a (dyn Fn(&Hook) -> bool + Send + Sync),
 }
@@ -124,10 +125,11 @@ impl HookRunner<'_> {
     }
 
     async fn create_and_wait(&self, hook: &Hook, items: &[Item], object: &ObjectId) -> Result<(), (bool, Error)> {
-        let options = ApplyOptions { timeout: self.patience.timeout, ..ApplyOptions::default() };
+        let options =
+            ApplyOptions { timeout: self.options.patience_with(&hook.name).timeout, ..ApplyOptions::default() };
         apply_all(self.cluster, items, options, &mut Vec::new()).await.map_err(|error| (true, error))?;
         let targets = targets(items);
-        let done = wait(self.cluster, &targets, Goal::Ready(Rules::Hooks), self.patience);
+        let done = wait(self.cluster, &targets, Goal::Ready(Rules::Hooks), self.options.patience_with(&hook.name));
         if !matches!(hook.kind.as_str(), "Job" | "Pod") {
             return done.await.map_err(|error| (false, error));
         }
@@ -179,7 +181,7 @@ impl HookRunner<'_> {
                 gone.push(item.clone());
             }
         }
-        wait(self.cluster, &targets(&gone), Goal::Gone, self.patience).await
+        wait(self.cluster, &targets(&gone), Goal::Gone, self.options.patience()).await
     }
 
     async fn items(&self, hook: &Hook, namespace: &str) -> Result<Vec<Item>> {

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct Options {
     /// How long each wait may take: for all objects together, for each hook, for removal.
     pub timeout: Duration,
+    /// How long single hooks may take, by name, where that is not `timeout`.
+    pub hook_timeouts: BTreeMap<String, Duration>,
     /// What to wait for after objects were applied.
     pub wait: WaitFor,
     /// Run hooks.
@@ -63,6 +65,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             timeout: Duration::from_secs(300),
+            hook_timeouts: BTreeMap::new(),
             wait: WaitFor::Hooks,
             hooks: true,
             dry_run: DryRun::No,
@@ -93,6 +96,12 @@ impl Options {
     /// How long each wait may take.
     pub(crate) fn patience(&self) -> Patience {
         Patience { timeout: self.timeout, give_up: self.give_up }
+    }
+
+    /// How long a hook may take.
+    pub(crate) fn patience_with(&self, hook: &str) -> Patience {
+        let timeout = self.hook_timeouts.get(hook).copied().unwrap_or(self.timeout);
+        Patience { timeout, give_up: self.give_up }
     }
 
     /// What is really waited for: undoing a failure needs to know of it.
@@ -150,4 +159,18 @@ pub enum Takeover {
     WhenGone,
     /// Take over whoever may be at work.
     Always,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_has_its_own_time_when_it_is_named() {
+        let long = Duration::from_secs(1800);
+        let options =
+            Options { hook_timeouts: [("dispatcher".to_owned(), long)].into(), give_up: None, ..Options::default() };
+        assert_eq!(options.patience_with("dispatcher").timeout, long);
+        assert_eq!(options.patience_with("other").timeout, options.timeout);
+    }
 }

@@ -96,12 +96,7 @@ impl Engine {
     /// an error.
     async fn carry_out(&self, release: &mut Release, work: Work<'_>, created: &mut Vec<Item>) -> Result<()> {
         let Work { options, before, after, objects, earlier } = work;
-        let hooks = HookRunner {
-            cluster: &self.cluster,
-            storage: &self.storage,
-            patience: options.patience(),
-            filter: &|_| true,
-        };
+        let hooks = HookRunner { cluster: &self.cluster, storage: &self.storage, options, filter: &|_| true };
         if options.hooks {
             hooks.run(release, before).await?;
         }

@@ -39,12 +39,7 @@ impl Engine {
         };
         let mut release = begin.await.map_err(|error| (None, error))?;
         let accepts = |hook: &Hook| filter.accepts(&hook.name);
-        let runner = HookRunner {
-            cluster: &self.cluster,
-            storage: &self.storage,
-            patience: options.patience(),
-            filter: &accepts,
-        };
+        let runner = HookRunner { cluster: &self.cluster, storage: &self.storage, options, filter: &accepts };
         let outcome = runner.run(&mut release, HookEvent::Test).await;
         let stored = self.storage.update(&release).await;
         match outcome.and(stored) {

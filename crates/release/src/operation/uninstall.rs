@@ -63,12 +63,7 @@ impl Engine {
             return Ok(Uninstalled { deleted: deleted.collect(), info: account(&removal), release });
         }
 
-        let hooks = HookRunner {
-            cluster: &self.cluster,
-            storage: &self.storage,
-            patience: options.patience(),
-            filter: &|_| true,
-        };
+        let hooks = HookRunner { cluster: &self.cluster, storage: &self.storage, options, filter: &|_| true };
         release.info.deleted = Some(Time::now());
         release.set_status(Status::Uninstalling, "Deletion in progress (or silently failed)");
         let claim = lease::begin();
