@@ -231,7 +231,7 @@ fn connect(mut config: Config) -> Result<Client> {
     if config.cluster_url.host().is_some_and(|host| is_direct(host, &exceptions.join(","))) {
         config.proxy_url = None;
     }
-    crate::connection::client(config).map_err(api_failure)
+    connection::client(config).map_err(api_failure)
 }
 
 /// Tells whether a host is reached without a proxy: this machine, or a name or domain that NO_PROXY lists.

@@ -2,11 +2,7 @@
 
 use crate::error::{NodeError, Result};
 use crate::marks::{self, Mark};
-use contract::{Code, NodeRecord, label, pod};
-use kube::config::{
-    AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
-    NamedContext,
-};
+use contract::{Code, NodeRecord, label};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -29,36 +25,9 @@ impl<'t> Cluster<'t> {
         let host = variable("KUBERNETES_SERVICE_HOST")
             .ok_or_else(|| fail("KUBERNETES_SERVICE_HOST is not set: this is not a pod".into()))?;
         let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-        let account = root.join(pod::SERVICE_ACCOUNT.trim_start_matches('/'));
-        let file = |name: &str| account.join(name).to_string_lossy().into_owned();
-        let name = "pod".to_owned();
-        let cluster = ClusterEntry {
-            server: Some(format!("https://{host}:{port}")),
-            certificate_authority: Some(file("ca.crt")),
-            ..ClusterEntry::default()
-        };
-        let user = AuthInfo { token_file: Some(file("token")), ..AuthInfo::default() };
-        let context = Context { cluster: name.clone(), user: Some(name.clone()), ..Context::default() };
-        let kubeconfig = Kubeconfig {
-            clusters: vec![NamedCluster { name: name.clone(), cluster: Some(cluster), ..NamedCluster::default() }],
-            auth_infos: vec![NamedAuthInfo { name: name.clone(), auth_info: Some(user), ..NamedAuthInfo::default() }],
-            contexts: vec![NamedContext { name: name.clone(), context: Some(context), ..NamedContext::default() }],
-            current_context: Some(name),
-            ..Kubeconfig::default()
-        };
-        // a second installation of the provider in one process is refused, and harmless
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let connecting = async {
-            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                .await
-                .map_err(|e| e.to_string())?;
-            // the proxy of the environment is for the world outside, whatever NO_PROXY says
-            config.proxy_url = None;
-            kube::Client::try_from(config).map_err(|error| error.to_string())
-        };
-        let client =
-            tokio.block_on(connecting).map_err(|why| fail(format!("cannot use the pod's ServiceAccount: {why}")))?;
+        let client = tokio
+            .block_on(connection::from_pod(root, &host, &port))
+            .map_err(|why| fail(format!("cannot use the pod's ServiceAccount: {why}")))?;
         Ok(Cluster { tokio, client })
     }
 

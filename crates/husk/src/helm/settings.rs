@@ -154,7 +154,7 @@ impl Settings {
             config.tls_server_name.clone_from(&self.tls_server_name);
         }
         config.accept_invalid_certs |= self.insecure;
-        crate::connection::client(config).map_err(|error| error.to_string())
+        connection::client(config).map_err(|error| error.to_string())
     }
 
     /// The engine of a namespace.
