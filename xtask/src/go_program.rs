@@ -1,6 +1,7 @@
 //! Programs that are built from their Go modules, because no package has the version that is wanted.
 
 use crate::programs::{root, run};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -54,7 +55,24 @@ pub(crate) const CONTAINERD_2_1: GoProgram = GoProgram {
     tags: "no_btrfs",
 };
 
+/// The CRI-O of the same release as the Kubernetes that nodes run; without seccomp, which takes cgo.
+pub(crate) const CRI_O: GoProgram = GoProgram {
+    name: "crio",
+    module: "github.com/cri-o/cri-o",
+    version: "v1.34.0",
+    package: "github.com/cri-o/cri-o/cmd/crio",
+    tags: "containers_image_openpgp exclude_graphdriver_btrfs exclude_graphdriver_devicemapper",
+};
+
 impl GoProgram {
+    /// Returns the module's own files, as Go keeps them.
+    pub(crate) fn sources(&self) -> Result<PathBuf, String> {
+        let module = format!("{}@{}", self.module, self.version);
+        let told = run(Command::new("go").args(["mod", "download", "-json", &module]))?;
+        let told: Value = serde_json::from_slice(&told.stdout).map_err(|error| format!("{module}: {error}"))?;
+        told["Dir"].as_str().map(PathBuf::from).ok_or_else(|| format!("{module}: Go does not say where it is"))
+    }
+
     /// Returns the program, built once below `target/real`.
     pub(crate) fn built(&self) -> Result<PathBuf, String> {
         let place = root().join("target/real");

@@ -3,7 +3,7 @@
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::daemon::wait_for;
 use crate::kubernetes::installer::{Installer, NAMESPACE};
-use crate::kubernetes::machine::{Kind, Machine};
+use crate::kubernetes::machine::Machine;
 use crate::kubernetes::report::{Found, Report};
 use crate::kubernetes::scenario::{PATIENCE, RELEASE, Telling, starts};
 use clap::ValueEnum;
@@ -87,7 +87,8 @@ pub(crate) fn growth(cluster: &mut Cluster, installer: &Installer, report: &mut 
     let who = installer.name();
     let mut telling = Telling::begin(cluster, installer)?;
     telling.install(&[])?;
-    telling.cluster.add(Kind::Debian)?;
+    let kind = telling.cluster.machines[0].kind;
+    telling.cluster.add(kind)?;
     telling.cluster.wait_nodes()?;
     let kinds = telling.cluster.kinds();
     telling.remember_starts()?;
@@ -183,11 +184,11 @@ pub(crate) fn disk(cluster: &mut Cluster, installer: &Installer, report: &mut Re
     Ok(())
 }
 
-/// Waits until containerd has been started once more, and kills it at once.
+/// Waits until the runtime has been started once more, and kills it at once.
 fn kill_once(machine: &Machine) -> Result<(), String> {
     let before = starts(machine)?;
     wait_for("the runtime restarts", PATIENCE * 2, || Ok((starts(machine)? > before).then_some(())))?;
-    machine.run(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", "containerd"]).map(drop)
+    machine.run(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", machine.kind.unit()]).map(drop)
 }
 
 impl Telling<'_> {

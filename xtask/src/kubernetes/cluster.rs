@@ -1,14 +1,15 @@
 //! A whole cluster: a network for it, the control plane, a registry, and nodes.
 
-use crate::go_program::CONTAINERD_2_1;
 use crate::images::{self, oci::Image};
 use crate::kubernetes::binaries;
 use crate::kubernetes::control_plane::{ControlPlane, Place, SERVICE_ADDRESS};
 use crate::kubernetes::daemon::{Daemon, wait_for};
 use crate::kubernetes::files::{Files, inside};
-use crate::kubernetes::machine::{Kind, Machine, REGISTRY, name};
+use crate::kubernetes::machine::{Machine, REGISTRY, name};
+use crate::kubernetes::runtime::Kind;
 use crate::programs::{on_path, run};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub(crate) struct Cluster {
     pub(crate) files: Files,
     _registry: Daemon,
     kubernetes: PathBuf,
-    newer: PathBuf,
+    /// The programs of each kind that it was started for, where no package brings them.
+    runtimes: BTreeMap<Kind, Option<PathBuf>>,
     place: PathBuf,
     _network: Network,
 }
@@ -60,12 +62,13 @@ pub(crate) enum Lack {
 }
 
 /// Why nodes cannot be had here, if so.
-pub(crate) fn lacking() -> Option<Lack> {
+pub(crate) fn lacking(kinds: &[Kind]) -> Option<Lack> {
     let user = run(Command::new("id").arg("-u")).map(|output| output.stdout).unwrap_or_default();
     if user != b"0\n" {
         return Some(Lack::Privilege("nodes are namespaces and mounts, which takes root".to_owned()));
     }
-    for program in ["ip", "unshare", "nsenter", "setpriv", "iptables", "containerd", "runc", "docker-registry"] {
+    let common = ["ip", "unshare", "nsenter", "setpriv", "iptables", "containerd", "runc", "docker-registry"];
+    for program in common.into_iter().chain(kinds.iter().filter_map(|kind| kind.needs())) {
         if on_path(program).is_none() {
             return Some(Lack::Program(format!("{program} is not installed")));
         }
@@ -102,7 +105,7 @@ impl Cluster {
     /// Starts one node for each kind, with these images in its registry, and waits until all are ready.
     pub(crate) fn start(kinds: &[Kind], images: &[Image]) -> Result<Cluster, String> {
         let kubernetes = binaries::directory()?;
-        let newer = newer()?;
+        let runtimes = kinds.iter().map(|kind| Ok((*kind, kind.programs()?))).collect::<Result<_, String>>()?;
         clean()?;
         let place = PathBuf::from(PLACE);
         std::fs::create_dir_all(&place).map_err(|error| format!("{PLACE}: {error}"))?;
@@ -118,12 +121,12 @@ impl Cluster {
             files,
             _registry: registry,
             kubernetes,
-            newer,
+            runtimes,
             place,
             _network: network,
         };
         cluster.push(images)?;
-        for kind in kinds {
+        for kind in kinds.iter().take(MOST_NODES) {
             cluster.add(*kind)?;
         }
         cluster.wait_nodes()?;
@@ -138,8 +141,8 @@ impl Cluster {
     /// Adds a machine; its kubelet makes it a node.
     pub(crate) fn add(&mut self, kind: Kind) -> Result<(), String> {
         let index = self.machines.len() + 1;
-        let containerd = (kind == Kind::Two).then_some(self.newer.as_path());
-        let machine = Machine::start(index, kind, containerd, &self.kubernetes, &self.plane, &self.place)?;
+        let runtime = self.runtimes.get(&kind).cloned().flatten();
+        let machine = Machine::start(index, kind, runtime.as_deref(), &self.kubernetes, &self.plane, &self.place)?;
         self.machines.push(machine);
         Ok(())
     }
@@ -171,16 +174,6 @@ impl Cluster {
 pub(crate) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
     let conditions = object["status"]["conditions"].as_array()?;
     conditions.iter().find(|condition| condition["type"] == kind)?["status"].as_str()
-}
-
-/// A directory with containerd 2.x. Its shim is the distribution's, which it can talk to.
-fn newer() -> Result<PathBuf, String> {
-    let program = CONTAINERD_2_1.built()?;
-    let place = program.with_file_name(format!("{}-bin", CONTAINERD_2_1.name));
-    let fail = |error: std::io::Error| format!("{}: {error}", place.display());
-    std::fs::create_dir_all(&place).map_err(fail)?;
-    std::fs::copy(&program, place.join("containerd")).map_err(fail)?;
-    Ok(place)
 }
 
 /// Takes away what a killed run left.

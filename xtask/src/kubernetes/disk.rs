@@ -5,13 +5,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// What changes on a machine that runs, whatever is installed on it.
-const RESTLESS: [&str; 12] = [
+const RESTLESS: [&str; 13] = [
     "var/log",
     "var/cache",
     "var/tmp",
     "var/lib/systemd",
     "var/lib/cni",
     "var/lib/containerd",
+    "var/lib/crio",
     "var/lib/kubelet",
     "var/lib/dbus",
     "var/lib/private",

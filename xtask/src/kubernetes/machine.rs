@@ -1,9 +1,9 @@
-//! A node: namespaces of its own with systemd as PID 1, containerd and a kubelet.
+//! A node: namespaces of its own with systemd as PID 1, a container runtime and a kubelet.
 
 use crate::kubernetes::control_plane::ControlPlane;
 use crate::kubernetes::daemon::tail;
+use crate::kubernetes::runtime::Kind;
 use crate::programs::run;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,24 +12,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const SCRIPT: &str = include_str!("machine.sh");
 /// The registry, as nodes name it.
 pub(crate) const REGISTRY: &str = "10.77.0.1:5000";
-
-/// Which containerd a node has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    /// The distribution's package.
-    Debian,
-    /// A 2.x in a directory of its own, whose configuration has schema 3.
-    Two,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Debian => "containerd 1.6",
-            Kind::Two => "containerd 2.1",
-        })
-    }
-}
 
 /// A machine; dropping it cuts its power and takes its disk away.
 pub(crate) struct Machine {
@@ -40,7 +22,7 @@ pub(crate) struct Machine {
     index: usize,
     place: PathBuf,
     kubernetes: PathBuf,
-    containerd: Option<PathBuf>,
+    runtime: Option<PathBuf>,
     control: String,
     running: Mutex<Option<Child>>,
 }
@@ -50,7 +32,7 @@ impl Machine {
     pub(crate) fn start(
         index: usize,
         kind: Kind,
-        containerd: Option<&Path>,
+        runtime: Option<&Path>,
         kubernetes: &Path,
         plane: &ControlPlane,
         place: &Path,
@@ -58,7 +40,7 @@ impl Machine {
         let mut machine = Machine::bare(index, plane.place.namespace.as_deref().unwrap_or_default(), place)?;
         machine.kind = kind;
         machine.kubernetes = kubernetes.to_path_buf();
-        machine.containerd = containerd.map(Path::to_path_buf);
+        machine.runtime = runtime.map(Path::to_path_buf);
         run(&mut machine.call("make"))?;
         machine.configure(plane)?;
         machine.boot()?;
@@ -86,7 +68,7 @@ impl Machine {
             index,
             place: place.to_path_buf(),
             kubernetes: PathBuf::new(),
-            containerd: None,
+            runtime: None,
             control: control.to_owned(),
             running: Mutex::new(None),
         };
@@ -183,7 +165,8 @@ impl Machine {
             .env("GATEWAY", "10.77.0.1")
             .env("CONTROL", &self.control)
             .env("KUBERNETES", &self.kubernetes)
-            .env("CONTAINERD", self.containerd.as_deref().unwrap_or(Path::new("")));
+            .env("UNIT", self.kind.unit())
+            .env("RUNTIME", self.runtime.as_deref().unwrap_or(Path::new("")));
         command
     }
 
@@ -204,14 +187,12 @@ impl Machine {
         let ours = plane.directory.join("ca.crt").display().to_string();
         let kubeconfig = read(&format!("{}.kubeconfig", self.name))?;
         put("etc/kubernetes/kubelet.conf", &kubeconfig.replace(&ours, "/etc/kubernetes/pki/ca.crt"))?;
-        put(&format!("etc/containerd/certs.d/{REGISTRY}/hosts.toml"), &HOSTS.replace("REGISTRY", REGISTRY))?;
-        let containerd = match self.kind {
-            Kind::Debian => CONTAINERD_1_6,
-            Kind::Two => CONTAINERD_2,
-        };
-        put("etc/containerd/config.toml", &containerd.replace("REGISTRY", REGISTRY))?;
+        for (path, text) in self.kind.files(REGISTRY) {
+            put(&path, &text)?;
+        }
         let kubelet = self.disk().join("kubelet/config.yaml");
-        std::fs::write(&kubelet, KUBELET).map_err(|error| format!("{}: {error}", kubelet.display()))
+        let text = KUBELET.replace("ENDPOINT", self.kind.endpoint());
+        std::fs::write(&kubelet, text).map_err(|error| format!("{}: {error}", kubelet.display()))
     }
 }
 
@@ -227,42 +208,6 @@ pub(crate) fn name(index: usize) -> String {
     format!("node-{index}")
 }
 
-/// containerd 1.6 does not take the scheme from `server` alone.
-const HOSTS: &str =
-    "server = \"http://REGISTRY\"\n\n[host.\"http://REGISTRY\"]\n  capabilities = [\"pull\", \"resolve\"]\n";
-
-/// Pods of an unprivileged machine cannot lower their OOM score, hence the second setting.
-const CONTAINERD_1_6: &str = r#"version = 2
-
-# The administrator's own.
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "REGISTRY/pause:1"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "/etc/containerd/certs.d"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-"#;
-
-const CONTAINERD_2: &str = r#"version = 3
-
-# The administrator's own.
-[plugins."io.containerd.cri.v1.images"]
-  [plugins."io.containerd.cri.v1.images".pinned_images]
-    sandbox = "REGISTRY/pause:1"
-  [plugins."io.containerd.cri.v1.images".registry]
-    config_path = "/etc/containerd/certs.d"
-
-[plugins."io.containerd.cri.v1.runtime"]
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.cri.v1.runtime".cni]
-    bin_dirs = ["/usr/lib/cni"]
-  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-"#;
-
 const KUBELET: &str = "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 authentication:
@@ -276,7 +221,7 @@ cgroupDriver: cgroupfs
 failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
-containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+containerRuntimeEndpoint: ENDPOINT
 nodeStatusUpdateFrequency: 4s
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

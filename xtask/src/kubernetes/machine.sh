@@ -1,7 +1,7 @@
 # A machine that is a node: namespaces of its own, a copy-on-write view of this machine's file system as its disk, systemd as PID 1.
 # machine.sh make|boot|init|remove; what it works on is in the environment: NAME, INDEX, DISK (a directory), ADDRESS, GATEWAY,
-# CONTROL (the control plane's network namespace), KUBERNETES and CONTAINERD (directories of programs; the second may be empty),
-# FIRST (what runs as its first process; default: systemd).
+# CONTROL (the control plane's network namespace), UNIT (the container runtime's service, without suffix), KUBERNETES and RUNTIME
+# (directories of programs; the second may be empty), FIRST (what runs as its first process; default: systemd).
 set -euo pipefail
 ROOT=$DISK/root
 HIERARCHIES="cpu cpuacct memory cpuset blkio pids devices freezer"
@@ -9,15 +9,16 @@ HIERARCHIES="cpu cpuacct memory cpuset blkio pids devices freezer"
 make() {
     mkdir -p "$DISK"
     mount -t tmpfs -o size=4g "husk-$NAME" "$DISK"
-    # Overlays cannot be stacked on an overlay, so what containerd and the kubelet mount on lies beside it.
-    mkdir -p "$DISK"/{upper,work,root,containerd,kubelet}
+    # Overlays cannot be stacked on an overlay, so what runtimes and the kubelet mount on lies beside it.
+    mkdir -p "$DISK"/{upper,work,root,containerd,containers,kubelet}
     mount -t overlay "husk-$NAME" -o "lowerdir=/,upperdir=$DISK/upper,workdir=$DISK/work" "$ROOT"
     echo "$NAME" >"$ROOT/etc/hostname"
     printf '127.0.0.1 localhost\n%s %s\n' "$ADDRESS" "$NAME" >"$ROOT/etc/hosts"
     rm -f "$ROOT/etc/resolv.conf"
     printf 'nameserver 127.0.0.1\n' >"$ROOT/etc/resolv.conf"
     printf '%s' "$NAME" | md5sum | cut -c1-32 >"$ROOT/etc/machine-id"
-    rm -rf "$ROOT"/etc/systemd/system/*.wants "$ROOT"/etc/systemd/system/containerd.service* "$ROOT/etc/containerd" "$ROOT/var/lib/kubelet"
+    rm -rf "$ROOT"/etc/systemd/system/*.wants "$ROOT"/etc/systemd/system/{containerd,crio}.service* \
+        "$ROOT"/etc/{containerd,crio,containers} "$ROOT/var/lib/kubelet"
     local unit
     # What a machine does once for its hardware, and this is none.
     for unit in systemd-sysctl.service systemd-udevd.service systemd-udev-trigger.service systemd-tmpfiles-setup-dev.service \
@@ -27,7 +28,7 @@ make() {
         sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount proc-sys-fs-binfmt_misc.automount; do
         ln -sf /dev/null "$ROOT/etc/systemd/system/$unit"
     done
-    mkdir -p "$ROOT"/usr/lib/husk-kubernetes "$ROOT"/usr/lib/husk-containerd "$ROOT"/var/lib/{containerd,kubelet} "$ROOT"/etc/{containerd,kubernetes,cni/net.d}
+    mkdir -p "$ROOT"/usr/lib/husk-{kubernetes,runtime} "$ROOT"/var/lib/{containerd,containers,kubelet} "$ROOT"/etc/{kubernetes,cni/net.d}
     rm -f "$ROOT"/etc/cni/net.d/*
     cat >"$ROOT/etc/cni/net.d/10-pods.conflist" <<END
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true,
@@ -35,8 +36,8 @@ make() {
 END
     cat >"$ROOT/etc/systemd/system/kubelet.service" <<END
 [Unit]
-After=containerd.service
-Wants=containerd.service
+After=$UNIT.service
+Wants=$UNIT.service
 [Service]
 ExecStart=/usr/lib/husk-kubernetes/kubelet --config=/var/lib/kubelet/config.yaml --kubeconfig=/etc/kubernetes/kubelet.conf --hostname-override=$NAME --node-ip=$ADDRESS
 Restart=always
@@ -44,14 +45,22 @@ RestartSec=2
 END
     cat >"$ROOT/etc/systemd/system/node.target" <<END
 [Unit]
-Wants=containerd.service kubelet.service dbus.service
+Wants=$UNIT.service kubelet.service dbus.service
 AllowIsolate=yes
 END
-    if [ -n "$CONTAINERD" ]; then
+    case $UNIT,$RUNTIME in
+    containerd,?*)
         mkdir -p "$ROOT/etc/systemd/system/containerd.service.d"
-        printf '[Service]\nExecStart=\nExecStart=/usr/lib/husk-containerd/containerd\n' \
+        printf '[Service]\nExecStart=\nExecStart=/usr/lib/husk-runtime/containerd\n' \
             >"$ROOT/etc/systemd/system/containerd.service.d/10-version.conf"
-    fi
+        ;;
+    crio,?*)
+        cp "$RUNTIME/crio.service" "$ROOT/etc/systemd/system/crio.service"
+        # Where that unit looks for it; and runc, as shims look for it.
+        ln -sf /usr/lib/husk-runtime/crio "$ROOT/usr/local/bin/crio"
+        ln -sf /usr/lib/husk-runtime/runc "$ROOT/usr/local/sbin/runc"
+        ;;
+    esac
 
     ip netns add "$NAME"
     ip link add "husk$INDEX" netns "$CONTROL" type veth peer name eth0 netns "$NAME"
@@ -121,9 +130,10 @@ init() {
     mount -t tmpfs -o mode=755 run run
     mount -t tmpfs tmp tmp
     mount --bind "$DISK/containerd" var/lib/containerd
+    mount --bind "$DISK/containers" var/lib/containers
     mount --bind "$DISK/kubelet" var/lib/kubelet
     mount --bind "$KUBERNETES" usr/lib/husk-kubernetes
-    if [ -n "$CONTAINERD" ]; then mount --bind "$CONTAINERD" usr/lib/husk-containerd; fi
+    if [ -n "$RUNTIME" ]; then mount --bind "$RUNTIME" usr/lib/husk-runtime; fi
     mkdir -p tmp/old
     pivot_root . tmp/old
     cd /

@@ -11,6 +11,7 @@ mod files;
 mod installer;
 mod machine;
 mod report;
+mod runtime;
 mod scenario;
 
 use crate::go_program::HELM;
@@ -21,8 +22,8 @@ use clap::{Subcommand, ValueEnum};
 use cluster::{Cluster, Lack};
 use control_plane::{ControlPlane, Place};
 use installer::Installer;
-use machine::Kind;
 use report::Report;
+use runtime::Kind;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,13 +41,13 @@ pub(crate) enum Verb {
     },
     /// Starts a cluster with nodes and our images in its registry, and keeps it until this program is ended.
     Up {
-        /// How many nodes; they take turns with containerd 1.6 and 2.1.
-        #[arg(long, default_value_t = 2)]
-        nodes: usize,
+        /// Its nodes, by their runtimes.
+        #[arg(long, value_delimiter = ',', default_value = "containerd-1.6,containerd-2.1")]
+        nodes: Vec<Kind>,
         #[command(flatten)]
         programs: Programs,
     },
-    /// Tells the life of an installation on nodes of both kinds, by `husk up` and by real Helm; prints what passed.
+    /// Tells the life of an installation on nodes of several kinds, by `husk up` and by real Helm; prints what passed.
     Test {
         /// Only with this one: husk or helm.
         #[arg(long)]
@@ -54,6 +55,9 @@ pub(crate) enum Verb {
         /// What is told; without it everything. Helm tells the life alone.
         #[arg(long, value_delimiter = ',')]
         chapters: Vec<Chapter>,
+        /// The nodes, by their runtimes.
+        #[arg(long, value_delimiter = ',', default_value = "containerd-1.6,containerd-2.1")]
+        nodes: Vec<Kind>,
         /// The husk binary; default: built in release mode.
         #[arg(long)]
         husk: Option<PathBuf>,
@@ -71,8 +75,10 @@ pub(crate) fn run(verb: Verb) -> Result<(), String> {
     match verb {
         Verb::Build => binaries::directory().map(|place| println!("{}", place.display())),
         Verb::WithControlPlane { command } => with_control_plane(&command),
-        Verb::Up { nodes, programs } => up(nodes, &programs),
-        Verb::Test { only, chapters, husk, helm, programs } => test(only.as_deref(), &chapters, husk, helm, &programs),
+        Verb::Up { nodes, programs } => up(&nodes, &programs),
+        Verb::Test { only, chapters, nodes, husk, helm, programs } => {
+            test(only.as_deref(), &chapters, &nodes, husk, helm, &programs)
+        }
         Verb::Down => cluster::clean(),
     }
 }
@@ -94,8 +100,8 @@ fn with_control_plane(command: &[OsString]) -> Result<(), String> {
 }
 
 /// Whether nodes can be had here. A check that cannot run says so and is no failure, but in CI only for want of privileges.
-fn able() -> Result<bool, String> {
-    match cluster::lacking() {
+fn able(kinds: &[Kind]) -> Result<bool, String> {
+    match cluster::lacking(kinds) {
         None => Ok(true),
         Some(Lack::Program(why)) if std::env::var_os("CI").is_some() => Err(why),
         Some(Lack::Program(why) | Lack::Privilege(why)) => {
@@ -105,14 +111,13 @@ fn able() -> Result<bool, String> {
     }
 }
 
-fn up(nodes: usize, programs: &Programs) -> Result<(), String> {
-    if !able()? {
+fn up(kinds: &[Kind], programs: &Programs) -> Result<(), String> {
+    if !able(kinds)? {
         return Ok(());
     }
     let images = test_images(programs)?;
     let begun = Instant::now();
-    let kinds: Vec<Kind> = [Kind::Debian, Kind::Two].into_iter().cycle().take(nodes.min(cluster::MOST_NODES)).collect();
-    let cluster = Cluster::start(&kinds, &images)?;
+    let cluster = Cluster::start(kinds, &images)?;
     println!("{} nodes ready after {:.1} s", cluster.machines.len(), begun.elapsed().as_secs_f64());
     println!(
         "use it with: ip netns exec husk-control env KUBECONFIG={} kubectl get nodes",
@@ -127,15 +132,15 @@ fn up(nodes: usize, programs: &Programs) -> Result<(), String> {
 fn test(
     only: Option<&str>,
     chapters: &[Chapter],
+    kinds: &[Kind],
     husk: Option<PathBuf>,
     helm: Option<PathBuf>,
     programs: &Programs,
 ) -> Result<(), String> {
-    let kinds = [Kind::Debian, Kind::Two];
     let wanted = |chapter: &Chapter| chapters.is_empty() || chapters.contains(chapter);
-    if !able()? {
+    if !able(kinds)? {
         let names = Chapter::value_variants().iter().filter(|it| wanted(it)).map(|it| format!("{it:?}"));
-        println!("\n{}", report::impossible(names, &kinds));
+        println!("\n{}", report::impossible(names, kinds));
         return Ok(());
     }
     let mut installers = Vec::new();
@@ -151,7 +156,7 @@ fn test(
     }
     let images = test_images(programs)?;
     let begun = Instant::now();
-    let mut cluster = Cluster::start(&kinds, &images)?;
+    let mut cluster = Cluster::start(kinds, &images)?;
     let mut report = Report::default();
     report.time("cluster", "all", format!("{:.2} s", begun.elapsed().as_secs_f64()));
     let mut told = Ok(());
@@ -171,7 +176,7 @@ fn test(
             told = told.and_then(|()| tell(&mut cluster, husk, &mut report));
         }
     }
-    println!("\n{}", report.tables(&kinds));
+    println!("\n{}", report.tables(kinds));
     told?;
     match report.failures() {
         0 => Ok(()),

@@ -1,6 +1,6 @@
 //! What a run has shown: a table of steps, and a table of times.
 
-use crate::kubernetes::machine::Kind;
+use crate::kubernetes::runtime::Kind;
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -4,7 +4,7 @@ use crate::kubernetes::cluster::{Cluster, condition};
 use crate::kubernetes::daemon::wait_for;
 use crate::kubernetes::disk::Snapshot;
 use crate::kubernetes::installer::{Installer, NAMESPACE};
-use crate::kubernetes::machine::{Kind, Machine, REGISTRY};
+use crate::kubernetes::machine::{Machine, REGISTRY};
 use crate::kubernetes::report::{Found, Report};
 use crate::programs::{root, run};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(super) struct Telling<'c> {
     pub(super) installer: &'c Installer,
     pub(super) place: tempfile::TempDir,
     disks: BTreeMap<String, Snapshot>,
-    /// Starts of containerd by machine.
+    /// Starts of the runtime by machine.
     starts: BTreeMap<String, usize>,
 }
 
@@ -182,7 +182,7 @@ impl Telling<'_> {
         Ok(())
     }
 
-    /// containerd was started this often since it was remembered.
+    /// The runtime was started this often since it was remembered.
     pub(super) fn restarted(&self, wanted: usize) -> Result<Found, String> {
         Ok(self.every(|machine| {
             let count = self.starts_since(machine)?;
@@ -190,7 +190,7 @@ impl Telling<'_> {
         }))
     }
 
-    /// How often containerd was started on a machine since it was remembered.
+    /// How often the runtime was started on a machine since it was remembered.
     pub(super) fn starts_since(&self, machine: &Machine) -> Result<usize, String> {
         let before = self.starts.get(&machine.name).copied().unwrap_or_default();
         Ok(starts(machine)?.saturating_sub(before))
@@ -207,7 +207,7 @@ impl Telling<'_> {
                 let served = HANDLERS.iter().filter(|handler| names.contains(handler)).count();
                 let right = match there {
                     // containerd before 2.0 does not tell its kubelet.
-                    true => label == Some("true") && (served == HANDLERS.len() || machine.kind == Kind::Debian),
+                    true => label == Some("true") && (served == HANDLERS.len() || !machine.kind.tells_handlers()),
                     false => label.is_none() && served == 0,
                 };
                 Ok(right.then_some(()))
@@ -419,16 +419,17 @@ fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-/// How often containerd has come up since the machine was booted.
+/// How often the runtime has come up since the machine was booted.
 pub(super) fn starts(machine: &Machine) -> Result<usize, String> {
-    let log = machine.run(&["journalctl", "--boot", "--unit=containerd", "--output=cat", "--no-pager"])?;
-    Ok(log.lines().filter(|line| line.contains("containerd successfully booted")).count())
+    let unit = format!("--unit={}", machine.kind.unit());
+    let log = machine.run(&["journalctl", "--boot", &unit, "--output=cat", "--no-pager"])?;
+    Ok(log.lines().filter(|line| line.contains(machine.kind.booted())).count())
 }
 
-/// How long the last restart of containerd took, from its stop to its readiness.
+/// How long the last restart of the runtime took, from its stop to its readiness.
 fn downtime(machine: &Machine) -> Result<String, String> {
     let properties = ["--property=ActiveExitTimestampMonotonic", "--property=ActiveEnterTimestampMonotonic"];
-    let text = machine.run(&["systemctl", "show", "containerd", properties[0], properties[1]])?;
+    let text = machine.run(&["systemctl", "show", machine.kind.unit(), properties[0], properties[1]])?;
     let value = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_default()

@@ -1,0 +1,3 @@
+module husk.test/runc
+
+go 1.24
