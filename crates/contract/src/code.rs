@@ -519,6 +519,12 @@ catalogue! {
         "Nothing was changed."
         "The message says what to use instead."
     }
+    4016 PHASE_TIMED_OUT {
+        "a phase ran out of time"
+        "A part of the work (preflight, apply, remove, nodes, ready) took longer than its bound: something is slow, or waits for something."
+        "Nothing was stopped or taken back; the message says what goes on on the cluster."
+        "`husk status` shows what is waited for and why; the command that the message names goes on from there and waits longer."
+    }
     5001 NO_SANDBOX {
         "no sandbox"
         "The verb needs a sandbox and there is none in the directory, or it does not run."

@@ -1,8 +1,10 @@
 //! The words of the command line.
 
+use crate::phases::{Limit, duration};
 use crate::screen::Output;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Confidential Containers on any Kubernetes: checked, installed, proven, upgraded, removed without a trace.
 #[derive(Parser)]
@@ -150,9 +152,10 @@ pub(crate) struct Up {
     pub(crate) subject: Subject,
     #[command(flatten)]
     pub(crate) values: Values,
-    /// How long the rollout may take, in seconds.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long each phase may take, such as `10m` or `nodes=1h` (repeatable): preflight (2m unless said otherwise), apply and
+    /// each hook (5m), nodes (30m), ready (1m).
+    #[arg(long, value_name = "[PHASE=]DURATION", value_delimiter = ',')]
+    pub(crate) timeout: Vec<Limit>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -168,6 +171,9 @@ pub(crate) struct Plan {
     /// Ask these nodes, by short Jobs with the payload's image, which files would be edited: names, or `all`.
     #[arg(long, value_name = "NODES")]
     pub(crate) ask: Option<String>,
+    /// How long they may take to answer, such as `90s` or `10m`.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration, requires = "ask")]
+    pub(crate) timeout: Duration,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -200,9 +206,10 @@ pub(crate) struct Resume {
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// How long the rollout may take, in seconds.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long each phase may take, such as `10m` or `nodes=1h` (repeatable): preflight (2m unless said otherwise), apply and
+    /// each hook (5m), nodes (30m), ready (1m).
+    #[arg(long, value_name = "[PHASE=]DURATION", value_delimiter = ',')]
+    pub(crate) timeout: Vec<Limit>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -216,9 +223,10 @@ pub(crate) struct Recover {
     /// Go back to the newest revision that worked, instead of on.
     #[arg(long)]
     pub(crate) back: bool,
-    /// How long the rollout may take, in seconds.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long each phase may take, such as `10m` or `nodes=1h` (repeatable): preflight (2m unless said otherwise), apply and
+    /// each hook (5m), nodes (30m), ready (1m).
+    #[arg(long, value_name = "[PHASE=]DURATION", value_delimiter = ',')]
+    pub(crate) timeout: Vec<Limit>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -256,9 +264,9 @@ pub(crate) struct Preflight {
     /// Save what was seen, to be judged again elsewhere.
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
-    /// How long the nodes may take, in seconds.
-    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long the nodes may take, such as `90s` or `5m`.
+    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Duration,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -293,9 +301,9 @@ pub(crate) struct Verify {
     /// The key broker's resource for levels 3 and 4, such as `default/husk/verify`.
     #[arg(long, value_name = "REPOSITORY/TYPE/TAG")]
     pub(crate) resource: Option<String>,
-    /// How long one pod may take, in seconds.
-    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long one pod may take, such as `90s` or `5m`.
+    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Duration,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -312,9 +320,9 @@ pub(crate) struct Sysdump {
     /// Nodes to look at: `none`, `all`, names separated by commas; by default those with problems and one other, at most 12.
     #[arg(long, value_name = "NODES")]
     pub(crate) nodes: Option<String>,
-    /// How long the nodes may take, in seconds.
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long the nodes may take, such as `90s` or `5m`.
+    #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Duration,
 }
 
 #[derive(Args)]
@@ -323,9 +331,10 @@ pub(crate) struct Down {
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// How long the removal may take, in seconds.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long each phase may take, such as `10m` or `nodes=1h` (repeatable): remove and each hook (5m unless said otherwise),
+    /// nodes (30m).
+    #[arg(long, value_name = "[PHASE=]DURATION", value_delimiter = ',')]
+    pub(crate) timeout: Vec<Limit>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }
@@ -342,9 +351,10 @@ pub(crate) struct Rollback {
     /// Only this node, in Job mode: the release stays as it is.
     #[arg(long, value_name = "NODE")]
     pub(crate) node: Option<String>,
-    /// How long it may take, in seconds.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    /// How long each phase may take, such as `10m` or `nodes=1h` (repeatable): apply and each hook (5m unless said otherwise),
+    /// nodes (30m), ready (1m).
+    #[arg(long, value_name = "[PHASE=]DURATION", value_delimiter = ',')]
+    pub(crate) timeout: Vec<Limit>,
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Output,
 }

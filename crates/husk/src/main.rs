@@ -7,6 +7,8 @@ mod charts;
 mod cli;
 mod cluster;
 mod completion;
+mod convergence;
+mod cut_short;
 mod down;
 mod error;
 mod explain;

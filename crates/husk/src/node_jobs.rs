@@ -3,7 +3,8 @@
 //! They live in a namespace of their own that is deleted at the end, so that nothing of the release's is touched.
 
 use crate::cluster::api_failure;
-use crate::error::{Failure, Result};
+use crate::cut_short::Interrupt;
+use crate::error::{Failure, Result, exit};
 use contract::StageReport;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
@@ -187,8 +188,15 @@ pub(crate) async fn ask(
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
         LABEL: "true", "pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "privileged"}}});
     let namespace = serde_json::from_value(namespace).map_err(Failure::plain)?;
+    let mut interrupt = Interrupt::listen()?;
     namespaces.create(&PostParams::default(), &namespace).await.map_err(api_failure)?;
-    let answers = ask_in(client, pod, nodes, verb, patience, &name).await;
+    let answers = tokio::select! {
+        answers = ask_in(client, pod, nodes, verb, patience, &name) => answers,
+        () = interrupt.heard() => {
+            let message = "interrupted\n  Nothing was changed; the Jobs that asked are deleted.\n  Next: the same command begins again.";
+            Err(Failure::plain(message).exiting(exit::INTERRUPTED))
+        }
+    };
     let gone = namespaces.delete(&name, &DeleteParams::background()).await;
     let answers = answers?;
     gone.map_err(api_failure)?;
@@ -251,7 +259,7 @@ async fn ask_one(client: &Client, namespace: &str, index: usize, job: Value, dea
             }
         }
         if Instant::now() >= deadline {
-            let trouble = Some(format!("no answer in time; {waiting_for}"));
+            let trouble = Some(format!("no answer in time (`--timeout` gives more); {waiting_for}"));
             return Ok(Answer { trouble, ..Answer::default() });
         }
         tokio::time::sleep(LOOK).await;

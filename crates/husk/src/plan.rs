@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// What `husk plan -o json` prints.
 #[derive(Serialize)]
@@ -122,7 +121,7 @@ async fn blast_of(
             let hooks = release.hooks.iter().map(|hook| hook.manifest.as_str());
             let objects = crate::subject::parse(&release.manifest, hooks)?;
             let rollouts = crate::rollout::rollouts(&objects);
-            let standing = crate::up::standing(cluster, &subject.namespace, &rollouts, nodes).await?;
+            let standing = crate::convergence::standing(cluster, &subject.namespace, &rollouts, nodes).await?;
             (objects, standing)
         }
         Err(release::Error::NotFound) => (Vec::new(), Vec::new()),
@@ -184,7 +183,7 @@ async fn edits(
     };
     let Some(pod) = node_jobs::node_pod(objects) else { return Ok(BTreeMap::new()) };
     let verb = ["plan", "--host-root", "/host"];
-    let answers = node_jobs::ask(&cluster.client, &pod.with_payload(), &asked, &verb, Duration::from_secs(600)).await?;
+    let answers = node_jobs::ask(&cluster.client, &pod.with_payload(), &asked, &verb, call.timeout).await?;
     let lines = |answer: node_jobs::Answer| match answer.trouble.filter(|_| answer.output.is_empty()) {
         Some(trouble) => vec![format!("not known: {trouble}")],
         None => answer.output.lines().map(str::to_owned).collect(),

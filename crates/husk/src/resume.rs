@@ -2,21 +2,26 @@
 
 use crate::cli;
 use crate::cluster::{self, Cluster, api_failure};
+use crate::cut_short::Interrupt;
 use crate::error::{Failure, Result};
+use crate::phases::{Bounds, Clock, Phase, Taken};
 use crate::rollout::Mode;
+use crate::rollout_run::RolloutRun;
+use crate::rollout_watch::Watch;
 use crate::screen::{Output, Screen, emit};
 use crate::subject::{Names, Subject};
-use crate::up::{self, Told, print_json};
+use crate::told::Told;
+use crate::up::{self, print_json};
 use contract::Code;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use release::{Engine, Options, Recovered, Release, Status, WaitFor};
 use serde::Serialize;
-use std::time::Duration;
 
 /// Does the last run again: the chart of this binary, or the one named, with the values that the release's record has.
 pub(crate) async fn resume(call: cli::Resume) -> Result<()> {
+    let bounds = Bounds::new("resume", &up::PHASES, &call.timeout)?;
     let cluster = cluster::existing(&call.target).await?;
     let names = Subject::names(&call.subject);
     let engine = Engine::new(cluster.client.clone(), &names.namespace);
@@ -29,7 +34,7 @@ pub(crate) async fn resume(call: cli::Resume) -> Result<()> {
     let drifted: Vec<&str> =
         picture.nodes.iter().filter(|node| node.has_drifted()).map(|node| node.name.as_str()).collect();
     replace_pods(&cluster, &names.namespace, &release, &drifted).await?;
-    again(&call, release).await
+    again(&call.target, &call.subject, bounds, call.output, release).await
 }
 
 /// Gives nodes on which the installer is through, and whose labels or handlers went away since, a new pod: it does all
@@ -72,9 +77,15 @@ fn title(release: &Release) -> String {
     format!("{} {}", release.chart_field("name"), release.chart_field("version"))
 }
 
-async fn again(call: &cli::Resume, release: Release) -> Result<()> {
+async fn again(
+    target: &cli::Target,
+    call: &cli::Subject,
+    bounds: Bounds,
+    output: Output,
+    release: Release,
+) -> Result<()> {
     let recorded = title(&release);
-    let subject = Subject::recorded(&call.subject, release.config)?;
+    let subject = Subject::recorded(call, release.config)?;
     if subject.chart_title() != recorded {
         let message = format!(
             "the release is of chart {recorded} and this would be {}: name that chart with --chart, or upgrade with \
@@ -83,7 +94,7 @@ async fn again(call: &cli::Resume, release: Release) -> Result<()> {
         );
         return Err(Failure::new(Code::BAD_CHART, message));
     }
-    up::bring(&call.target, call.timeout, call.output, subject).await
+    up::bring(target, bounds, output, subject).await
 }
 
 /// What to do about a release, by its newest revision's state.
@@ -123,15 +134,16 @@ struct Report {
     namespace: String,
     found: String,
     done: String,
+    phases: Vec<Taken>,
 }
 
 /// Takes a release over from whoever is gone, and brings it to an end.
 pub(crate) async fn recover(call: cli::Recover) -> Result<()> {
+    let bounds = Bounds::new("recover", &Phase::ALL, &call.timeout)?;
     let mut screen = Screen::open(call.output);
     let cluster = cluster::existing(&call.target).await?;
     let names = Subject::names(&call.subject);
-    let told = Told::default();
-    let engine = Engine::new(cluster.client.clone(), &names.namespace).with_progress(told.listener());
+    let engine = Engine::new(cluster.client.clone(), &names.namespace);
     let history = engine.history(&names.release).await.map_err(|error| match error {
         release::Error::NotFound => Failure::new(
             Code::RELEASE_NOT_FOUND,
@@ -148,64 +160,79 @@ pub(crate) async fn recover(call: cli::Recover) -> Result<()> {
         // Refuses while the holder lives, and names it.
         engine.abandon(&names.release).await.map_err(|error| cluster::release_failure(&error))?;
     }
+    if way == Way::Forward && is_own(&call.subject, &last)? {
+        return again(&call.target, &call.subject, bounds, call.output, last).await;
+    }
+    let meant = match (way, good) {
+        (Way::Back, Some(good)) => good,
+        _ => &last,
+    };
+    let objects = crate::subject::parse(&meant.manifest, meant.hooks.iter().map(|hook| hook.manifest.as_str()))?;
+    let (rollouts, node_hooks) = (crate::rollout::rollouts(&objects), crate::rollout::node_hooks(&objects));
+    let base = if way == Way::Remove { Phase::Remove } else { Phase::Apply };
+    let clock = Clock::start(bounds, base);
+    let told = Told::new(&clock, base, node_hooks.clone());
+    let engine = engine.with_progress(told.listener());
     let options = Options {
-        timeout: Duration::from_secs(call.timeout),
+        timeout: clock.bound(base),
+        hook_timeouts: node_hooks.into_iter().map(|name| (name, clock.bound(Phase::Nodes))).collect(),
         force_conflicts: true,
         wait: WaitFor::Objects,
         takeover: release::Takeover::WhenGone,
         ..Options::default()
     };
+    let mut run = RolloutRun {
+        cluster: &cluster,
+        names: &names,
+        rollouts: &rollouts,
+        selected: None,
+        again: if call.back { "husk recover --back" } else { "husk recover" }.to_owned(),
+        clock: clock.clone(),
+        told,
+        interrupt: Interrupt::listen()?,
+        watch: Watch::begin(&cluster.client, &names.namespace, &rollouts).await,
+    };
+    let failed = |error: release::Error| cluster::release_failure(&error);
+    let name = &names.release;
     let done = match way {
         Way::Nothing => {
-            engine.recover(&names.release, &options).await.map_err(|error| cluster::release_failure(&error))?;
+            run.release(&mut screen, engine.recover(name, &options)).await?.map_err(failed)?;
             "nothing had to be done".to_owned()
         }
         // Another chart, or another version than this binary has: the record has all that is needed.
-        Way::Forward if !is_own(&call.subject, &last)? => {
-            match engine.recover(&names.release, &options).await.map_err(|error| cluster::release_failure(&error))? {
-                Recovered::Finished(release) => format!("what was begun is deployed as revision {}", release.version),
-                Recovered::Sound(release) => format!("revision {} is deployed", release.version),
-                Recovered::Removed => "the removal is finished".to_owned(),
-            }
-        }
-        Way::Forward => {
-            let resume = cli::Resume {
-                target: call.target.clone(),
-                subject: call.subject.clone(),
-                timeout: call.timeout,
-                output: call.output,
-            };
-            return again(&resume, last).await;
-        }
+        Way::Forward => match run.release(&mut screen, engine.recover(name, &options)).await?.map_err(failed)? {
+            Recovered::Finished(release) => format!("what was begun is deployed as revision {}", release.version),
+            Recovered::Sound(release) => format!("revision {} is deployed", release.version),
+            Recovered::Removed => "the removal is finished".to_owned(),
+        },
         Way::Back => {
-            let to = good.map_or(0, |good| good.version);
-            let release = engine.rollback(&names.release, to, &options).await;
-            let release = release.map_err(|error| cluster::release_failure(&error))?;
+            let to = meant.version;
+            let release = run.release(&mut screen, engine.rollback(name, to, &options)).await?.map_err(failed)?;
             format!("went back to revision {to}; that is revision {} now", release.version)
         }
         Way::Remove => {
-            remove(&engine, &cluster, &names, &options).await?;
+            let options = Options { keep_history: false, ..options };
+            match run.release(&mut screen, engine.uninstall(name, &options)).await? {
+                Ok(_) | Err(release::Error::NotFound) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            cluster.finish(&mut Screen::open(Output::Json)).await?;
             "the removal is finished".to_owned()
         }
     };
-    for text in told.warnings() {
-        screen.warn(&text);
-    }
-    let report = Report { schema: "husk.recover/v1", release: names.release, namespace: names.namespace, found, done };
+    let report = Report {
+        schema: "husk.recover/v1",
+        release: names.release,
+        namespace: names.namespace,
+        found,
+        done,
+        phases: clock.taken(),
+    };
     match call.output {
         Output::Json => print_json(&report)?,
         Output::Text => emit(&format!("{}: {}\n", report.release, report.done)),
     }
     Ok(())
-}
-
-async fn remove(engine: &Engine, cluster: &Cluster, names: &Names, options: &Options) -> Result<()> {
-    let options = Options { keep_history: false, ..options.clone() };
-    match engine.uninstall(&names.release, &options).await {
-        Ok(_) | Err(release::Error::NotFound) => {}
-        Err(error) => return Err(cluster::release_failure(&error)),
-    }
-    cluster.finish(&mut Screen::open(Output::Json)).await.map(drop)
 }
 
 #[cfg(test)]

@@ -2,108 +2,167 @@
 
 use crate::cli::Rollback;
 use crate::cluster::{self, api_failure};
-use crate::error::{Failure, Result, exit};
+use crate::convergence;
+use crate::cut_short::Interrupt;
+use crate::error::{Failure, Result};
+use crate::phases::{Bounds, Clock, Phase, Taken};
+use crate::preflight;
+use crate::rollout_run::RolloutRun;
 use crate::rollout_watch::Watch;
-use crate::screen::Screen;
+use crate::screen::{Output, Screen};
 use crate::subject::{self, Subject};
-use crate::up::Told;
+use crate::summary::NodeSummary;
+use crate::told::Told;
+use crate::up::print_json;
 use contract::{Code, State, label};
+use fleet::node::Node;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use release::record::Release;
 use release::{Engine, Options};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// What `husk rollback -o json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    schema: &'static str,
+    release: String,
+    namespace: String,
+    /// The revision that is in force now.
+    revision: u32,
+    /// The revision whose content it has; with `node`, what that node alone has.
+    restored: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    seconds: f64,
+    phases: Vec<Taken>,
+    /// The selected nodes of the release; nothing when one node went back alone.
+    nodes: Vec<NodeSummary>,
+}
+
 pub(crate) async fn rollback(call: Rollback) -> Result<()> {
+    let begun = Instant::now();
+    let bounds = Bounds::new("rollback", &[Phase::Apply, Phase::Nodes, Phase::Ready], &call.timeout)?;
     let mut screen = Screen::open(call.output);
     let cluster = cluster::existing(&call.target).await?;
     let names = Subject::names(&call.subject);
-    let told = Told::default();
-    let engine = Engine::new(cluster.client.clone(), &names.namespace).with_progress(told.listener());
-    let release = earlier(&engine, &names.release, call.revision).await?;
+    let engine = Engine::new(cluster.client.clone(), &names.namespace);
+    let (release, current) = earlier(&engine, &names.release, call.revision).await?;
     let objects = subject::parse(&release.manifest, release.hooks.iter().map(|hook| hook.manifest.as_str()))?;
     let rollouts = crate::rollout::rollouts(&objects);
-    let mut watch = Watch::begin(&cluster.client, &names.namespace, &rollouts).await;
-    let timeout = Duration::from_secs(call.timeout);
-
-    if let Some(node) = &call.node {
-        let pair = one_node(&objects, node, &names.namespace)?;
-        screen.step("rollback", &format!("node {node} to what revision {} has", release.version));
-        let work = carry_out(&cluster.client, &names.namespace, pair, timeout);
-        let ended = tokio::select! {
-            ended = watch.during("rollback", &mut screen, work) => ended?,
-            _ = tokio::signal::ctrl_c() => return Err(interrupted()),
-        };
-        let row = watch.board.row(node).map(|row| row.record.clone());
-        return match (ended, row) {
-            (true, _) => {
-                screen.block(&format!(
-                    "node {node} is at revision {}; the release stays as it is, and the next `husk up` takes the node along",
-                    release.version
-                ));
-                Ok(())
-            }
-            (false, Some(record)) if record.state == State::Failed => {
-                let message = format!("node {node} at stage {}: {}", record.stage, record.message);
-                Err(Failure::new(record.code.unwrap_or(Code::NODE_JOB_FAILED), message))
-            }
-            (false, _) => Err(Failure::new(Code::DISPATCHER_FAILED, format!("the dispatcher for node {node} failed"))),
-        };
-    }
-
-    screen.step("rollback", &format!("release {} to revision {}", names.release, release.version));
-    let options = Options { timeout, force_conflicts: true, ..Options::default() };
-    let outcome = tokio::select! {
-        outcome = watch.during("rollback", &mut screen, engine.rollback(&names.release, release.version, &options)) => outcome,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted()),
+    let nodes = preflight::nodes(&cluster.client).await?;
+    let is_selected = |node: &&Node| rollouts.iter().any(|rollout| rollout.rules.left_out(node).is_none());
+    let clock = Clock::start(bounds, if call.node.is_some() { Phase::Nodes } else { Phase::Apply });
+    let node_hooks = crate::rollout::node_hooks(&objects);
+    let options = Options {
+        timeout: clock.bound(Phase::Apply),
+        hook_timeouts: node_hooks.iter().map(|name| (name.clone(), clock.bound(Phase::Nodes))).collect(),
+        force_conflicts: true,
+        ..Options::default()
     };
-    for text in told.warnings() {
-        screen.warn(&text);
-    }
-    let done = match outcome {
-        Ok(done) => done,
-        Err(error) => {
-            let failed: Vec<String> = watch
-                .board
-                .rows()
-                .filter(|row| row.record.state == State::Failed)
-                .map(|row| format!("  node {}: at stage {}: {}", row.record.node, row.record.stage, row.record.message))
-                .collect();
-            if failed.is_empty() {
-                return Err(cluster::release_failure(&error));
+    let told = Told::new(&clock, Phase::Apply, node_hooks);
+    let alone = call.node.as_ref().map(|node| format!(" --node {node}")).unwrap_or_default();
+    let mut run = RolloutRun {
+        cluster: &cluster,
+        names: &names,
+        rollouts: &rollouts,
+        selected: Some(if call.node.is_some() { 1 } else { nodes.iter().filter(is_selected).count() }),
+        again: format!("husk rollback {}{alone}", release.version),
+        clock: clock.clone(),
+        told: told.clone(),
+        interrupt: Interrupt::listen()?,
+        watch: Watch::begin(&cluster.client, &names.namespace, &rollouts).await,
+    };
+    let mut report = Report {
+        schema: "husk.rollback/v1",
+        release: names.release.clone(),
+        namespace: names.namespace.clone(),
+        revision: current,
+        restored: release.version,
+        node: call.node.clone(),
+        seconds: 0.0,
+        phases: Vec::new(),
+        nodes: Vec::new(),
+    };
+    let words = match &call.node {
+        Some(node) => {
+            let pair = one_node(&objects, node, &names.namespace)?;
+            screen.step("rollback", &format!("node {node} to what revision {} has", release.version));
+            alone_back(&mut run, &mut screen, node, pair).await?;
+            format!(
+                "node {node} is at revision {}; the release stays as it is, and the next `husk up` takes the node along",
+                release.version
+            )
+        }
+        None => {
+            screen.step("rollback", &format!("release {} to revision {}", names.release, release.version));
+            let engine = engine.with_progress(told.listener());
+            let done =
+                match run.release(&mut screen, engine.rollback(&names.release, release.version, &options)).await? {
+                    Ok(done) => done,
+                    Err(error) => {
+                        let results = run.standing().await.unwrap_or_default();
+                        return Err(convergence::failure(&results).unwrap_or_else(|| cluster::release_failure(&error)));
+                    }
+                };
+            screen.step("apply", &format!("{} {}", told.summary(), clock.note(Phase::Apply)));
+            run.nodes(&mut screen).await?;
+            let results = run.ready(&mut screen).await?;
+            if let Some(failure) = convergence::failure(&results) {
+                return Err(failure);
             }
-            let message = format!("{} nodes did not go back\n{}", failed.len(), failed.join("\n"));
-            return Err(Failure::new(Code::NODES_FAILED, message).exiting(exit::PARTLY));
+            report.nodes = results.into_iter().filter(|node| node.selected).collect();
+            report.revision = done.version;
+            format!("{} is at revision {}, which has what revision {} had", done.name, done.version, release.version)
         }
     };
-    screen.step("apply", &told.summary());
-    screen.block(&format!(
-        "{} is at revision {}, which has what revision {} had",
-        done.name, done.version, release.version
-    ));
+    let (count, note) = (run.selected.unwrap_or_default(), clock.note(Phase::Nodes));
+    screen.step("nodes", &format!("{count} of {count} through {note}"));
+    report.seconds = begun.elapsed().as_secs_f64();
+    report.phases = clock.taken();
+    match call.output {
+        Output::Json => print_json(&report)?,
+        Output::Text => screen.block(&words),
+    }
     Ok(())
 }
 
-fn interrupted() -> Failure {
-    Failure::plain("interrupted: the cluster goes on with what was begun; the same command takes up where this ended")
-        .exiting(exit::INTERRUPTED)
+/// Brings one node back, and nothing else.
+async fn alone_back(run: &mut RolloutRun<'_>, screen: &mut Screen, node: &str, pair: (Value, Value)) -> Result<()> {
+    let (client, namespace) = (run.cluster.client.clone(), run.names.namespace.clone());
+    let well = run.bounded(screen, carry_out(&client, &namespace, pair)).await?;
+    if well {
+        return Ok(());
+    }
+    Err(match run.watch.board.row(node).map(|row| &row.record) {
+        Some(record) if record.state == State::Failed => {
+            let message = format!("node {node} at stage {}: {}", record.stage, record.message);
+            Failure::new(record.code.unwrap_or(Code::NODE_JOB_FAILED), message)
+        }
+        _ => Failure::new(Code::DISPATCHER_FAILED, format!("the dispatcher for node {node} failed")),
+    })
 }
 
-/// Returns the revision that is meant; without a number the newest before the current one that was in force.
-async fn earlier(engine: &Engine, name: &str, revision: Option<u32>) -> Result<Release> {
+/// Returns the revision that is meant, and the number of the current one; without a number it is the newest before the
+/// current one that was in force.
+async fn earlier(engine: &Engine, name: &str, revision: Option<u32>) -> Result<(Release, u32)> {
     let history = engine.history(name).await.map_err(|error| cluster::release_failure(&error))?;
+    let current = history.iter().map(|release| release.version).max().unwrap_or(0);
     if let Some(revision) = revision {
         let found = history.into_iter().find(|release| release.version == revision);
-        return found.ok_or_else(|| Failure::plain(format!("release {name} has no revision {revision}")));
+        return found
+            .map(|found| (found, current))
+            .ok_or_else(|| Failure::plain(format!("release {name} has no revision {revision}")));
     }
-    let current = history.iter().map(|release| release.version).max().unwrap_or(0);
     let before = history.into_iter().filter(|release| release.version < current);
     let worked = before
         .filter(|r| matches!(r.info.status, release::record::Status::Superseded | release::record::Status::Deployed));
-    worked.max_by_key(|release| release.version).ok_or_else(|| {
+    worked.max_by_key(|release| release.version).map(|found| (found, current)).ok_or_else(|| {
         Failure::plain(format!(
             "release {name} has no earlier revision that was in force; `husk helm history {name}` lists them"
         ))
@@ -176,23 +235,15 @@ fn one_node(objects: &[Value], node: &str, namespace: &str) -> Result<(Value, Va
 }
 
 /// Makes both objects, waits for the Job's end and takes them away again; tells whether it ended well.
-async fn carry_out(client: &Client, namespace: &str, (job, map): (Value, Value), timeout: Duration) -> Result<bool> {
+async fn carry_out(client: &Client, namespace: &str, (job, map): (Value, Value)) -> Result<bool> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let job: Job = serde_json::from_value(job).map_err(Failure::plain)?;
     let map: ConfigMap = serde_json::from_value(map).map_err(Failure::plain)?;
-    let deadline = Instant::now() + timeout;
-    let late = || {
-        Failure::plain(format!("not through after {} s; the cluster goes on", timeout.as_secs()))
-            .exiting(exit::TIMED_OUT)
-    };
     // What an interrupted call left behind.
     gone(jobs.delete(&job.name_any(), &DeleteParams::foreground()).await.map(drop))?;
     gone(maps.delete(&map.name_any(), &DeleteParams::background()).await.map(drop))?;
     while jobs.get_metadata_opt(&job.name_any()).await.map_err(api_failure)?.is_some() {
-        if Instant::now() > deadline {
-            return Err(late());
-        }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     maps.create(&PostParams::default(), &map).await.map_err(api_failure)?;
@@ -202,9 +253,6 @@ async fn carry_out(client: &Client, namespace: &str, (job, map): (Value, Value),
         let holds = |kind: &str| status.conditions.iter().flatten().any(|c| c.type_ == kind && c.status == "True");
         if holds("Complete") || holds("Failed") {
             break holds("Complete");
-        }
-        if Instant::now() > deadline {
-            return Err(late());
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     };

@@ -5,7 +5,7 @@ use fleet::selection::{Rules, Toleration};
 use fleet::selector::{Requirement, Selector};
 use fleet::template::JobTemplate;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a rollout reaches its nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +167,16 @@ fn dispatcher(object: &Value, objects: &[Value]) -> Option<Rollout> {
     })
 }
 
+/// Returns the names of Jobs in which the dispatcher waits for nodes: as hooks they take as long as the nodes take.
+pub(crate) fn node_hooks(objects: &[Value]) -> BTreeSet<String> {
+    let calls = |object: &&Value| {
+        let mut commands = containers(&object["spec"]["template"]["spec"]).map(command);
+        object["kind"] == "Job"
+            && commands.any(|words| words.first().is_some_and(|word| word.ends_with("husk-dispatcher")))
+    };
+    objects.iter().filter(calls).map(|object| text(&object["metadata"]["name"])).collect()
+}
+
 /// Returns the words with which a Job calls the dispatcher, when it does so with this verb.
 fn dispatcher_call(object: &Value, verb: &str) -> Option<Vec<String>> {
     if object["kind"] != "Job" {
@@ -322,6 +332,7 @@ mod tests {
                 {"command": ["/usr/bin/husk-dispatcher", "cleanup", "--node-selector=mine"]}]}}}}),
             json!({"kind": "Job", "metadata": {"name": "other"}, "spec": {"template": {"spec": {"containers": []}}}}),
         ];
+        assert_eq!(node_hooks(&objects), ["d".to_owned(), "c".to_owned()].into());
         let rollouts = rollouts(&objects);
         assert_eq!(rollouts.len(), 1);
         assert_eq!(rollouts[0].mode, Mode::Job("d".into()));

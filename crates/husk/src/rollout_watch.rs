@@ -1,6 +1,7 @@
 //! Waits until every node of a rollout is through, and keeps the board and the screen up to date meanwhile.
 
 use crate::board::Board;
+use crate::phases::Clock;
 use crate::records::{self, News};
 use crate::rollout::{Mode, Rollout};
 use crate::screen::Screen;
@@ -61,8 +62,14 @@ impl Watch {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Shows what happens until a future is through, and returns its result.
-    pub(crate) async fn during<T>(&mut self, doing: &str, screen: &mut Screen, work: impl Future<Output = T>) -> T {
+    /// Shows what happens on `of` nodes until a future is through, and returns its result.
+    pub(crate) async fn during<T>(
+        &mut self,
+        clock: &Clock,
+        of: Option<usize>,
+        screen: &mut Screen,
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = std::pin::pin!(work);
         let mut frames = tokio::time::interval(FRAME);
         let result = loop {
@@ -72,7 +79,7 @@ impl Watch {
                 Some(news) = self.news.next() => self.take(news, screen),
                 _ = frames.tick() => {}
             }
-            screen.draw(doing, &self.board, self.now());
+            screen.draw(&clock.read(), of, &self.board, self.now());
         };
         // What has arrived already belongs to the work.
         while let Some(Some(news)) = self.news.next().now_or_never() {
@@ -133,17 +140,18 @@ pub(crate) async fn retry_failed(
     Ok(replaced)
 }
 
-/// Waits for the pods of a DaemonSet: each node must have said, through the pod of the newest revision, how it ended.
+/// Waits for the pods of a DaemonSet, as long as the phase may take: each node must have said, through the pod of the newest
+/// revision, how it ended.
 pub(crate) async fn daemon_set(
     client: &Client,
     namespace: &str,
     rollout: &Rollout,
     watch: &mut Watch,
     screen: &mut Screen,
-    patience: Duration,
+    clock: &Clock,
+    of: Option<usize>,
 ) -> kube::Result<Ending> {
     let Mode::DaemonSet(name) = &rollout.mode else { return Ok(Ending::Through) };
-    let deadline = Instant::now() + patience;
     let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let mut held: Option<Instant> = None;
@@ -183,10 +191,10 @@ pub(crate) async fn daemon_set(
         if held.is_some_and(|since| since.elapsed() >= STALL) {
             return Ok(Ending::Stalled(behind));
         }
-        if Instant::now() >= deadline {
+        if clock.left().is_zero() {
             return Ok(Ending::TimedOut(unfinished));
         }
-        watch.during("nodes", screen, tokio::time::sleep(LOOK)).await;
+        watch.during(clock, of, screen, tokio::time::sleep(LOOK)).await;
     }
 }
 

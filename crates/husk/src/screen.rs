@@ -1,9 +1,11 @@
 //! What the user sees while a verb works: a live region on a terminal, plain lines elsewhere, nothing for `-o json`.
 
-use crate::board::{Board, Row};
+use crate::board::{Board, Row, Tally};
+use crate::phases::{Phase, Reading};
 use contract::State;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 /// How a verb speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -25,11 +27,15 @@ enum Manner {
 /// Most node lines in the live region; the rest is counted.
 const LIVE_ROWS: usize = 12;
 
+/// Where nothing is drawn: after so long without a line it is said that the work goes on.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// The user's screen.
 pub(crate) struct Screen {
     manner: Manner,
     drawn: usize,
     colour: bool,
+    spoken: Instant,
 }
 
 impl Screen {
@@ -42,7 +48,7 @@ impl Screen {
             Output::Text => Manner::Plain,
         };
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Screen { manner, drawn: 0, colour }
+        Screen { manner, drawn: 0, colour, spoken: Instant::now() }
     }
 
     /// Says that a step is through.
@@ -75,14 +81,16 @@ impl Screen {
         }
     }
 
-    /// Draws the live region anew: what is under way, then each node in flight.
-    pub(crate) fn draw(&mut self, doing: &str, board: &Board, now: u64) {
-        if self.manner != Manner::Live {
-            return;
+    /// Draws the live region anew: the phase with its time, then each node in flight. `of` is how many nodes there are.
+    pub(crate) fn draw(&mut self, reading: &Reading, of: Option<usize>, board: &Board, now: u64) {
+        let doing = underway(reading, board.tally(), of);
+        match self.manner {
+            Manner::Live => {}
+            Manner::Plain if self.spoken.elapsed() >= QUIET => return self.line("", &doing),
+            Manner::Plain | Manner::Silent => return,
         }
         let (width, height) = terminal_size();
-        let tally = board.tally();
-        let mut lines = vec![format!("{} {doing}  {}", self.paint("36", spinner(now)), count(tally))];
+        let mut lines = vec![format!("{} {doing}", self.paint("36", spinner(now)))];
         let rows = LIVE_ROWS.min(height.saturating_sub(3)).max(1);
         let flying: Vec<&Row> = board.rows().filter(|row| row.begun.is_some() && row.ended.is_none()).collect();
         for row in flying.iter().take(rows) {
@@ -108,6 +116,7 @@ impl Screen {
     }
 
     fn line(&mut self, live: &str, plain: &str) {
+        self.spoken = Instant::now();
         match self.manner {
             Manner::Silent => {}
             Manner::Plain => emit(&format!("{plain}\n")),
@@ -168,14 +177,23 @@ fn stages(row: &Row) -> String {
     format!("{bar} {:<16}", row.record.stage.name())
 }
 
-fn count(tally: crate::board::Tally) -> String {
-    let mut text = format!("{} done", tally.done);
-    if tally.failed > 0 {
-        let _ = write!(text, ", {} failed", tally.failed);
+/// `nodes     3 of 5 done, 1 in flight; 40 s of 30 min`
+fn underway(reading: &Reading, tally: Tally, of: Option<usize>) -> String {
+    let mut text = format!("{:<9} ", reading.phase.name());
+    if reading.phase == Phase::Nodes || tally != Tally::default() {
+        let _ = match of {
+            Some(all) => write!(text, "{} of {all} done", tally.done),
+            None => write!(text, "{} done", tally.done),
+        };
+        if tally.failed > 0 {
+            let _ = write!(text, ", {} failed", tally.failed);
+        }
+        if tally.flying > 0 {
+            let _ = write!(text, ", {} in flight", tally.flying);
+        }
+        text.push_str("; ");
     }
-    if tally.flying > 0 {
-        let _ = write!(text, ", {} in flight", tally.flying);
-    }
+    let _ = write!(text, "{reading}");
     text
 }
 
@@ -219,6 +237,14 @@ mod tests {
     fn lines_are_cut_by_what_is_seen() {
         assert_eq!(cut("\x1b[31mabcdef\x1b[0m", 4), "\x1b[31mabc\x1b[0m");
         assert_eq!(cut("abc", 80), "abc");
+    }
+
+    #[test]
+    fn a_phase_is_shown_with_its_time_and_the_nodes_with_their_counts() {
+        let of = |phase| Reading { phase, elapsed: Duration::from_secs(40), bound: Duration::from_secs(1800) };
+        let tally = Tally { done: 3, flying: 1, failed: 0 };
+        assert_eq!(underway(&of(Phase::Nodes), tally, Some(5)), "nodes     3 of 5 done, 1 in flight; 40 s of 30 min");
+        assert_eq!(underway(&of(Phase::Apply), Tally::default(), Some(5)), "apply     40 s of 30 min");
     }
 
     #[test]

@@ -18,7 +18,6 @@ use release::{Engine, Release};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Most nodes whose hosts are read when nobody says which.
 const NODES: usize = 12;
@@ -93,8 +92,7 @@ pub(crate) async fn sysdump(call: cli::Sysdump) -> Result<()> {
         && !chosen.is_empty()
     {
         screen.step("ask", &format!("{} nodes, by short Jobs", chosen.len()));
-        let patience = Duration::from_secs(call.timeout);
-        match node_jobs::ask(&cluster.client, &pod, &chosen, &["dump", "--host-root", "/host"], patience).await {
+        match node_jobs::ask(&cluster.client, &pod, &chosen, &["dump", "--host-root", "/host"], call.timeout).await {
             Ok(answers) => answers.into_iter().for_each(|(name, answer)| host(&name, &answer, &mut dump)),
             Err(failure) => dump.left_out.push(format!("hosts: {failure}")),
         }

@@ -245,7 +245,7 @@ fn commas(text: &str) -> Vec<String> {
 }
 
 /// Reads a duration as Go writes it: `1h2m3.5s`, `300ms`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -37,6 +37,7 @@ mod upgrade;
 mod values;
 mod verb;
 
+pub(crate) use flags::duration;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -63,7 +63,7 @@ pub(crate) async fn preflight(call: cli::Preflight) -> Result<()> {
         None => {
             let cluster = crate::cluster::reach(&call.target, &objects, &rollouts, &mut screen).await?;
             let wanted = Wanted::read(call.nodes.as_deref());
-            snapshot::take(&cluster, &question, &wanted, Duration::from_secs(call.timeout), &mut screen).await?
+            snapshot::take(&cluster, &question, &wanted, call.timeout, &mut screen).await?
         }
     };
     if let Some(file) = &call.save {

@@ -198,7 +198,11 @@ pub(crate) async fn take(
     {
         screen.step(
             "ask",
-            &format!("by short Jobs: {}", crate::status::names(&asked.iter().map(String::as_str).collect::<Vec<_>>(),)),
+            &format!(
+                "by short Jobs: {}; {} at most",
+                crate::status::names(&asked.iter().map(String::as_str).collect::<Vec<_>>()),
+                crate::phases::spell(patience)
+            ),
         );
         let answers = node_jobs::ask(client, &pod, &asked, &["host-check"], patience).await?;
         snapshot.answers = answers

@@ -6,8 +6,10 @@ mod pods;
 
 use crate::cli;
 use crate::cluster;
+use crate::cut_short::Interrupt;
 use crate::error::{Failure, Result, exit};
 use crate::node_jobs;
+use crate::phases::spell;
 use crate::preflight::snapshot;
 use crate::screen::{Output, Screen, emit};
 use crate::subject::Subject;
@@ -19,7 +21,6 @@ use pods::{Place, Question};
 use release::Engine;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// How many pods run at a time.
 const AT_A_TIME: usize = 4;
@@ -65,12 +66,20 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
         };
         let kernels: BTreeMap<String, String> =
             snapshot::nodes(&cluster.client).await?.into_iter().map(|node| (node.name, node.kernel)).collect();
+        let mut interrupt = Interrupt::listen()?;
         let place = Place::make(&cluster.client).await?;
+        let bound = spell(call.timeout);
+        screen.step(
+            "pods",
+            &format!("one for each pair of node and class, {AT_A_TIME} at a time, each for {bound} at most"),
+        );
         let climbing = climb(&place, &pod, &kernels, &call, cells, &mut screen);
         let climbed = tokio::select! {
             climbed = climbing => climbed,
-            _ = tokio::signal::ctrl_c() => {
-                Err(Failure::plain("interrupted; the pods that were started are deleted").exiting(exit::INTERRUPTED))
+            () = interrupt.heard() => {
+                let next = "Next: the same command begins again.";
+                let message = format!("interrupted\n  The pods that were started are deleted.\n  {next}");
+                Err(Failure::plain(message).exiting(exit::INTERRUPTED))
             }
         };
         let left = place.leave().await;
@@ -109,7 +118,6 @@ async fn climb(
     screen: &mut Screen,
 ) -> Result<Vec<Cell>> {
     let image = pod.image();
-    let patience = Duration::from_secs(call.timeout);
     let climbs = cells.into_iter().enumerate().map(|(index, mut cell)| {
         let (image, secrets) = (&image, pod.pull_secrets());
         async move {
@@ -125,7 +133,7 @@ async fn climb(
                 class: Some(&cell.class.clone()),
                 runtime_data: deep.then_some(data.as_str()),
                 resource: call.resource.as_deref().filter(|_| deep && call.level >= 3),
-                patience,
+                patience: call.timeout,
             };
             let witness = place.ask(&format!("witness-{index}"), &question).await?;
             let host = kernels.get(&cell.node).map(String::as_str).unwrap_or_default();

@@ -110,7 +110,11 @@ impl Place {
                 break Err(why);
             }
             if begun.elapsed() >= question.patience {
-                break Err(format!("the pod is {phase} after {} s", question.patience.as_secs()));
+                break Err(format!(
+                    "the pod is still {} after {}; `--timeout` gives it longer",
+                    phase.to_lowercase(),
+                    crate::phases::spell(question.patience)
+                ));
             }
             tokio::time::sleep(LOOK).await;
         };
