@@ -77,7 +77,7 @@ pub(crate) fn interrupted(reading: &Reading, left: &Left) -> Failure {
 /// command that goes on and waits longer.
 pub(crate) fn out_of_time(reading: &Reading, what: &str, open: &[String], cause: Option<&str>, left: &Left) -> Failure {
     let Reading { phase, bound, .. } = *reading;
-    let mut text = format!("phase {phase} ran out of its {}: {what}", spell(bound));
+    let mut text = format!("phase {phase} is out of time after {}: {what}", spell(bound));
     for line in open.iter().take(LINES) {
         text.push_str(&format!("\n  {line}"));
     }
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!((failure.exit, failure.code), (exit::TIMED_OUT, Some(Code::PHASE_TIMED_OUT)));
         let text = failure.to_string();
         for part in [
-            "phase nodes ran out of its 5 s: 0 of 25 nodes are through",
+            "phase nodes is out of time after 5 s: 0 of 25 nodes are through",
             "\n  node n19: at stage cri, running\n  and 5 more\n  Cause: no image\n  On the cluster goes on: DaemonSet",
             "`husk resume --timeout nodes=10m`",
         ] {

@@ -103,6 +103,7 @@ async fn remove(
         interrupt: Interrupt::listen()?,
         watch: Watch::begin(&cluster.client, &names.namespace, &rollouts).await,
     };
+    let known = run.watch.board.rows().count();
     if let Err(error) = run.release(screen, engine.uninstall(&names.release, &options)).await? {
         let failed: Vec<String> = run
             .watch
@@ -123,7 +124,8 @@ async fn remove(
     // What the removal of nodes took is of use where it happened; elsewhere they have nothing to do.
     screen.step("remove", &format!("{} {}", told.summary(), clock.note(Phase::Remove)));
     if clock.taken().len() > 1 {
-        let cleaned = run.watch.board.tally().done;
+        // The record of a node goes when the node is clean.
+        let cleaned = known.saturating_sub(run.watch.board.rows().count());
         screen.step("nodes", &format!("{cleaned} cleaned {}", clock.note(Phase::Nodes)));
     }
     Ok(())

@@ -103,6 +103,7 @@ pub(crate) fn spell(duration: Duration) -> String {
     };
     match seconds {
         0..10 if tenths > 0 => format!("{seconds}.{tenths} s"),
+        60 => "1 min".to_owned(),
         0..120 => format!("{seconds} s"),
         120..7200 => two(seconds / 60, "min", seconds % 60, "s"),
         _ => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
@@ -279,6 +280,7 @@ mod tests {
             (9_960, "9.9 s"),
             (5_000, "5 s"),
             (10_700, "10 s"),
+            (60_000, "1 min"),
             (119_000, "119 s"),
             (120_000, "2 min"),
             (125_000, "2 min 5 s"),
