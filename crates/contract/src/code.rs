@@ -406,10 +406,10 @@ catalogue! {
         "Read the cause in the message; run the command again to go on where it ended."
     }
     3010 VERIFICATION_FAILED {
-        "verification pod did not succeed"
-        "The rollout did not finish in time, or the pod of `verification.pod` did not run to success."
-        "The pod was deleted; the installation stays."
-        "The log of the verification Job has the pod's Events and last lines."
+        "verification did not succeed"
+        "A pod of `husk verify`, or that of `verification.pod`, did not prove what it was to prove; or the rollout did not finish in time."
+        "The pods were deleted; the installation stays."
+        "The table of `husk verify` says what each pair of node and class lacks; of `verification.pod` the log of its Job has the Events and last lines."
     }
     3011 SANDBOXES_IN_USE {
         "Kata sandboxes run on the node"
@@ -428,6 +428,12 @@ catalogue! {
         "The kubelet of the node has been silent for so long that the API server says `Unknown`."
         "The other nodes were carried on. A Job that had been made for the node goes on when it comes back."
         "Bring the node back, then run the command again; with `job.watch.enabled` that is not needed."
+    }
+    3014 NO_SUCH_NODE {
+        "node not known"
+        "No node of the cluster has this name, or nothing of the installation was ever on it."
+        "Nothing was changed."
+        "`kubectl get nodes` lists the names; `husk status` shows which of them the installation selects."
     }
     4001 CLUSTER_UNREACHABLE {
         "cluster cannot be reached"

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Explain {
         /// Such as HUSK-2202, or `autoscaling`.
         code: Option<String>,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
     },
     /// Look for mistakes in a chart, and for what does not suit GitOps.
     Lint(Lint),
@@ -245,6 +247,8 @@ pub(crate) struct Logs {
     /// Show the containers' runs before the present ones.
     #[arg(long, short)]
     pub(crate) previous: bool,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args)]
@@ -323,6 +327,8 @@ pub(crate) struct Sysdump {
     /// How long the nodes may take, such as `90s` or `5m`.
     #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Duration,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args)]
@@ -375,6 +381,8 @@ pub(crate) struct RolloutOrder {
     pub(crate) target: Target,
     #[command(flatten)]
     pub(crate) subject: Subject,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args)]
@@ -417,6 +425,8 @@ pub(crate) enum Sandbox {
     Status {
         #[command(flatten)]
         place: Place,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
     },
     /// Be the sandbox (what `up` starts in the background).
     #[command(hide = true)]

@@ -3,23 +3,45 @@
 use crate::cli;
 use crate::cluster::{self, Cluster, api_failure};
 use crate::error::{Failure, Result};
-use crate::screen::emit;
+use crate::screen::{Output, emit};
 use crate::subject::Subject;
+use crate::up::print_json;
 use contract::{Code, label};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt};
+use serde::Serialize;
 use std::fmt::Write as _;
+
+/// What `husk logs -o json` prints.
+#[derive(Serialize)]
+struct Report {
+    schema: &'static str,
+    node: String,
+    /// `pods`, or `record` when they are gone.
+    source: &'static str,
+    /// Each container's lines below one that names it.
+    text: String,
+}
 
 pub(crate) async fn logs(call: cli::Logs) -> Result<()> {
     let cluster = cluster::existing(&call.target).await?;
     let names = Subject::names(&call.subject);
     let mut text = of_node(&cluster, &names.namespace, &call.node, call.tail, call.previous).await?;
-    if text.is_empty() {
-        text = remembered(&cluster, &names.namespace, &call.node).await?;
+    let remembered = text.is_empty();
+    if remembered {
+        text = self::remembered(&cluster, &names.namespace, &call.node).await?;
     }
-    emit(&text);
-    Ok(())
+    match call.output {
+        Output::Text => {
+            emit(&text);
+            Ok(())
+        }
+        Output::Json => {
+            let source = if remembered { "record" } else { "pods" };
+            print_json(&Report { schema: "husk.logs/v1", node: call.node, source, text })
+        }
+    }
 }
 
 /// Returns the logs of the installer's pods on a node, each container under a line that names it.
@@ -84,7 +106,7 @@ async fn remembered(cluster: &Cluster, namespace: &str, node: &str) -> Result<St
     }
     if text.is_empty() {
         let message = format!("node {node} has neither a pod of the installer nor a record in namespace {namespace}");
-        return Err(Failure::new(Code::RELEASE_NOT_FOUND, message));
+        return Err(Failure::new(Code::NO_SUCH_NODE, message));
     }
     Ok(text)
 }

@@ -115,7 +115,10 @@ fn log_if_asked(arguments: &[OsString]) {
 
 fn run(call: Command) -> Result<()> {
     let asynchronous = match call {
-        Command::Explain { code } => {
+        Command::Explain { code, output: screen::Output::Json } => {
+            return up::print_json(&explain::json(code.as_deref())?);
+        }
+        Command::Explain { code, output: screen::Output::Text } => {
             screen::emit(&explain::explain(code.as_deref())?);
             return Ok(());
         }

@@ -5,14 +5,14 @@
 use crate::cluster::api_failure;
 use crate::cut_short::Interrupt;
 use crate::error::{Failure, Result, exit};
-use contract::StageReport;
+use contract::{Code, StageReport};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How many nodes are asked at a time.
@@ -53,7 +53,10 @@ pub(crate) fn node_pod(objects: &[Value]) -> Option<NodePod> {
         let maps = objects.iter().filter(|object| object["kind"] == "ConfigMap");
         let texts = maps.flat_map(|map| map["data"].as_object().into_iter().flatten()).filter_map(|(_, v)| v.as_str());
         let jobs = texts.filter(|text| text.contains("kind: Job")).filter_map(|text| serde_saphyr::from_str(text).ok());
-        jobs.map(|job: Value| job["spec"]["template"]["spec"].clone()).find(runs_installer)
+        let pods = jobs.map(|job: Value| job["spec"]["template"]["spec"].clone()).filter(runs_installer);
+        let pods: Vec<Value> = pods.collect();
+        // A removal's Job has the same containers, but not the one that takes our program into the payload's image.
+        pods.iter().find(|pod| containers(pod).any(copies)).or(pods.first()).cloned()
     })?;
     let named = config_maps(&found);
     let maps = objects.iter().filter(|object| {
@@ -72,6 +75,11 @@ fn is_stage(container: &Value) -> bool {
     let ours = container["command"][0].as_str().is_some_and(|word| word.ends_with("husk-node"));
     let mounts = container["volumeMounts"].as_array().into_iter().flatten();
     ours && mounts.filter_map(|mount| mount["mountPath"].as_str()).any(|path| path == "/host/etc")
+}
+
+/// A container that brings our program to others.
+fn copies(container: &Value) -> bool {
+    container["command"].as_array().is_some_and(|words| words.iter().any(|word| word == "copy-to"))
 }
 
 fn config_maps(spec: &Value) -> Vec<&str> {
@@ -109,10 +117,7 @@ impl NodePod {
 
     /// The container that brings our program: its image holds nothing else.
     fn installer(&self) -> &Value {
-        let copies = |container: &&Value| {
-            container["command"].as_array().is_some_and(|words| words.iter().any(|word| word == "copy-to"))
-        };
-        let found = containers(&self.spec).find(copies);
+        let found = containers(&self.spec).find(|container| copies(container));
         found.or_else(|| containers(&self.spec).find(|container| is_stage(container))).unwrap_or(&Value::Null)
     }
 
@@ -294,6 +299,15 @@ pub(crate) enum Wanted {
     Named(Vec<String>),
 }
 
+/// Refuses names that no node has.
+pub(crate) fn check_names<'a>(names: &[String], nodes: impl Iterator<Item = &'a str>) -> Result<()> {
+    let known: BTreeSet<&str> = nodes.collect();
+    match names.iter().find(|name| !known.contains(name.as_str())) {
+        Some(name) => Err(Failure::new(Code::NO_SUCH_NODE, format!("there is no node {name}"))),
+        None => Ok(()),
+    }
+}
+
 impl Wanted {
     pub(crate) fn read(text: Option<&str>) -> Wanted {
         match text {
@@ -347,6 +361,12 @@ mod tests {
                         command: [/husk/husk-node, cri], volumeMounts: [{name: e, mountPath: /host/etc}]}]}}}\n";
         let objects = [json!({"kind": "ConfigMap", "metadata": {"name": "t"}, "data": {"install.yaml": template}})];
         assert!(node_pod(&objects).is_some());
+        let install = template.replace(
+            "containers:",
+            "initContainers: [{image: own, command: [/usr/bin/husk-node, copy-to, /x]}], containers:",
+        );
+        let both = json!({"kind": "ConfigMap", "metadata": {"name": "t"}, "data": {"cleanup.yaml": template, "install.yaml": install}});
+        assert_eq!(node_pod(&[both]).unwrap().image(), "own", "not the removal's");
         assert_eq!(node_pod(&[json!({"kind": "DaemonSet"})]), None);
     }
 

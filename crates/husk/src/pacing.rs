@@ -36,11 +36,14 @@ pub(crate) async fn order(verb: RolloutVerb) -> Result<()> {
             names.release, names.namespace
         )));
     }
-    let mut screen = Screen::open(Output::Text);
+    let mut screen = Screen::open(call.output);
     let patch = Patch::Merge(json!({"metadata": {"annotations": {label::ORDER: word}}}));
-    for name in at_work {
-        jobs.patch_metadata(&name, &PatchParams::default(), &patch).await.map_err(api_failure)?;
+    for name in &at_work {
+        jobs.patch_metadata(name, &PatchParams::default(), &patch).await.map_err(api_failure)?;
         screen.step("rollout", &format!("{name} {done}"));
     }
-    Ok(())
+    match call.output {
+        Output::Text => Ok(()),
+        Output::Json => crate::up::print_json(&json!({"schema": "husk.rollout/v1", "order": word, "jobs": at_work})),
+    }
 }

@@ -179,7 +179,10 @@ async fn edits(
     let asked: Vec<String> = match call.ask.as_deref().map(|text| Wanted::read(Some(text))) {
         None | Some(Wanted::None | Wanted::Sample) => return Ok(BTreeMap::new()),
         Some(Wanted::All) => nodes.iter().filter(selected).map(|node| node.name.clone()).collect(),
-        Some(Wanted::Named(names)) => names,
+        Some(Wanted::Named(names)) => {
+            node_jobs::check_names(&names, nodes.iter().map(|node| node.name.as_str()))?;
+            names
+        }
     };
     let Some(pod) = node_jobs::node_pod(objects) else { return Ok(BTreeMap::new()) };
     let verb = ["plan", "--host-root", "/host"];
@@ -195,7 +198,7 @@ fn describe(object: &str, action: &Action) -> Option<Object> {
     let (name, fields) = match action {
         Action::Unchanged => return None,
         Action::Create => ("create", Vec::new()),
-        Action::Change { fields } => ("change", fields.iter().map(change).collect()),
+        Action::Change { fields } => ("change", fields.iter().flat_map(change).collect()),
         Action::Recreate { why } => ("recreate", vec![why.clone()]),
         Action::Delete => ("delete", Vec::new()),
         Action::Keep { why } => ("keep", vec![why.clone()]),
@@ -204,7 +207,18 @@ fn describe(object: &str, action: &Action) -> Option<Object> {
     Some(Object { action: name, object: object.to_owned(), fields })
 }
 
-fn change(field: &FieldChange) -> String {
+/// Says what changes in a field: the values, or of texts of many lines the lines.
+fn change(field: &FieldChange) -> Vec<String> {
+    if let (Some(Value::String(before)), Some(Value::String(after))) = (&field.before, &field.after)
+        && before.contains('\n')
+        && after.contains('\n')
+    {
+        let lines = changed_lines(before, after);
+        let shown = lines.iter().take(LINES).map(|line| format!("  {line}"));
+        let rest = lines.len().saturating_sub(LINES);
+        let rest = (rest > 0).then(|| format!("  and {rest} more lines"));
+        return [format!("{}:", field.path)].into_iter().chain(shown).chain(rest).collect();
+    }
     let show = |value: &Option<Value>| match value {
         None => "-".to_owned(),
         Some(value) => {
@@ -212,7 +226,49 @@ fn change(field: &FieldChange) -> String {
             if text.chars().count() > 60 { text.chars().take(59).collect::<String>() + "…" } else { text }
         }
     };
-    format!("{}: {} -> {}", field.path, show(&field.before), show(&field.after))
+    vec![format!("{}: {} -> {}", field.path, show(&field.before), show(&field.after))]
+}
+
+/// Most lines of a text that are shown as changed; the rest is counted.
+const LINES: usize = 12;
+
+/// Returns the lines that go (`- …`) and come (`+ …`), in order; what is the same at both ends is not looked at.
+fn changed_lines(before: &str, after: &str) -> Vec<String> {
+    let (mut old, mut new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    (old, new) = (old.split_off(same), new.split_off(same));
+    while !old.is_empty() && old.last() == new.last() {
+        old.pop();
+        new.pop();
+    }
+    if old.len().saturating_mul(new.len()) > 1_000_000 {
+        return vec![format!("{} lines become {}", old.len(), new.len())];
+    }
+    // How long the longest common part of the rests is, from each place on.
+    let mut common = vec![vec![0usize; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] =
+                if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
+            lines.push(format!("- {}", cut(old[i].trim())));
+            i += 1;
+        } else {
+            lines.push(format!("+ {}", cut(new[j].trim())));
+            j += 1;
+        }
+    }
+    lines
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() > 100 { text.chars().take(99).collect::<String>() + "…" } else { text.to_owned() }
 }
 
 fn text(report: &Report, total: usize) -> String {
@@ -251,5 +307,27 @@ fn list(names: &[String]) -> String {
         0 => "none".to_owned(),
         count if count > 20 => format!("{} and {} more", names[..20].join(", "), count - 20),
         _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_texts_the_lines_that_differ_are_shown() {
+        let before = "a\nshims: qemu\nb\nc\nd\n";
+        assert_eq!(changed_lines(before, "a\nshims: qemu clh\nb\nd\n"), ["- shims: qemu", "+ shims: qemu clh", "- c"]);
+        assert_eq!(changed_lines(before, before), Vec::<String>::new());
+        assert_eq!(changed_lines("a\n", "a\nb\n"), ["+ b"]);
+        let (many, more) = ("x\n".repeat(2000), "y\n".repeat(2000));
+        assert_eq!(changed_lines(&many, &more), ["2000 lines become 2000"]);
+        let field = FieldChange {
+            path: "data.f".into(),
+            before: Some(Value::String((0..40).map(|n| format!("{n}\n")).collect())),
+            after: Some(Value::String("\n".into())),
+        };
+        let lines = change(&field);
+        assert_eq!((lines[0].as_str(), lines.len(), lines[13].as_str()), ("data.f:", 14, "  and 29 more lines"));
     }
 }

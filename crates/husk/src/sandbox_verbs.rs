@@ -3,7 +3,7 @@
 use crate::cli::{Place, Sandbox};
 use crate::cluster::{self, directory, sandbox_failure};
 use crate::error::{Failure, Result};
-use crate::screen::emit;
+use crate::screen::{Output, emit};
 use contract::Code;
 use sandbox::daemon;
 
@@ -28,7 +28,13 @@ pub(crate) fn run(verb: Sandbox) -> Result<()> {
             emit(&format!("{}\n", running(&place)?.kubeconfig.display()));
             Ok(())
         }
-        Sandbox::Status { place } => {
+        Sandbox::Status { place, output: Output::Json } => {
+            let (status, directory) = (running(&place)?, directory(&place)?);
+            let (process, kubeconfig) = (status.pid, status.kubeconfig);
+            crate::up::print_json(&serde_json::json!({"schema": "husk.sandbox/v1", "directory": directory,
+                "process": process, "kubeconfig": kubeconfig}))
+        }
+        Sandbox::Status { place, output: Output::Text } => {
             let status = running(&place)?;
             emit(&format!(
                 "sandbox    {}\nprocess    {}\nkubeconfig {}\n",

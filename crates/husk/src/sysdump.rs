@@ -63,7 +63,7 @@ impl Dump {
 }
 
 pub(crate) async fn sysdump(call: cli::Sysdump) -> Result<()> {
-    let mut screen = Screen::open(Output::Text);
+    let mut screen = Screen::open(call.output);
     let cluster = cluster::existing(&call.target).await?;
     let names = Subject::names(&call.subject);
     let file = call.file.clone().unwrap_or_else(default_name);
@@ -81,7 +81,11 @@ pub(crate) async fn sysdump(call: cli::Sysdump) -> Result<()> {
     };
     let objects = releases(&cluster, &names, &mut dump).await;
     events(&cluster, &names, &mut dump).await?;
-    let chosen = chosen(picture.as_ref(), &Wanted::read(call.nodes.as_deref()));
+    let wanted = Wanted::read(call.nodes.as_deref());
+    if let (Wanted::Named(names), Some(picture)) = (&wanted, &picture) {
+        node_jobs::check_names(names, picture.nodes.iter().map(|node| node.name.as_str()))?;
+    }
+    let chosen = chosen(picture.as_ref(), &wanted);
     for name in &chosen {
         match crate::logs::of_node(&cluster, &names.namespace, name, LINES, false).await {
             Ok(text) => dump.add(format!("nodes/{name}/installer.log"), &text),
@@ -91,7 +95,9 @@ pub(crate) async fn sysdump(call: cli::Sysdump) -> Result<()> {
     if let Some(pod) = node_jobs::node_pod(&objects)
         && !chosen.is_empty()
     {
-        screen.step("ask", &format!("{} nodes, by short Jobs", chosen.len()));
+        let names: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        let bound = crate::phases::spell(call.timeout);
+        screen.step("ask", &format!("by short Jobs: {}; {bound} at most", crate::status::names(&names)));
         match node_jobs::ask(&cluster.client, &pod, &chosen, &["dump", "--host-root", "/host"], call.timeout).await {
             Ok(answers) => answers.into_iter().for_each(|(name, answer)| host(&name, &answer, &mut dump)),
             Err(failure) => dump.left_out.push(format!("hosts: {failure}")),
@@ -101,6 +107,12 @@ pub(crate) async fn sysdump(call: cli::Sysdump) -> Result<()> {
     dump.add("left-out.txt".to_owned(), &left_out);
     let count = dump.files.len();
     let size = pack(&file, &dump.files)?;
+    if call.output == Output::Json {
+        return crate::up::print_json(
+            &json!({"schema": "husk.sysdump/v1", "file": file, "files": count, "bytes": size,
+            "nodes": chosen, "leftOut": dump.left_out}),
+        );
+    }
     let size = crate::blast::bytes(size);
     screen.step(
         "archive",

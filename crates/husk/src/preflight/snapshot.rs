@@ -241,9 +241,7 @@ fn chosen(question: &Question<'_>, nodes: &[NodeSeen], wanted: &Wanted) -> Resul
         Wanted::All => nodes.iter().filter(selected).map(|node| node.name.clone()).collect(),
         Wanted::Sample => sample(nodes.iter().filter(selected).filter(|node| node.ready)),
         Wanted::Named(names) => {
-            if let Some(name) = names.iter().find(|name| nodes.iter().all(|node| node.name != **name)) {
-                return Err(Failure::new(Code::NO_NODE_SELECTED, format!("there is no node {name}")));
-            }
+            node_jobs::check_names(names, nodes.iter().map(|node| node.name.as_str()))?;
             names.clone()
         }
     })

@@ -42,6 +42,9 @@ pub(super) struct Cell {
     /// What was seen on the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) seen: Vec<String>,
+    /// What the installer found out about the class's TEE on the host, when it is not there.
+    #[serde(skip)]
+    pub(super) host: Option<String>,
     /// Why it is not as far as was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trouble: Option<String>,
@@ -78,14 +81,18 @@ pub(super) fn is_confidential(handler: &str) -> bool {
     handler.split('-').any(|part| matches!(part, "snp" | "tdx" | "se" | "cca" | "sev"))
 }
 
-/// Makes the table's cells with what level 0 says of each; an unknown class or node is an error.
+/// Returns the host check's warning that the host lacks the TEE of a handler.
+fn missing_tee(handler: &str, warnings: &[String]) -> Option<String> {
+    let (_, tee) =
+        [("snp", "SEV-SNP"), ("tdx", "TDX")].into_iter().find(|(part, _)| handler.split('-').any(|it| it == *part))?;
+    warnings.iter().find(|warning| warning.starts_with("tee:") && warning.contains(tee)).cloned()
+}
+
+/// Makes the table's cells with what level 0 says of each; an unknown class is an error.
 pub(super) fn cells(nodes: &[NodeSummary], classes: &[Class], wish: &Wish<'_>) -> Result<Vec<Cell>, String> {
     if let Some(name) = wish.classes.iter().find(|name| classes.iter().all(|class| class.name != **name)) {
         let known: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
         return Err(format!("the release has no class {name}; it has {}", known.join(", ")));
-    }
-    if let Some(name) = wish.nodes.iter().find(|name| nodes.iter().all(|node| node.name != **name)) {
-        return Err(format!("there is no node {name}"));
     }
     let named = |node: &&NodeSummary| wish.nodes.contains(&node.name);
     let chosen: Vec<&NodeSummary> = if wish.nodes.is_empty() {
@@ -106,6 +113,7 @@ pub(super) fn cells(nodes: &[NodeSummary], classes: &[Class], wish: &Wish<'_>) -
                 confidential: is_confidential(&class.handler),
                 reached: served.then_some(Rung::Served),
                 seen: Vec::new(),
+                host: missing_tee(&class.handler, &node.warnings),
                 trouble: (!served).then(|| match &node.skipped {
                     Some(why) => format!("the node is not selected: it {why}"),
                     None => format!("the node does not serve {}; `husk status` says why", class.handler),
@@ -138,7 +146,10 @@ pub(super) fn judge(cell: &mut Cell, witness: Result<&Witness, &str>, host: &str
     if level < 2 || !cell.confidential {
         return;
     }
-    let Some(answer) = &witness.evidence else { return };
+    let Some(answer) = &witness.evidence else {
+        cell.trouble = Some("the pod did not ask for evidence: its image is not of this version of husk".to_owned());
+        return;
+    };
     if answer.status != 200 {
         let why = if answer.trouble.is_empty() {
             format!("HTTP {}: {}", answer.status, answer.body)
@@ -147,7 +158,8 @@ pub(super) fn judge(cell: &mut Cell, witness: Result<&Witness, &str>, host: &str
         };
         cell.trouble = Some(format!(
             "the guest gave no evidence: {why}; its agent answers when the kernel parameter \
-             agent.guest_components_rest_api=all is set"
+             agent.guest_components_rest_api=all is set{}",
+            cell.host.as_ref().map(|why| format!(". On the host: {why}")).unwrap_or_default()
         ));
         return;
     }
@@ -221,6 +233,7 @@ mod tests {
             confidential,
             reached: Some(Rung::Served),
             seen: Vec::new(),
+            host: None,
             trouble: None,
         }
     }
@@ -289,10 +302,27 @@ mod tests {
         let mut silent = witness("guest", "", 0);
         silent.evidence = Some(Answer { trouble: "connection refused".into(), ..Answer::default() });
         assert!(judged(true, &silent, 2).trouble.unwrap().contains("guest_components_rest_api"));
+        silent.evidence = None;
+        assert!(judged(true, &silent, 2).trouble.unwrap().contains("not of this version"), "level 2 was asked for");
+        assert_eq!(judged(true, &silent, 1).trouble, None);
         let mut cell = cell(true);
         judge(&mut cell, Err("FailedCreatePodSandBox"), "h", "test", 1);
         assert_eq!(cell.reached, Some(Rung::Served));
         assert!(cell.trouble.is_some());
+    }
+
+    #[test]
+    fn without_the_hardware_the_hosts_own_word_is_passed_on() {
+        let warnings =
+            ["kernel: old", "tee: `qemu-tdx` needs TDX, which this host does not have on"].map(str::to_owned);
+        assert_eq!(missing_tee("kata-qemu-snp", &warnings), None);
+        let mut cell = Cell { host: missing_tee("kata-qemu-tdx", &warnings), ..cell(true) };
+        let refused = Answer { trouble: "connection refused".into(), ..Answer::default() };
+        let silent = Witness { kernel: "guest".into(), evidence: Some(refused), ..Witness::default() };
+        judge(&mut cell, Ok(&silent), "host", "test", 2);
+        assert!(
+            cell.trouble.unwrap().ends_with("On the host: tee: `qemu-tdx` needs TDX, which this host does not have on")
+        );
     }
 
     #[test]

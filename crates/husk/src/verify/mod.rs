@@ -52,6 +52,7 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
     let objects = crate::subject::parse(&release.manifest, release.hooks.iter().map(|hook| hook.manifest.as_str()))?;
     let picture = crate::status::look(&cluster, &names).await?;
     let classes = crate::rollout::classes(&objects);
+    node_jobs::check_names(&call.node, picture.nodes.iter().map(|node| node.name.as_str()))?;
     let wish = Wish { classes: &call.class, nodes: &call.node, most: NODES };
     let mut cells =
         ladder::cells(&picture.nodes, &classes, &wish).map_err(|why| Failure::new(Code::BAD_VALUES, why))?;
@@ -89,6 +90,7 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
 
     let failed = cells.iter().filter(|cell| cell.trouble.is_some()).count();
     let table = ladder::table(&cells);
+    let open = call.level < 2 && cells.iter().any(|cell| cell.confidential && cell.trouble.is_none());
     let report = Report {
         schema: "husk.verify/v1",
         release: names.release,
@@ -98,11 +100,17 @@ pub(crate) async fn verify(call: cli::Verify) -> Result<()> {
     };
     match call.output {
         Output::Json => print_json(&report)?,
-        Output::Text => emit(&format!("\n{table}")),
+        Output::Text => {
+            emit(&format!("\n{table}"));
+            if open {
+                emit("That guests are confidential is proven from level 2 on: husk verify --level 2\n");
+            }
+        }
     }
     if failed > 0 {
-        let message =
-            format!("{failed} of {} pairs of node and class did not reach level {}", report.cells.len(), call.level);
+        let all = report.cells.len();
+        let pairs = if all == 1 { "pair" } else { "pairs" };
+        let message = format!("{failed} of {all} {pairs} of node and class did not reach level {}", call.level);
         let status = if failed < report.cells.len() { exit::PARTLY } else { exit::ERROR };
         return Err(Failure::new(Code::VERIFICATION_FAILED, message).exiting(status));
     }
