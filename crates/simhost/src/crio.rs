@@ -9,6 +9,22 @@ use std::path::Path;
 /// Where programs without a path are looked for.
 const PATH: [&str; 5] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/usr/libexec/crio"];
 
+/// Options of its storage, whose driver is overlay; others end it.
+const STORAGE_OPTIONS: [&str; 12] = [
+    "override_kernel_check",
+    "mountopt",
+    "size",
+    "inodes",
+    "imagestore",
+    "additionalimagestore",
+    "additionallayerstore",
+    "mount_program",
+    "skip_mount_home",
+    "use_composefs",
+    "ignore_chown_errors",
+    "force_mask",
+];
+
 /// Does what `crio` does with its configuration before it serves.
 pub(crate) fn start(root: &Path, directory: &str, socket: &str) -> Result<Effective, Refusal> {
     let mut merged = Table::new();
@@ -22,6 +38,14 @@ pub(crate) fn start(root: &Path, directory: &str, socket: &str) -> Result<Effect
     for path in paths {
         merge_file(root, &path, &mut merged)?;
         files.push(path);
+    }
+    let options = merged.get("crio").and_then(|crio| crio.get("storage_option")).and_then(Value::as_array);
+    for option in options.into_iter().flatten().filter_map(Value::as_str) {
+        let name = option.split('=').next().unwrap_or_default().trim().to_lowercase();
+        let name = name.trim_start_matches("overlay.").trim_start_matches("overlay2.");
+        if !option.contains('=') || !STORAGE_OPTIONS.contains(&name) {
+            return Err(refuse(format!("configure storage: overlay: unknown option {option}")));
+        }
     }
     let runtime = merged.get("crio").and_then(|crio| crio.get("runtime")).and_then(Value::as_object);
     let runtime = runtime.cloned().unwrap_or_default();
@@ -70,6 +94,10 @@ fn merge_file(root: &Path, path: &str, merged: &mut Table) -> Result<(), Refusal
         refuse(format!("unable to decode configuration {path}: toml: line {}: {}", error.row, error.message))
     })?;
     check_types(path, &table)?;
+    let mut table = table;
+    if let Some(Value::Object(runtime)) = table.get_mut("crio").and_then(|crio| crio.get_mut("runtime")) {
+        runtime.retain(|name, value| name != "runtimes" || value.is_object());
+    }
     // A handler's table replaces the earlier one whole; all other tables merge by key.
     if let Some(runtimes) = toml::at(&table, &["crio", "runtime", "runtimes"]).and_then(Value::as_object)
         && let Some(Value::Object(old)) =
@@ -102,8 +130,8 @@ fn check_types(path: &str, table: &Table) -> Result<(), Refusal> {
             return Err(wrong(&format!("{key} is a string"), value));
         }
     }
-    let Some(runtimes) = runtime.get("runtimes") else { return Ok(()) };
-    let Some(runtimes) = runtimes.as_object() else { return Err(wrong("runtimes is a table", runtimes)) };
+    // What is no table at all is passed over here.
+    let Some(runtimes) = runtime.get("runtimes").and_then(Value::as_object) else { return Ok(()) };
     for (name, handler) in runtimes {
         let Some(handler) = handler.as_object() else { return Err(wrong(&format!("{name} is a table"), handler)) };
         for key in ["runtime_path", "runtime_type", "runtime_root", "runtime_config_path", "monitor_path"] {
@@ -111,7 +139,13 @@ fn check_types(path: &str, table: &Table) -> Result<(), Refusal> {
                 return Err(wrong(&format!("{name}.{key} is a string"), value));
             }
         }
-        for key in ["privileged_without_host_devices", "runtime_pull_image"] {
+        for key in ["allowed_annotations", "monitor_env"] {
+            let texts = |value: &&Value| !value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+            if let Some(value) = handler.get(key).filter(texts) {
+                return Err(wrong(&format!("{name}.{key} is a list of strings"), value));
+            }
+        }
+        for key in ["privileged_without_host_devices", "runtime_pull_image", "inherit_default_runtime", "no_sync_log"] {
             if let Some(value) = handler.get(key).filter(|value| !value.is_boolean()) {
                 return Err(wrong(&format!("{name}.{key} is a boolean"), value));
             }
@@ -137,10 +171,25 @@ fn handlers(
             "default_runtime set to {default:?}, but no runtime entry table [crio.runtime.runtimes.{default}] was found"
         )));
     }
+    let model = all.get(default).cloned().unwrap_or_default();
     let mut served = BTreeMap::new();
-    for (name, handler) in all {
+    for (name, mut handler) in all {
+        if handler.get("inherit_default_runtime") == Some(&Value::Bool(true)) {
+            inherit(root, default, &model, &mut handler);
+        }
         match invalid(root, &name, &handler) {
             None => {
+                let text = |key: &str| handler.get(key).and_then(Value::as_str).unwrap_or_default();
+                let monitor = text("monitor_path");
+                // Of what is neither a machine nor a pod; here a fault ends the daemon, whichever handler has it.
+                if matches!(text("runtime_type"), "" | "oci")
+                    && !monitor.is_empty()
+                    && !host_path(root, monitor).exists()
+                {
+                    return Err(refuse(format!(
+                        "failed to translate monitor fields for runtime {name}: invalid conmon path: stat {monitor}: no such file or directory"
+                    )));
+                }
                 served.insert(name, handler);
             }
             Some(reason) if name == default => return Err(refuse(format!("runtime validation: {reason}"))),
@@ -148,6 +197,24 @@ fn handlers(
         }
     }
     Ok((served, default.to_owned()))
+}
+
+/// Gives a handler the default one's program, type and configuration.
+fn inherit(root: &Path, default: &str, model: &Value, handler: &mut Value) {
+    let Some(handler) = handler.as_object_mut() else { return };
+    for key in ["runtime_path", "runtime_type", "runtime_config_path", "runtime_root"] {
+        let value = model.get(key).cloned().unwrap_or_else(|| json!(""));
+        handler.insert(key.to_owned(), value);
+    }
+    if handler.get("runtime_path") == Some(&json!(""))
+        && let Some(path) = on_path(root, default)
+    {
+        handler.insert("runtime_path".to_owned(), json!(path));
+    }
+}
+
+fn on_path(root: &Path, name: &str) -> Option<String> {
+    PATH.iter().map(|directory| format!("{directory}/{name}")).find(|path| host_path(root, path).exists())
 }
 
 /// Why a handler is left out; only the default one's faults end the daemon.
@@ -159,7 +226,7 @@ fn invalid(root: &Path, name: &str, handler: &Value) -> Option<String> {
     }
     let path = text("runtime_path");
     if path.is_empty() {
-        if !PATH.iter().any(|directory| host_path(root, &format!("{directory}/{name}")).exists()) {
+        if on_path(root, name).is_none() {
             return Some(format!("{name:?} not found in $PATH: exec: {name:?}: executable file not found in $PATH"));
         }
     } else if !host_path(root, path).exists() {
@@ -169,6 +236,9 @@ fn invalid(root: &Path, name: &str, handler: &Value) -> Option<String> {
         return Some(format!(
             "invalid runtime_path for runtime '{name}': containerd binary naming pattern is not followed"
         ));
+    }
+    if handler.get("no_sync_log") == Some(&Value::Bool(true)) && !matches!(kind, "" | "oci") {
+        return Some(format!("no_sync_log is only allowed with runtime type 'oci', runtime type is '{kind}'"));
     }
     let config = text("runtime_config_path");
     if !config.is_empty() {
@@ -184,11 +254,14 @@ fn invalid(root: &Path, name: &str, handler: &Value) -> Option<String> {
     None
 }
 
-/// Whether a file name has the form `containerd-shim-NAME-v2`.
+/// Whether a file name has something of the form `containerd-shim-NAME-v2` in it, at whatever place.
 fn is_shim(name: &str) -> bool {
-    let middle = name.strip_prefix("containerd-shim-").and_then(|rest| rest.strip_suffix("-v2"));
-    middle.is_some_and(|middle| {
-        !middle.is_empty() && middle.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '+')
+    let begins = name.match_indices("containerd-shim-").map(|(at, word)| &name[at + word.len()..]);
+    begins.into_iter().any(|rest| {
+        rest.match_indices("-v2").any(|(end, _)| {
+            let middle = &rest[..end];
+            !middle.is_empty() && middle.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '+')
+        })
     })
 }
 
@@ -206,6 +279,8 @@ mod tests {
             ("containerd-shim-kata-v2", true),
             ("containerd-shim-kata-qemu-v2", true),
             ("containerd-shim--v2", false),
+            ("old-containerd-shim-kata-v2.1", true),
+            ("containerd-shim-a.b-v2", false),
             ("kata-runtime", false),
         ] {
             assert_eq!(is_shim(name), expected, "{name}");

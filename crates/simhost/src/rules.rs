@@ -1,8 +1,8 @@
 //! What simulated runtimes do with their configuration, rule by rule, and where each rule was learnt.
 //!
 //! The code that follows a rule is in `containerd`, `crio`, `daemon` and `systemd`; this table is for people who wonder
-//! whether the simulation may be trusted. Rules of containerd name the cases of the integration test that show them; the
-//! same cases are put to real daemons (`cargo test -p simhost -- --ignored`, with `HUSK_REAL_CONTAINERD`).
+//! whether the simulation may be trusted. Rules name the cases of the integration test that show them; the same cases are put
+//! to real daemons (`cargo test -p simhost -- --ignored`, with `HUSK_REAL_CONTAINERD` and `HUSK_REAL_CRIO`).
 
 /// Where a rule was learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ const fn rule(runtime: &'static str, rule: &'static str, source: Source, cases: 
 }
 
 const BOTH: Source = Source::Seen("1.6.20, 1.6.36, 1.7.27, 2.1.9, 2.2.0");
+
+const CRIO: Source = Source::Seen("1.34.0");
 
 /// Every rule.
 #[rustfmt::skip]
@@ -99,10 +101,25 @@ pub static RULES: &[Rule] = &[
     rule("containerd 1.x", "for a moment after systemd takes it for started, the CRI answers Unknown, `server is not initialized yet`", Source::Seen("1.6.20"), &[]),
     rule("containerd 1.x", "RuntimeConfig is Unimplemented", Source::Seen("1.6.20, 1.6.36, 1.7.27"), &[]),
     // CRI-O
-    rule("CRI-O", "`crio.conf`, then every file below `crio.conf.d` whatever its suffix, in name order; a handler's table is replaced whole", Source::Source("1.34.0"), &[]),
-    rule("CRI-O", "text that is not TOML, a wrong type and a default handler that is missing or invalid end the daemon", Source::Source("1.34.0"), &[]),
-    rule("CRI-O", "another handler that is invalid is left out with a warning: a path that does not exist, a `vm` shim not named containerd-shim-NAME-v2, a missing runtime_config_path, an unknown type", Source::Source("1.34.0"), &[]),
-    rule("CRI-O", "crun is built in and served when found on the path", Source::Source("1.34.0"), &[]),
+    rule("CRI-O", "`crio.conf`, then every file below `crio.conf.d` in name order, whatever its suffix, backups and hidden files too; a directory stands by its own name", CRIO,
+        &["nothing", "a drop-in", "any suffix", "a backup counts too", "a hidden file", "a file in a directory", "the last by name wins, the bad one", "the last by name wins, the good one", "a directory stands by its own name", "a directory stands by its own name, the other way", "a drop-in over the main file", "a drop-in beside the main file's", "an empty drop-in", "lines of crio.conf that end as on Windows"]),
+    rule("CRI-O", "a later file replaces a handler's table whole, all other tables merge by key", CRIO,
+        &["a handler is replaced whole", "a backup of an older version wins"]),
+    rule("CRI-O", "text that is not TOML, in whatever file of the directory, and a wrong type end the daemon", CRIO,
+        &["a broken drop-in", "a broken backup", "crio.conf that is not TOML", "a table twice in crio.conf", "a key twice in crio.conf", "crio that is no table", "a handler that is no table", "a path that is no text", "a type of CRI-O's that is no text", "a switch that is text", "pulling that is text", "allowed annotations that are no list", "a storage option that is no list", "a storage option that is no text"]),
+    rule("CRI-O", "unknown settings are ignored, and so are `runtimes` that are no table", CRIO,
+        &["unknown keys and tables", "handlers of crio.conf that are no table", "handlers of crio.conf as a list of tables", "an inline handler of crio.conf", "a table of handlers without any"]),
+    rule("CRI-O", "an unknown option of the storage and an unknown log level end the daemon", CRIO,
+        &["our storage option", "our storage option twice", "an unknown storage option", "a log level that CRI-O does not know", "debug"]),
+    rule("CRI-O", "crun is built in and the default; a default handler that is missing or invalid ends the daemon", CRIO,
+        &["an empty default handler", "a default handler that crio.conf lacks", "a default handler that is invalid", "a default handler of ours", "a default handler whose drop-in went", "the built-in one made invalid"]),
+    rule("CRI-O", "another handler that is invalid is left out with a warning: a path or a runtime_config_path that is not there, a `vm` whose file name has no containerd-shim-NAME-v2 in it, a configuration of what is no `vm`, an unknown type", CRIO,
+        &["a path that is not there", "a path that is a directory", "no path, and no program of the name", "no path, and a program of the name", "a machine that is no shim", "a machine whose file name has a shim's within", "a machine whose shim has no name", "a shim that is no machine", "an unknown type", "a type in capitals", "a pod", "a configuration", "a configuration that is not there", "a configuration of what is no machine", "a machine that pulls, without host devices", "a machine's log that is not synced", "a least memory that is none"]),
+    rule("CRI-O", "a monitor_path that is not there ends the daemon, if its handler is valid and of type `oci`", CRIO,
+        &["a monitor that is not there", "a machine's monitor that is not there", "a monitor of an invalid handler"]),
+    rule("CRI-O", "inherit_default_runtime takes over the default handler's program, type and configuration", CRIO, &["the like of the default one"]),
+    rule("CRI-O", "each handler's program is called with `--version` and `features` at the start; what it answers decides nothing", Source::Seen("1.34.0, on real nodes"), &[]),
+    rule("CRI-O", "Status lists the handlers, the default one again under the empty name; RuntimeConfig is answered", Source::Seen("1.34.0"), &[]),
     // Distributions
     rule("k3s, RKE2", "`config.toml` is rendered at every start from `config-v3.toml.tmpl`, else from `config.toml.tmpl` (schema 2), else from the built-in base of schema 3", Source::Source("k3s main, 2026"), &[]),
     rule("k3s, RKE2", "the base imports `config-v3.toml.d` or `config.toml.d`; releases with containerd 1.x have one schema and no imports", Source::Told("users of k3s; upstream's installer refuses when the import is missing"), &[]),

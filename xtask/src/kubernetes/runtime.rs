@@ -44,8 +44,8 @@ impl Kind {
     pub(crate) fn booted(self) -> &'static str {
         match self {
             Kind::Debian | Kind::Two => "containerd successfully booted",
-            // systemd's line: CRI-O has none of its own that comes last.
-            Kind::CriO => "Started crio.service",
+            // The last but those that tell of this and that.
+            Kind::CriO => "Registered SIGHUP reload watcher",
         }
     }
 

@@ -3,7 +3,9 @@
 mod bus;
 mod cases;
 mod configuration;
+mod crio;
 mod faults;
 mod kinds;
 mod real_containerd;
+mod real_crio;
 mod units;
