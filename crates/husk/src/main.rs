@@ -43,7 +43,7 @@ mod told;
 mod up;
 mod verify;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
 use error::{Failure, Result};
 use std::ffi::OsString;
@@ -56,7 +56,7 @@ const VERSION: &str = concat!("husk ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let name = arguments.first().and_then(|name| Path::new(name).file_name()).unwrap_or_default();
+    let name = arguments.first().and_then(|name| Path::new(name).file_name()).unwrap_or_default().to_owned();
     match name.to_str() {
         Some("husk-node") => return node::main(arguments.into_iter()),
         Some("husk-dispatcher") => return fleet::cli::main(arguments),
@@ -73,7 +73,9 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let call = match Cli::try_parse_from(arguments) {
+    let words = Cli::command().bin_name(program(&name));
+    let parsed = words.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let call = match parsed {
         Ok(cli) => cli.command,
         Err(error) => {
             let _ = error.print();
@@ -97,6 +99,11 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// What the user typed to call us: kubectl finds its plugins by the name of their file.
+fn program(file: &std::ffi::OsStr) -> &'static str {
+    if Path::new(file).file_stem().is_some_and(|stem| stem == "kubectl-husk") { "kubectl husk" } else { "husk" }
 }
 
 /// Begins to log: always for the sandbox's server, otherwise when `HUSK_LOG` says what.

@@ -53,12 +53,10 @@ impl Told {
                 heard.running = Some(format!("{} {}", object.kind, object.name));
                 self.clock.enter(if self.node_hooks.contains(&object.name) { Phase::Nodes } else { self.base });
             }
-            Event::HookFinished { succeeded, .. } => {
-                // One that failed is what the end is about: its phase stays, and it may go on running.
-                if succeeded {
-                    heard.running = None;
-                    self.clock.enter(self.base);
-                }
+            // One that failed is what the end is about: its phase stays, and it may go on running.
+            Event::HookFinished { succeeded: true, .. } => {
+                heard.running = None;
+                self.clock.enter(self.base);
             }
             Event::Warning { text } => heard.warnings.push(text),
             Event::TakenOver { revision, status, .. } => {

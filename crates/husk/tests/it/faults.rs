@@ -46,15 +46,28 @@ impl Seat {
         }
     }
 
+    /// Calls the command that an error of a phase that was out of time names, and expects that all is well.
+    fn wait_longer(&self, error: &str) {
+        let (_, rest) = error.split_once("To wait longer: `husk ").unwrap_or_else(|| panic!("no advice in {error}"));
+        let advice = rest.split_once('`').unwrap().0;
+        assert_eq!(advice, "resume --timeout nodes=10m");
+        self.place.ok(&advice.split(' ').chain(["--sandbox"]).collect::<Vec<_>>());
+        self.all_is_well();
+    }
+
+    fn all_is_well(&self) {
+        let status = self.place.json(&["status", "--sandbox"]);
+        assert_eq!(status["problems"], Value::Array(Vec::new()), "{status}");
+        assert_eq!(status["counts"]["converged"], status["counts"]["selected"], "{status}");
+    }
+
     /// The next command must be `husk resume`; does what it says and expects that all is well.
     fn follow(&self, problem: &Value) {
         let next = problem["next"].as_str().unwrap();
         assert!(next.contains("`husk resume`"), "{problem}");
         self.inject("{}");
         self.place.ok(&["resume", "--sandbox"]);
-        let status = self.place.json(&["status", "--sandbox"]);
-        assert_eq!(status["problems"], Value::Array(Vec::new()), "{status}");
-        assert_eq!(status["counts"]["converged"], status["counts"]["selected"], "{status}");
+        self.all_is_well();
     }
 }
 
@@ -64,14 +77,23 @@ fn each_fault_leads_from_status_to_its_cause_and_its_end() {
     let place = &seat.place;
     place.ok(&["sandbox", "up", "--hosts", "k8s:1,k3s:1"]);
 
-    // An image that no registry has.
+    // An image that no registry has: the nodes' time runs out, and what to do then is said.
     seat.inject(r#"{"missingImages": ["*/kata-deploy:*"]}"#);
-    let ended = place.husk(&["up", "--sandbox", "--timeout", "5"]);
-    assert_ne!(ended.code, Some(0), "{ended}");
+    let ended = place.husk(&["up", "--sandbox", "--timeout", "nodes=5s"]);
+    assert_eq!(ended.code, Some(5), "{ended}");
+    for part in ["HUSK-4016: phase nodes is out of time after 5 s: 0 of 2 nodes", "node k3s-1", "goes on: DaemonSet "] {
+        assert!(ended.err.contains(part), "{part} is missing in {ended}");
+    }
+    assert!(
+        ended.out.contains("apply ") && ended.out.contains(" of 5 min)"),
+        "each phase is shown with its bound: {ended}"
+    );
     let problem = seat.told("HUSK-3004");
     let cause = problem["cause"].as_str().unwrap();
     assert!(cause.contains("ImagePull") && cause.contains("kata-deploy:"), "{problem}");
-    seat.follow(&problem);
+    assert!(problem["next"].as_str().unwrap().contains("`husk resume`"), "{problem}");
+    seat.inject("{}");
+    seat.wait_longer(&ended.err);
 
     // A runtime that does not come back with the new configuration: the node repairs itself, and says so.
     seat.inject(r#"{"hosts": {"k8s-1": {"refuseChanges": true}}}"#);

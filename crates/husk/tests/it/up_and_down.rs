@@ -2,6 +2,7 @@
 
 use crate::harness::{Place, assert_converged};
 use crate::host_roots::{differences, snapshot};
+use serde_json::Value;
 
 #[test]
 fn up_serves_every_handler_and_down_leaves_every_host_as_it_was() {
@@ -44,6 +45,34 @@ fn plan_tells_what_up_would_do_and_nothing_once_it_is_done() {
     assert_eq!(second.code, Some(0), "{second}");
     let changed = place.husk(&["plan", "--sandbox", "--set", "kata-as-coco-runtime.debug=true"]);
     assert_eq!(changed.code, Some(2), "{changed}");
+
+    // The node itself is asked: what it would edit, and that it edits nothing when nothing changes.
+    let edits = edits_on(&place.json(&["plan", "--sandbox", "--ask", "k8s-1"]), "k8s-1");
+    assert_eq!(edits, ["nothing to change"]);
+    let another = ["--set", "kata-as-coco-runtime.shims.qemu.enabled=true"];
+    let asked = place.husk(&[&["plan", "--sandbox", "--ask", "all", "-o", "json"], &another[..]].concat());
+    assert_eq!(asked.code, Some(2), "{asked}");
+    let edits = edits_on(&serde_json::from_str(&asked.out).unwrap(), "k8s-1");
+    for part in ["/etc/containerd/", "restart containerd.service"] {
+        assert!(edits.iter().any(|line| line.contains(part)), "{part} is missing in {edits:?}");
+    }
+    let unknown = place.husk(&["plan", "--sandbox", "--ask", "nobody"]);
+    assert!(unknown.code == Some(1) && unknown.err.contains("HUSK-3014"), "{unknown}");
+    let namespaces = place.ask("GET", "/api/v1/namespaces", &Value::Null).1;
+    let left: Vec<&Value> = namespaces["items"].as_array().unwrap().iter().filter(|it| is_question(it)).collect();
+    assert!(left.is_empty(), "what asked is deleted: {left:?}");
+}
+
+/// Is this the namespace of a question that is not being deleted?
+fn is_question(namespace: &Value) -> bool {
+    let metadata = &namespace["metadata"];
+    metadata["name"].as_str().is_some_and(|name| name.starts_with("husk-ask-"))
+        && metadata["deletionTimestamp"].is_null()
+}
+
+fn edits_on(plan: &Value, node: &str) -> Vec<String> {
+    let lines = plan["edits"][node].as_array().unwrap_or_else(|| panic!("no edits on {node} in {plan}"));
+    lines.iter().map(|line| line.as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -55,6 +84,10 @@ fn job_mode_does_the_same() {
     let job = ["--set", "kata-as-coco-runtime.deploymentMode=job"];
     let report = place.json(&[&["up", "--sandbox"][..], &job].concat());
     assert_eq!(assert_converged(&report), 2);
+    let phases: Vec<&Value> = report["phases"].as_array().unwrap().iter().map(|it| &it["phase"]).collect();
+    assert_eq!(phases, ["preflight", "apply", "nodes", "ready"], "the dispatcher's hook is the nodes' phase");
+    let asked = place.json(&[&["plan", "--sandbox", "--ask", "k8s-1"][..], &job].concat());
+    assert_eq!(edits_on(&asked, "k8s-1"), ["nothing to change"]);
     // Values are what a call says, not what an earlier one said; and the mode cannot change under a release.
     let other = place.husk(&["up", "--sandbox"]);
     assert_eq!(other.code, Some(1), "{other}");
