@@ -63,7 +63,8 @@
 {{/* A shim that is on but on no architecture: most often a name with a typing error. */}}
 {{- define "kata-deploy.checks.shims" -}}
 {{- $known := .Files.Get "files/overheads.yaml" | fromYaml | keys | sortAlpha -}}
-{{- range include "kata-deploy.values" . | fromJson | include "kata-deploy.shims" | fromJsonArray -}}
+{{- include "kata-deploy.decide" . -}}
+{{- range .Decided.enabledShims -}}
   {{- if not .supportedArches -}}
     {{- fail (printf "shims.%s is enabled, but has no supportedArches. Shims that are known here: %s" .name (join ", " $known)) -}}
   {{- end -}}

@@ -35,7 +35,7 @@ custom-runtimes.list: |
   {{- .dropIn | trim | nindent 2 }}
 {{- end }}
 {{- end }}
-{{- range include "kata-deploy.shims" . | fromJsonArray }}
+{{- range .enabledShims }}
 {{- if .dropIn | default "" | trim }}
 {{ printf "dropin-%s.toml" .name | quote }}: |
   {{- .dropIn | trim | nindent 2 }}

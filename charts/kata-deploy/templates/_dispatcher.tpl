@@ -86,7 +86,8 @@ podFailurePolicy:
 {{- end -}}
 
 {{- define "kata-deploy.installCommand" -}}
-{{- $values := include "kata-deploy.values" . | fromJson -}}
+{{- include "kata-deploy.decide" . -}}
+{{- $values := .Decided -}}
 - dispatch
 {{ include "kata-deploy.dispatcherCommon" (list . "install" "install-dispatcher") }}
 - --cleanup-job-template=/etc/kata-job/cleanup.yaml
@@ -136,7 +137,8 @@ podFailurePolicy:
 {{- end -}}
 
 {{- define "kata-deploy.watchCommand" -}}
-{{- $values := include "kata-deploy.values" . | fromJson -}}
+{{- include "kata-deploy.decide" . -}}
+{{- $values := .Decided -}}
 - watch
 - --job-template=/etc/kata-job/install.yaml
 - --name-prefix={{ include "kata-deploy.name" . }}-late
@@ -158,7 +160,8 @@ podFailurePolicy:
 {{- define "kata-deploy.cleanupCommand" -}}
 - cleanup
 {{ include "kata-deploy.dispatcherCommon" (list . "cleanup" (include "kata-deploy.present" . | empty | ternary "removal-dispatcher" "cleanup-dispatcher")) }}
-{{- include "kata-deploy.cleanupNodes" (include "kata-deploy.values" . | fromJson) }}
+{{- include "kata-deploy.decide" . }}
+{{- include "kata-deploy.cleanupNodes" .Decided }}
 - --ignore-node-taints
 {{ include "kata-deploy.otherOwners" (list . "install-dispatcher" "watch") }}
 {{- if (.Values.job.watch | default dict).enabled }}

@@ -16,8 +16,16 @@
       fieldPath: {{ index . 1 }}
 {{- end -}}
 
-{{/* env (list . VALUES): those that both deployment modes share. */}}
+{{/* env (list . VALUES): those that both deployment modes share. Every container of a node's pods has them: worked out once. */}}
 {{- define "kata-deploy.env" -}}
+{{- $values := index . 1 -}}
+{{- if not (hasKey $values "environment") -}}
+{{- $_ := set $values "environment" (include "kata-deploy.env.shared" .) -}}
+{{- end -}}
+{{- $values.environment -}}
+{{- end -}}
+
+{{- define "kata-deploy.env.shared" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
 {{- include "kata-deploy.env.field" (list "NODE_NAME" "spec.nodeName") }}
@@ -30,7 +38,7 @@
   value: {{ include "kata-deploy.name" $root | quote }}
 - name: DEBUG
   value: {{ $values.debug | empty | ternary "false" "true" | quote }}
-{{- include "kata-deploy.env.shims" $values }}
+{{- $values.shimsEnvironment }}
 - name: INSTALLATION_PREFIX
   value: {{ $values.env.installationPrefix | default "" | quote }}
 - name: MULTI_INSTALL_SUFFIX
@@ -83,14 +91,13 @@
 {{/* env.shims VALUES: the shims of each architecture and what belongs to them, then the guests' proxies. */}}
 {{- define "kata-deploy.env.shims" -}}
 {{- $values := . -}}
-{{- $shims := include "kata-deploy.shims" . | fromJsonArray -}}
 {{- range $arch := include "kata-deploy.arches" . | fromJsonArray -}}
   {{- $names := list -}}
   {{- $annotations := list -}}
   {{- $snapshotters := list -}}
   {{- $pulls := list -}}
   {{- $forced := list -}}
-  {{- range $shim := $shims -}}
+  {{- range $shim := $values.enabledShims -}}
     {{- if has (index $arch 0) ($shim.supportedArches | default list) -}}
       {{- $containerd := $shim.containerd | default dict -}}
       {{- $names = append $names $shim.name -}}
@@ -113,7 +120,7 @@
 {{- end -}}
 {{- range $name, $key := dict "AGENT_HTTPS_PROXY" "httpsProxy" "AGENT_NO_PROXY" "noProxy" -}}
   {{- $pairs := list -}}
-  {{- range $shim := $shims -}}
+  {{- range $shim := $values.enabledShims -}}
     {{- with get ($shim.agent | default dict) $key }}{{- $pairs = append $pairs (printf "%s=%s" $shim.name .) -}}{{- end -}}
   {{- end -}}
   {{- include "kata-deploy.env.item" (list $name (join ";" $pairs)) -}}

@@ -1,8 +1,11 @@
 {{/* Keys of older releases of the upstream charts, translated. Both spellings work; where they contradict each other
      rendering fails. What was translated is told by NOTES. */}}
 
-{{/* values: the values with every old key translated, as JSON. Everything that decides reads these, not .Values. */}}
-{{- define "kata-deploy.values" -}}
+{{/* decide: puts the values with every old key translated into the root, as .Decided; with them the shims that are on, by name
+     (enabledShims), and what the installer is told of them (shimsEnvironment). Everything that decides reads these, not
+     .Values. A rendering needs them many times, and works them out once. */}}
+{{- define "kata-deploy.decide" -}}
+{{- if not (hasKey . "Decided") -}}
 {{- $values := .Values | toJson | fromJson -}}
 {{- if omit $values.env "installationPrefix" "hostOS" "multiInstallSuffix" -}}
 {{- include "kata-deploy.legacy.switches" $values -}}
@@ -12,7 +15,17 @@
 {{- if eq (include "kata-deploy.mode" .) "job" -}}
 {{- include "kata-deploy.legacy.selection" $values -}}
 {{- end -}}
-{{- $values | toJson -}}
+{{- $values = $values | toJson | fromJson -}}
+{{- $enabled := list -}}
+{{- range $name := keys (omit $values.shims "disableAll" "enabledByDefault") | sortAlpha -}}
+  {{- if include "kata-deploy.shimEnabled" (list $values.shims $name) -}}
+    {{- $enabled = append $enabled (set (get $values.shims $name | default dict) "name" $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- $_ := set $values "enabledShims" $enabled -}}
+{{- $_ := set $values "shimsEnvironment" (include "kata-deploy.env.shims" $values) -}}
+{{- $_ := set . "Decided" $values -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The old keys that are in use, one a line. */}}

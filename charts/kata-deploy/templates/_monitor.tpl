@@ -12,8 +12,8 @@
 {{- end -}}
 
 {{- define "kata-deploy.monitorLogLevel" -}}
-{{- $values := include "kata-deploy.values" . | fromJson -}}
-{{- coalesce (.Values.monitor.logLevel | default "" | trim) (include "kata-deploy.logLevel" $values) "info" -}}
+{{- include "kata-deploy.decide" . -}}
+{{- coalesce (.Values.monitor.logLevel | default "" | trim) (include "kata-deploy.logLevel" .Decided) "info" -}}
 {{- end -}}
 
 {{- define "kata-deploy.monitorLabels" -}}

@@ -94,5 +94,6 @@ spec:
 {{- $root := index . 0 -}}
 {{- $direction := index . 1 -}}
 {{ $direction }}.yaml: |
-  {{- include "kata-deploy.nodeJob" (dict "root" $root "values" (include "kata-deploy.values" $root | fromJson) "direction" $direction) | nindent 2 }}
+  {{- include "kata-deploy.decide" $root }}
+  {{- include "kata-deploy.nodeJob" (dict "root" $root "values" $root.Decided "direction" $direction) | nindent 2 }}
 {{- end -}}

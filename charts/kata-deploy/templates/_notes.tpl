@@ -2,8 +2,8 @@
      in DaemonSet mode, so nothing is claimed to be. */}}
 
 {{- define "kata-deploy.notes" -}}
-{{- $values := include "kata-deploy.values" . | fromJson -}}
-{{- $shims := include "kata-deploy.shims" $values | fromJsonArray -}}
+{{- include "kata-deploy.decide" . -}}
+{{- $values := .Decided -}}
 {{- $mode := include "kata-deploy.mode" . -}}
 {{- $mark := printf "kata-deploy.katacontainers.io/%s" (include "kata-deploy.install" .) -}}
 {{- $handlers := include "kata-deploy.requiredHandlers" (list . $values) | fromJsonArray -}}
@@ -13,7 +13,7 @@
 Kata runtimes {{ .Chart.AppVersion }}, installation {{ include "kata-deploy.install" . | quote }}, {{ $mode }} mode, namespace {{ .Release.Namespace }}.
 {{ range $arch := include "kata-deploy.arches" . | fromJsonArray }}
 {{- $names := list }}
-{{- range $shims }}{{ if has (index $arch 0) .supportedArches }}{{ $names = append $names (include "kata-deploy.handler" (list $ .name)) }}{{ end }}{{ end }}
+{{- range $values.enabledShims }}{{ if has (index $arch 0) .supportedArches }}{{ $names = append $names (include "kata-deploy.handler" (list $ .name)) }}{{ end }}{{ end }}
 {{- if $names }}
   {{ printf "%-8s" (index $arch 0) }}{{ join " " $names }}
 {{- end }}

@@ -39,8 +39,15 @@
 {{- $values := deepCopy .Values -}}
 {{- $_ := set $values.containerd "userDropIn" "" -}}
 {{- $_ := set $values "customRuntimes" (dict "enabled" false) -}}
-{{- range $shim := $values.shims -}}
-  {{- if kindIs "map" $shim }}{{ $_ := set $shim "dropIn" "" }}{{ end -}}
+{{- include "kata-deploy.decide" . -}}
+{{- $decided := omit (deepCopy .Decided) "environment" -}}
+{{- $_ := set $decided "containerd" $values.containerd -}}
+{{- $_ := set $decided "customRuntimes" $values.customRuntimes -}}
+{{- range $shim := $decided.enabledShims -}}
+  {{- $_ := set $shim "dropIn" "" -}}
 {{- end -}}
-{{- include "kata-deploy.jobTemplate" (list (set (omit . "Values") "Values" $values) "cleanup") -}}
+{{- $root := omit . "Values" "Decided" -}}
+{{- $_ := set $root "Values" $values -}}
+{{- $_ := set $root "Decided" $decided -}}
+{{- include "kata-deploy.jobTemplate" (list $root "cleanup") -}}
 {{- end -}}

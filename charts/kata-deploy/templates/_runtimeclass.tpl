@@ -10,7 +10,7 @@
 {{- $charged := hasKey $class "overheadEnabled" | ternary $class.overheadEnabled $values.runtimeClasses.overheadEnabled -}}
 {{- $fixed := dict -}}
 {{- if $charged -}}
-  {{- $fixed = merge (pick ($class.overhead | default dict) "memory" "cpu") (include "kata-deploy.knownOverhead" (list .root $shim.name) | fromJson) -}}
+  {{- $fixed = merge (pick ($class.overhead | default dict) "memory" "cpu") (include "kata-deploy.knownOverhead" (list .overheads $shim.name) | fromJson) -}}
 {{- end -}}
 {{- if .nfd.keys -}}
   {{- with include "kata-deploy.teeKey" $shim.name }}{{- $_ := set $fixed . "1" -}}{{- end -}}
@@ -18,10 +18,11 @@
 {{- include "kata-deploy.strings" $fixed -}}
 {{- end -}}
 
-{{/* knownOverhead (list . "qemu"): {memory, cpu} from files/overheads.yaml as JSON; {} for a shim that is not there. */}}
+{{/* knownOverhead (list OVERHEADS "qemu"): {memory, cpu} as JSON; {} for a shim that is not there. OVERHEADS: files/overheads.yaml,
+     read once, because there are many classes. */}}
 {{- define "kata-deploy.knownOverhead" -}}
 {{- $known := dict -}}
-{{- with get ((index . 0).Files.Get "files/overheads.yaml" | fromYaml) (index . 1) -}}
+{{- with get (index . 0) (index . 1) -}}
   {{- $known = dict "memory" (index . 0) "cpu" (index . 1) -}}
 {{- end -}}
 {{- $known | toJson -}}
@@ -40,7 +41,7 @@
 {{- include "kata-deploy.strings" (merge $nodes ($own | default dict)) -}}
 {{- end -}}
 
-{{/* runtimeClass (dict "root" . "values" VALUES "nfd" NFD "shim" SHIM "name" … "handler" …); NFD: {keys, labels}, whether
+{{/* runtimeClass (dict "root" . "values" VALUES "overheads" OVERHEADS "nfd" NFD "shim" SHIM "name" … "handler" …); NFD: {keys, labels}, whether
      TEE keys are requested and whether nodes carry NFD's labels. */}}
 {{- define "kata-deploy.runtimeClass" -}}
 apiVersion: node.k8s.io/v1

@@ -27,17 +27,6 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* shims VALUES: the enabled shims as a JSON array, by name. VALUES are those of "kata-deploy.values". */}}
-{{- define "kata-deploy.shims" -}}
-{{- $enabled := list -}}
-{{- range $name := keys (omit .shims "disableAll" "enabledByDefault") | sortAlpha -}}
-  {{- if include "kata-deploy.shimEnabled" (list $.shims $name) -}}
-    {{- $enabled = append $enabled (set (get $.shims $name | default dict) "name" $name) -}}
-  {{- end -}}
-{{- end -}}
-{{- $enabled | toJson -}}
-{{- end -}}
-
 {{/* Architectures as Kubernetes and as the installer's variables call them, in the order in which they are listed. */}}
 {{- define "kata-deploy.arches" -}}
 [["amd64", "X86_64"], ["arm64", "AARCH64"], ["s390x", "S390X"], ["ppc64le", "PPC64LE"]]
@@ -63,9 +52,8 @@ kata-{{ index . 1 }}{{ include "kata-deploy.dash" (index . 0) }}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
 {{- $handlers := list -}}
-{{- $shims := include "kata-deploy.shims" $values | fromJsonArray -}}
 {{- range $arch := include "kata-deploy.arches" $root | fromJsonArray -}}
-  {{- range $shims -}}
+  {{- range $values.enabledShims -}}
     {{- if has (index $arch 0) (.supportedArches | default list) -}}
       {{- $handlers = append $handlers (include "kata-deploy.handler" (list $root .name)) -}}
     {{- end -}}
