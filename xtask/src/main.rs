@@ -140,7 +140,8 @@ enum Real {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
-    /// The same calls of kubectl at the sandbox's API server and at the cluster's: the answers are the same.
+    /// The same calls of kubectl, and the life of a release by Helm, at the sandbox's API server and at the cluster's: the answers
+    /// are the same.
     Conformance {
         /// The cluster's kubeconfig.
         #[arg(long, env = "KUBECONFIG")]
@@ -148,6 +149,9 @@ enum Real {
         /// The husk binary, whose sandbox it is; default: built in release mode.
         #[arg(long)]
         husk: Option<PathBuf>,
+        /// The helm binary; default: the one on the PATH, or built from its Go module.
+        #[arg(long)]
+        helm: Option<PathBuf>,
     },
     /// Upgrades are killed and interrupted at twenty moments each, and two meet; all are brought to their end.
     Interruptions {
@@ -214,7 +218,9 @@ fn main() -> ExitCode {
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Interruptions { kubeconfig, husk }) => lifecycle::interruptions::check(&kubeconfig, husk),
-        Command::Real(Real::Conformance { kubeconfig, husk }) => lifecycle::conformance::check(&kubeconfig, husk),
+        Command::Real(Real::Conformance { kubeconfig, husk, helm }) => {
+            lifecycle::conformance::check(&kubeconfig, husk, helm)
+        }
         Command::Real(Real::Engine { husk, helm, record }) => engine::check(husk, helm, record),
         Command::Real(Real::Helm { husk, helm, helm3 }) => helm::check(husk, helm, helm3),
         Command::Real(Real::Charts { kubeconfig, husk }) => charts::check(&kubeconfig, husk),

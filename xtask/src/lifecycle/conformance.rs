@@ -1,9 +1,10 @@
-//! The sandbox's API server beside the real one: kubectl asks both the same, and the answers are compared.
+//! The sandbox's API server beside the real one: kubectl asks both the same, and real Helm tells the life of a release at both;
+//! the answers are compared.
 
 use super::world::{World, first_difference};
-use super::{Left, client, kubelet, plain};
+use super::{Left, client, kubelet, on_both, plain, programs};
 use crate::kubectl::Kubectl;
-use crate::programs::{husk, root, run};
+use crate::programs::{root, run};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -163,8 +164,9 @@ const CALLS: &[Call] = &[
 ];
 
 /// Compares the sandbox with the cluster of a kubeconfig.
-pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<(), String> {
-    let husk = husk(given_husk)?;
+pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) -> Result<(), String> {
+    let programs = programs(kubeconfig, given_husk, given_helm)?;
+    let husk = programs.husk.clone();
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
     let sandbox = |arguments: &[&str]| {
         let mut command = Command::new(&husk);
@@ -172,11 +174,11 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<()
         run(&mut command)
     };
     sandbox(&["up", "--hosts", "k8s:1"])?;
-    let compared = (|| {
+    let compared: Result<usize, String> = (|| {
         let path = sandbox(&["kubeconfig"])?;
         let path = PathBuf::from(String::from_utf8_lossy(&path.stdout).trim());
         let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-        runtime.block_on(both(kubeconfig, &path))
+        runtime.block_on(async { Ok(both(kubeconfig, &path).await? + on_both(programs, &path).await?) })
     })();
     let _ = sandbox(&["down"]);
     match compared? {
@@ -187,12 +189,12 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>) -> Result<()
 
 /// Asks both; returns how many answers differ.
 async fn both(real: &Path, sandbox: &Path) -> Result<usize, String> {
-    let (theirs, ours) = (ask(real).await?, ask(sandbox).await?);
+    let (theirs, ours) = (unmarked(ask(real).await?), unmarked(ask(sandbox).await?));
     let mut different = 0;
     let mut allowed = 0;
     for (call, (theirs, ours)) in CALLS.iter().zip(theirs.iter().zip(&ours)) {
         let same = theirs.code == ours.code && theirs.out == ours.out && theirs.error == ours.error;
-        let objects = |left: &Left| Value::from_iter(left.objects.clone().into_iter().map(unmarked));
+        let objects = |left: &Left| Value::from_iter(left.objects.clone());
         let object = first_difference("", &objects(theirs), &objects(ours));
         match (same && object.is_none(), call.reason) {
             (true, _) => {}
@@ -211,9 +213,16 @@ async fn both(real: &Path, sandbox: &Path) -> Result<usize, String> {
     Ok(different)
 }
 
-/// An object without what the sandbox is known to leave out: the marks of controllers. Lists of the real server do not repeat
+/// Objects without what the sandbox is known to leave out: the marks of controllers. Lists of the real server do not repeat
 /// an object's type.
-fn unmarked((name, mut object): (String, Value)) -> (String, Value) {
+pub(super) fn unmarked(mut all: Vec<Left>) -> Vec<Left> {
+    for left in &mut all {
+        left.objects = std::mem::take(&mut left.objects).into_iter().map(without_marks).collect();
+    }
+    all
+}
+
+fn without_marks((name, mut object): (String, Value)) -> (String, Value) {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("apiVersion");
         fields.remove("kind");

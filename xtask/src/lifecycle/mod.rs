@@ -61,6 +61,15 @@ pub(crate) fn check(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: 
     })
 }
 
+/// Tells the script by real Helm on two clusters, a real one and the sandbox; returns how many steps end differently.
+async fn on_both(real: Programs, sandbox: &Path) -> Result<usize, String> {
+    let theirs = tell(&real, Teller::Helm).await?;
+    let ours = tell(&Programs { kubeconfig: sandbox.to_owned(), ..real }, Teller::Helm).await?;
+    let different = compare("Helm at the sandbox", &conformance::unmarked(theirs), &conformance::unmarked(ours));
+    println!("Helm: {} of {} steps end in the sandbox as on the real cluster", STEPS.len() - different, STEPS.len());
+    Ok(different)
+}
+
 fn programs(kubeconfig: &Path, given_husk: Option<PathBuf>, given_helm: Option<PathBuf>) -> Result<Programs, String> {
     let helm = match given_helm.or_else(|| on_path("helm")) {
         Some(helm) => helm,
