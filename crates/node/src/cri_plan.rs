@@ -30,7 +30,7 @@ pub struct CriPlan {
     pub services: Vec<String>,
     /// The version that must answer afterwards, when it is not the host's own that runs.
     pub version: Option<String>,
-    /// Why the runtime must not restart, whatever it reads afterwards; a sentence.
+    /// Why the runtime must not restart but only read its configuration again, if that changes; a sentence.
     pub no_restart: Option<String>,
 }
 

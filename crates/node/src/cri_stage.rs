@@ -298,6 +298,12 @@ fn attempt(
             })?;
         }
     }
+    if known && plan.no_restart.is_some() {
+        say(&format!("reloading {unit}"));
+        if let Err(error) = session.units.reload_service(unit) {
+            say(&format!("it serves the same as before: {}", error.message));
+        }
+    }
     if restarts {
         store.record(journal, Entry::Restart)?;
         say(&format!("restarting {unit}"));

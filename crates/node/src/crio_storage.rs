@@ -3,7 +3,8 @@
 //! At its start CRI-O mounts that directory on itself, so that nobody else sees what is mounted below. With our
 //! `overlay.skip_mount_home=true` it does not, as Kata's shims need, but it does not take away a mount that is there either: the
 //! setting has its effect with the next boot. After that boot the reverse is worse: a CRI-O that starts without the setting hides
-//! the file systems of all containers that run, and their pods can never be taken down.
+//! the file systems of all containers that run, and their pods can never be taken down. A CRI-O that only reads its configuration
+//! again forgets our handlers and leaves its storage as it is.
 
 use crate::cri_plan::{CriPlan, future};
 use crate::merged;
@@ -17,9 +18,9 @@ pub(crate) fn danger(session: &Session, plan: &CriPlan) -> Option<String> {
     let running = containers(&mounts(session), &home);
     (!skips && running > 0).then(|| {
         format!(
-            "CRI-O was not restarted: since the node's last boot {home} is as our setting `overlay.skip_mount_home=true` leaves it, \
-             and without the setting CRI-O would hide the file systems of {running} running containers, whose pods would stay for \
-             ever; reboot the node, or drain it and restart crio.service, and CRI-O forgets our handlers"
+            "CRI-O read its configuration again and was not restarted: since the node's last boot {home} is as our setting \
+             `overlay.skip_mount_home=true` leaves it, and a CRI-O that starts without it would hide the file systems of {running} \
+             running containers, whose pods would stay for ever; reboot the node, or drain it, before crio.service is restarted"
         )
     })
 }

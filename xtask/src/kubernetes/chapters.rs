@@ -147,8 +147,9 @@ pub(crate) fn breakage(cluster: &mut Cluster, installer: &Installer, report: &mu
         step("… and the removal leaves nothing", &mut || telling.removed());
     }
     if telling.cluster.machines.iter().any(|machine| machine.kind == Kind::CriO) {
-        // It is not restarted there by a removal: see `crio_storage` of the installer.
-        step("… and after the next boot CRI-O serves nothing of ours", &mut || {
+        // After that boot the removal reloaded it: see `crio_storage` of the installer.
+        step("… and CRI-O serves nothing of ours", &mut || telling.served(false));
+        step("… nor after its next boot", &mut || {
             for machine in telling.cluster.machines.iter().filter(|machine| machine.kind == Kind::CriO) {
                 machine.power_off();
                 machine.boot()?;

@@ -399,6 +399,7 @@ fn crio_that_would_hide_containers_that_run_is_not_restarted_by_a_removal() {
     let (warnings, restarts) = crio_stage(&host, false);
     assert!(warnings.len() == 1 && warnings[0].contains("was not restarted"), "{warnings:?}");
     assert!(warnings[0].contains("1 running containers") && restarts == 0, "{warnings:?}");
+    assert_eq!(host.machine.borrow().calls.last().map(String::as_str), Some("reload crio.service"));
     assert_eq!(host.picture(), first);
     assert_eq!(crio_stage(&host, false), (Vec::new(), 0));
 
