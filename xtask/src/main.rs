@@ -126,7 +126,7 @@ enum Real {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
-    /// The rules of simulated CRI-O hosts, asked of a real CRI-O.
+    /// A real CRI-O follows the rules of the simulated one, and serves what the installer writes.
     Crio,
     /// A real Kubernetes on this machine.
     #[command(subcommand)]
