@@ -6,6 +6,7 @@ mod bench;
 mod bench_releases;
 mod charts;
 mod containerd;
+mod crio;
 mod docs;
 mod engine;
 mod exchange;
@@ -125,6 +126,8 @@ enum Real {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
+    /// A real CRI-O follows the rules of the simulated one, and serves what the installer writes.
+    Crio,
     /// A real Kubernetes on this machine.
     #[command(subcommand)]
     Kubernetes(kubernetes::Verb),
@@ -216,6 +219,7 @@ fn main() -> ExitCode {
         Command::Real(Real::NodeBinary) => node_binary::check(),
         Command::Real(Real::Registry { husk, helm }) => exchange::check(husk, helm),
         Command::Real(Real::Containerd { husk }) => containerd::check(husk),
+        Command::Real(Real::Crio) => crio::check(),
         Command::Real(Real::Lifecycle { kubeconfig, husk, helm }) => lifecycle::check(&kubeconfig, husk, helm),
         Command::Real(Real::Interruptions { kubeconfig, husk }) => lifecycle::interruptions::check(&kubeconfig, husk),
         Command::Real(Real::Conformance { kubeconfig, husk, helm }) => {

@@ -48,7 +48,8 @@ volumeMounts:
 {{- define "kata-deploy.jobRules" -}}
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, delete]
+  # deletecollection: what an earlier run has left on thousands of nodes.
+  verbs: [get, list, watch, create, delete, deletecollection]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]

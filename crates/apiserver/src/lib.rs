@@ -9,6 +9,7 @@ mod admit;
 pub mod audit;
 pub mod auth;
 mod builtin;
+mod counts;
 pub mod faults;
 mod log;
 pub mod merge;

@@ -14,10 +14,12 @@ use crate::selector::{FieldSelector, LabelSelector, LabelTerm, field_text};
 
 /// How many events of one resource are kept for watches that resume.
 pub const HISTORY: usize = 16_384;
-/// How much JSON they hold at most, where a log makes it; in memory an object is about ten times that.
+/// How much JSON they hold at most, where a log makes it.
 const HISTORY_BYTES: usize = 24 << 20;
 /// So many are kept whatever their size: whoever watches is not behind by more.
 const HISTORY_LEAST: usize = 1_024;
+/// After so many further changes of its resource an object is kept as text only: in memory its tree takes about ten times that.
+const WARM: usize = 256;
 
 /// Namespace (empty for cluster scope) and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,15 +43,15 @@ impl Key {
     }
 }
 
-/// One version of one object. Its JSON is made once, when first needed.
+/// One version of one object: as a tree, as JSON, or both; either is made of the other when first needed.
 #[derive(Debug)]
 pub struct Stored {
     /// Where it lives.
     pub key: Key,
     /// Resource version.
     pub rv: u64,
-    /// The object.
-    pub value: Value,
+    api_version: Box<str>,
+    value: OnceLock<Value>,
     json: OnceLock<Bytes>,
 }
 
@@ -58,23 +60,51 @@ impl Stored {
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".into(), rv.to_string().into());
         }
-        Stored { key, rv, value, json: OnceLock::new() }
+        Stored::of(key, rv, value)
+    }
+
+    fn of(key: Key, rv: u64, value: Value) -> Self {
+        let api_version = value["apiVersion"].as_str().unwrap_or_default().into();
+        Stored { key, rv, api_version, value: value.into(), json: OnceLock::new() }
     }
 
     /// A version that is not in the store: the answer to a dry run.
     pub(crate) fn unsaved(value: Value) -> Self {
         let version = value["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok());
-        Stored { key: Key::of(&value), rv: version.unwrap_or(0), value, json: OnceLock::new() }
+        Stored::of(Key::of(&value), version.unwrap_or(0), value)
     }
 
     fn known_bytes(&self) -> usize {
         self.json.get().map_or(0, Bytes::len)
     }
 
+    /// The same version as text only.
+    fn cold(&self) -> Arc<Stored> {
+        let (key, api_version) = (self.key.clone(), self.api_version.clone());
+        Arc::new(Stored { key, rv: self.rv, api_version, value: OnceLock::new(), json: self.json().into() })
+    }
+
+    /// The object.
+    pub fn value(&self) -> &Value {
+        // The text was made of an object here, so it is one.
+        self.value
+            .get_or_init(|| self.json.get().and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default())
+    }
+
+    /// The API version in which it was stored.
+    pub fn api_version(&self) -> &str {
+        &self.api_version
+    }
+
     /// The object as JSON text.
     pub fn json(&self) -> Bytes {
-        self.json.get_or_init(|| self.value.to_string().into()).clone()
+        self.json.get_or_init(|| self.value().to_string().into()).clone()
     }
+}
+
+/// An object for somebody to look at. The tree that is made of a mere text for that goes away with it again.
+fn handed(object: &Arc<Stored>) -> Arc<Stored> {
+    if object.value.get().is_some() { object.clone() } else { object.cold() }
 }
 
 /// What happened to an object.
@@ -135,8 +165,8 @@ impl Selection {
     /// Whether the object is asked for.
     pub fn matches(&self, object: &Stored) -> bool {
         self.namespace.as_ref().is_none_or(|ns| *ns == object.key.namespace)
-            && self.labels.matches(&object.value)
-            && self.fields.matches(&object.value)
+            && (self.labels.0.is_empty() || self.labels.matches(object.value()))
+            && (self.fields.0.is_empty() || self.fields.matches(object.value()))
     }
 }
 
@@ -208,8 +238,8 @@ impl Bucket {
             Some(object) => self.objects.insert(key.clone(), object.clone()),
             None => self.objects.remove(key),
         };
-        let old = before.as_ref().map(|b| self.terms(&b.value)).unwrap_or_default();
-        let new = object.as_ref().map(|o| self.terms(&o.value)).unwrap_or_default();
+        let old = before.as_ref().map(|b| self.terms(handed(b).value())).unwrap_or_default();
+        let new = object.as_ref().map(|o| self.terms(o.value())).unwrap_or_default();
         for term in old.iter().filter(|t| !new.contains(t)) {
             if let Some(keys) = self.index.get_mut(term) {
                 keys.remove(key);
@@ -229,6 +259,7 @@ impl Bucket {
         self.tick.send_replace(event.rv);
         self.history_bytes += event.bytes;
         self.history.push_back(Arc::new(event));
+        self.cool();
         while (self.history.len() > HISTORY
             || (self.history_bytes > HISTORY_BYTES && self.history.len() > HISTORY_LEAST))
             && let Some(old) = self.history.pop_front()
@@ -236,6 +267,19 @@ impl Bucket {
             self.history_bytes -= old.bytes;
             self.floor = old.rv;
         }
+    }
+
+    /// Lets go of the trees of what changed a while ago.
+    fn cool(&mut self) {
+        let Some(event) = self.history.len().checked_sub(WARM + 1).and_then(|at| self.history.get_mut(at)) else {
+            return;
+        };
+        let object = event.object.cold();
+        if let Some(live) = self.objects.get_mut(&object.key).filter(|live| live.rv == object.rv) {
+            *live = object.clone();
+        }
+        let previous = event.previous.as_ref().map(|previous| previous.cold());
+        *event = Arc::new(Event { object, previous, ..**event });
     }
 
     /// The smallest indexed candidate set for a selection, or `None` when everything must be looked at.
@@ -277,6 +321,9 @@ impl Store {
             for bucket in inner.buckets.values_mut() {
                 (bucket.floor, bucket.last) = (rv, rv);
                 bucket.tick.send_replace(rv);
+                if bucket.objects.len() > WARM {
+                    bucket.objects.values_mut().for_each(|object| *object = object.cold());
+                }
             }
         }
         Ok(Store { inner: RwLock::new(inner) })
@@ -303,7 +350,7 @@ impl Store {
 
     /// Reads one object.
     pub fn get(&self, storage: &str, key: &Key) -> Option<Arc<Stored>> {
-        self.read().buckets.get(storage)?.objects.get(key).cloned()
+        self.read().buckets.get(storage)?.objects.get(key).map(handed)
     }
 
     /// Reads the objects that a selection asks for, at most `limit` of them, after the key `after`.
@@ -312,12 +359,12 @@ impl Store {
         let mut page = Page { items: Vec::new(), rv: inner.rv, next: None, remaining: None };
         let Some(bucket) = inner.buckets.get(storage) else { return page };
         let take = |found: &mut dyn Iterator<Item = &Arc<Stored>>| {
-            for object in found.filter(|o| selection.matches(o)) {
+            for object in found.map(handed).filter(|o| selection.matches(o)) {
                 if limit.is_some_and(|limit| page.items.len() == limit) {
                     page.next = page.items.last().map(|o| o.key.clone());
                     break;
                 }
-                page.items.push(object.clone());
+                page.items.push(object);
             }
         };
         use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -397,7 +444,7 @@ impl Store {
             log.remove(rv, storage, &key.namespace, &key.name)?;
         }
         inner.rv = rv;
-        let object = Arc::new(Stored::new(key.clone(), rv, last_state.unwrap_or_else(|| last.value.clone())));
+        let object = Arc::new(Stored::new(key.clone(), rv, last_state.unwrap_or_else(|| last.value().clone())));
         let bucket = inner.bucket(storage);
         let previous = bucket.replace(key, None);
         let bytes = object.known_bytes();
@@ -446,7 +493,7 @@ impl Inner {
         match self.bucket(storage).objects.get(key) {
             None => Err(WriteError::Missing),
             Some(live) if live.rv != expected => Err(WriteError::Changed),
-            Some(live) => Ok(live.clone()),
+            Some(live) => Ok(handed(live)),
         }
     }
 
@@ -597,7 +644,7 @@ mod tests {
         assert_eq!(store.version(), before);
         let page = store.list("pods", &Selection::default(), None, None);
         assert_eq!(page.items.len(), 1);
-        assert_eq!(page.items[0].value["spec"]["nodeName"], "y");
+        assert_eq!(page.items[0].value()["spec"]["nodeName"], "y");
         assert!(matches!(store.since("pods", before - 1), Since::TooOld(_)));
         assert!(matches!(store.since("never-seen", before - 1), Since::TooOld(_)));
         assert!(matches!(store.since("never-seen", before), Since::Events(_)));

@@ -20,7 +20,7 @@ pub const JOB_NODE: &str = "kata-deploy-job-dispatcher/node";
 pub const NODE_NAME_ANNOTATION: &str = "kata-deploy-job-dispatcher/node-name";
 /// Annotation on per-node Jobs and node records: the identity of the Node, which a successor of its name does not share.
 pub const NODE_UID_ANNOTATION: &str = "husk/node-uid";
-/// Label on node records: the identity of the dispatcher whose run the node is through with.
+/// Label on node records: the identity of the dispatcher whose run the node is through with. On per-node Jobs: that of their owner.
 pub const RUN: &str = "husk/run";
 /// Annotation on Nodes: how many nodes the cluster will have, from whoever knows that beforehand. When so many are there,
 /// nobody has to wait and see whether more come.

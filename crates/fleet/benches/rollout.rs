@@ -2,6 +2,7 @@
 //! against the API server in this process, whose kubelets end every Job after a moment.
 //!
 //! `cargo bench -p fleet --bench rollout -- 100 1000 10000`; with `killed 10000` the dispatcher is killed half-way and begun again;
+//! with `upgrade 10000` what is measured is a second rollout, over the finished Jobs of the first;
 //! with `real 2000` against the API server of `KUBECONFIG`: how fast
 //! Jobs come from the dispatcher, and how fast from plain requests for the same.
 #![allow(
@@ -44,13 +45,29 @@ const SERVER_MEMORY: u64 = 4 * 1024 * 1024;
 
 struct Row {
     nodes: usize,
-    killed: bool,
+    manner: Manner,
     requests: usize,
     seconds: f64,
     processor: f64,
     dispatcher: u64,
     server: u64,
     done: bool,
+}
+
+/// What is special about a rollout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Plain,
+    Killed,
+    Upgrade,
+}
+
+/// What a rollout took.
+struct Took {
+    good: bool,
+    seconds: f64,
+    processor: f64,
+    peak: u64,
 }
 
 fn main() {
@@ -69,9 +86,14 @@ fn main() {
         "NODES", "REQUESTS", "A NODE", "TIME", "CPU", "DISPATCHER", "SERVER"
     );
     let mut good = true;
-    let killed = std::env::args().any(|word| word == "killed");
+    let said = |wanted: &str| std::env::args().any(|word| word == wanted);
+    let manner = match (said("killed"), said("upgrade")) {
+        (true, _) => Manner::Killed,
+        (_, true) => Manner::Upgrade,
+        _ => Manner::Plain,
+    };
     for nodes in sizes {
-        let row = runtime.block_on(measure(nodes, killed));
+        let row = runtime.block_on(measure(nodes, manner));
         println!(
             "{:>6}  {:>9}  {:>8.2}  {:>6.1} s  {:>7.2} s  {:>6.1} MiB  {:>6.0} MiB{}",
             row.nodes,
@@ -81,9 +103,13 @@ fn main() {
             row.processor,
             row.dispatcher as f64 / 1024.0,
             row.server as f64 / 1024.0,
-            if row.killed { "  killed half-way" } else { "" }
+            match row.manner {
+                Manner::Plain => "",
+                Manner::Killed => "  killed half-way",
+                Manner::Upgrade => "  over finished Jobs",
+            }
         );
-        let cheap = row.nodes <= DETAILED || row.killed || row.requests <= 4 * row.nodes;
+        let cheap = row.nodes <= DETAILED || row.manner == Manner::Killed || row.requests <= 4 * row.nodes;
         good &= row.done && row.dispatcher <= MEMORY && row.server <= SERVER_MEMORY && cheap;
     }
     println!(
@@ -93,7 +119,7 @@ fn main() {
     std::process::exit(i32::from(!good));
 }
 
-async fn measure(nodes: usize, killed: bool) -> Row {
+async fn measure(nodes: usize, manner: Manner) -> Row {
     let server = ApiServer::open(apiserver::Options::default()).unwrap();
     let admin = Client::new(server.into_service(), "default");
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(admin.clone());
@@ -104,9 +130,7 @@ async fn measure(nodes: usize, killed: bool) -> Row {
     let kubelets = Kubelets::new(admin.clone(), NAMESPACE, TAKES);
     kubelets.make_nodes(nodes).await;
     let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::namespaced(admin.clone(), NAMESPACE);
-    let mut own = template();
-    own["metadata"]["name"] = OWNER.into();
-    jobs.create(&Default::default(), &serde_json::from_value(own).unwrap()).await.unwrap();
+    own(&jobs).await;
     let working = tokio::spawn(kubelets.clone().run());
 
     let root = tempfile::tempdir().unwrap();
@@ -114,8 +138,37 @@ async fn measure(nodes: usize, killed: bool) -> Row {
     let (port, authority, serving) = serve(&server, requests.clone()).await;
     lay_out(root.path(), &authority, "any");
 
+    if manner == Manner::Upgrade {
+        assert!(roll_out(root.path(), port, nodes, &kubelets, false).await.good, "the first rollout failed");
+        jobs.delete(OWNER, &kube::api::DeleteParams::background()).await.unwrap();
+        own(&jobs).await;
+        requests.store(0, Ordering::Relaxed);
+    }
+    let took = roll_out(root.path(), port, nodes, &kubelets, manner == Manner::Killed).await;
+    working.abort();
+    serving.abort();
+    let each = if manner == Manner::Upgrade { 2 } else { 1 };
+    let once = {
+        let seen = kubelets.seen();
+        seen.jobs.len() == nodes && seen.jobs.values().all(|jobs| jobs.len() == each)
+    };
+    let server = status_of(std::process::id(), "VmHWM").unwrap_or(0);
+    let requests = requests.load(Ordering::Relaxed);
+    let Took { good, seconds, processor, peak } = took;
+    Row { nodes, manner, requests, seconds, processor, dispatcher: peak, server, done: good && once }
+}
+
+/// Makes the Job that a dispatcher runs in, which owns the nodes' Jobs.
+async fn own(jobs: &Api<k8s_openapi::api::batch::v1::Job>) {
+    let mut own = template();
+    own["metadata"]["name"] = OWNER.into();
+    jobs.create(&Default::default(), &from(own)).await.unwrap();
+}
+
+/// Runs a dispatcher to its end; kills it half-way and begins it again if that is wanted.
+async fn roll_out(root: &Path, port: u16, nodes: usize, kubelets: &Kubelets, killed: bool) -> Took {
     let begun = Instant::now();
-    let mut child = dispatcher(root.path(), "127.0.0.1", port, 100);
+    let mut child = dispatcher(root, "127.0.0.1", port, 100);
     let mut process = child.id().unwrap();
     let (mut peak, mut processor) = (0, 0.0);
     let mut kills = usize::from(killed);
@@ -126,7 +179,7 @@ async fn measure(nodes: usize, killed: bool) -> Row {
         if kills > 0 && kubelets.seen().jobs.len() >= nodes / 2 {
             kills -= 1;
             child.kill().await.unwrap();
-            child = dispatcher(root.path(), "127.0.0.1", port, 100);
+            child = dispatcher(root, "127.0.0.1", port, 100);
             process = child.id().unwrap();
         }
         match tokio::time::timeout(Duration::from_millis(20), child.wait()).await {
@@ -134,16 +187,7 @@ async fn measure(nodes: usize, killed: bool) -> Row {
             Err(_) => assert!(begun.elapsed() < Duration::from_secs(1800), "no end after half an hour"),
         }
     };
-    let seconds = begun.elapsed().as_secs_f64();
-    working.abort();
-    serving.abort();
-    let once = {
-        let seen = kubelets.seen();
-        seen.jobs.len() == nodes && seen.jobs.values().all(|jobs| jobs.len() == 1)
-    };
-    let server = status_of(std::process::id(), "VmHWM").unwrap_or(0);
-    let requests = requests.load(Ordering::Relaxed);
-    Row { nodes, killed, requests, seconds, processor, dispatcher: peak, server, done: status.success() && once }
+    Took { good: status.success(), seconds: begun.elapsed().as_secs_f64(), processor, peak }
 }
 
 /// The files of the dispatcher's pod.

@@ -8,11 +8,13 @@ use crate::plan::{Action, Event, Fleet};
 use crate::run::Run;
 use crate::template::Owner;
 use crate::{marks, records, sandboxes};
-use contract::{Code, NodeRecord, State};
+use contract::{Code, NodeRecord, State, label};
 use futures::future::BoxFuture;
+use http_body_util::BodyExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DeleteParams, LogParams, PostParams, Preconditions, Request};
+use kube::api::{ApiResource, DeleteParams, ListParams, LogParams, PostParams, Preconditions, Request};
+use kube::core::Status;
 use kube::{Api, Client};
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use std::time::Duration;
 const LINES: i64 = 20;
 /// How long a log is asked for: a kubelet that restarts is back by then.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
+/// Finished Jobs that one request deletes at most: it is through long before it is taken for lost.
+const TOGETHER: u32 = 500;
 
 /// How an effect ended.
 #[allow(clippy::large_enum_variant, reason = "nearly all of them are events, and none is kept")]
@@ -79,6 +83,20 @@ pub(crate) fn carry_out(client: Client, run: &Run, fleet: &Fleet, action: Action
                 Ok(_) => Done::Nothing,
             }
         }),
+        Action::DeleteEarlier(count) => {
+            let owner = run.settings.owner.clone();
+            Box::pin(async move {
+                let mut good = true;
+                for _ in 0..count.div_ceil(TOGETHER as usize) {
+                    if let Err(error) = patiently(|| delete_earlier(&client, &namespace, &owner)).await {
+                        tracing::warn!("finished Jobs of earlier runs are deleted one by one: {error}");
+                        good = false;
+                        break;
+                    }
+                }
+                Done::Event(Event::DeletedEarlier { good })
+            })
+        }
         Action::ReadLines { node, pod, container } => Box::pin(async move {
             let api: Api<Pod> = Api::namespaced(client, &namespace);
             let parameters = LogParams { container: Some(container), tail_lines: Some(LINES), ..LogParams::default() };
@@ -112,6 +130,31 @@ pub(crate) fn carry_out(client: Client, run: &Run, fleet: &Fleet, action: Action
             })
         }
     }
+}
+
+/// Deletes finished Jobs of earlier runs of this owner, as many as one request may take. They have no pod at work any more,
+/// so nobody waits for those.
+async fn delete_earlier(client: &Client, namespace: &str, owner: &Owner) -> kube::Result<()> {
+    let which = ListParams::default()
+        .labels(&format!("{}={},{}!={}", label::JOB_OWNER, owner.name, label::RUN, owner.uid))
+        .fields("status.successful=1")
+        .limit(TOGETHER);
+    let request = Request::new(jobs(client, namespace).resource_url());
+    let request = request.delete_collection(&DeleteParams::background(), &which).map_err(kube::Error::BuildRequest)?;
+    let (mut parts, body) = request.into_parts();
+    // The answer has all that was deleted; little is enough, and nothing of it is kept.
+    let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+    parts.headers.insert(http::header::ACCEPT, http::HeaderValue::from_static(metadata));
+    let answer = client.send(http::Request::from_parts(parts, body.into())).await?;
+    if !answer.status().is_success() {
+        let status = Status::failure("", "").with_code(answer.status().as_u16());
+        return Err(kube::Error::Api(status.boxed()));
+    }
+    let mut body = answer.into_body();
+    while let Some(piece) = body.frame().await {
+        piece?;
+    }
+    Ok(())
 }
 
 fn jobs(client: &Client, namespace: &str) -> Api<ApiJob> {

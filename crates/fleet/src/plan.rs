@@ -76,6 +76,8 @@ pub struct Fleet {
     stale: BTreeMap<String, (String, String)>,
     /// Jobs whose deletion is under way: by identity; name and node.
     deleting: BTreeMap<String, (String, String)>,
+    /// Those of them that are deleted by one request for many.
+    together: jobs::Together,
     /// How many complete lists of Jobs were told.
     lists: u64,
     /// Identities of Jobs that went before their Node was heard of, by node: old news of them is not believed.
@@ -120,6 +122,7 @@ impl Fleet {
             others: BTreeMap::new(),
             stale: BTreeMap::new(),
             deleting: BTreeMap::new(),
+            together: jobs::Together::default(),
             lists: 0,
             gone: BTreeMap::new(),
             early: BTreeMap::new(),
@@ -176,6 +179,7 @@ impl Fleet {
                 }
             }
             Event::Created { node, node_uid, uid } => self.on_created(&node, &node_uid, uid, now),
+            Event::DeletedEarlier { good } => self.on_deleted_together(good, now),
             Event::Undeletable { name, node, message } => self.on_undeletable(&name, &node, message),
             Event::Refused { node, message, code } => {
                 if self.works.get(&node).is_some_and(|work| work.phase.flies()) {
@@ -196,7 +200,7 @@ impl Fleet {
 
     /// Returns what to do at the time `now`. Every action is returned once.
     pub fn next(&mut self, now: u64) -> Vec<Action> {
-        let mut actions = self.deletions();
+        let mut actions = self.deletions(now);
         let sweep = self.swept.is_none_or(|swept| now >= swept + SWEEP);
         let mut look = std::mem::take(&mut self.touched);
         if sweep {

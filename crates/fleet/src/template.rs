@@ -99,6 +99,7 @@ impl JobTemplate {
                     "controller": false, "blockOwnerDeletion": false}]),
         );
         set_all(metadata, "labels", &labels);
+        set_all(metadata, "labels", &[(label::RUN, &owner.uid)]);
         set_all(
             metadata,
             "annotations",

@@ -203,6 +203,9 @@ pub(crate) async fn ask(
         }
     };
     let gone = namespaces.delete(&name, &DeleteParams::background()).await;
+    // The kubelet of a node that is gone lets nothing go; what asked has nothing to finish.
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &name);
+    let _ = pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await;
     let answers = answers?;
     gone.map_err(api_failure)?;
     Ok(answers)

@@ -5,6 +5,7 @@ use crate::cluster::{self, api_failure};
 use crate::convergence;
 use crate::cut_short::Interrupt;
 use crate::error::{Failure, Result};
+use crate::node_jobs;
 use crate::phases::{Bounds, Clock, Phase, Taken};
 use crate::preflight;
 use crate::rollout_run::RolloutRun;
@@ -57,6 +58,13 @@ pub(crate) async fn rollback(call: Rollback) -> Result<()> {
     let rollouts = crate::rollout::rollouts(&objects);
     let nodes = preflight::nodes(&cluster.client).await?;
     let is_selected = |node: &&Node| rollouts.iter().any(|rollout| rollout.rules.left_out(node).is_none());
+    if let Some(name) = &call.node {
+        node_jobs::check_names(std::slice::from_ref(name), nodes.iter().map(|node| node.name.as_str()))?;
+        if !nodes.iter().filter(is_selected).any(|node| node.name == *name) {
+            let message = format!("node {name} is not among the nodes that revision {} selects", release.version);
+            return Err(Failure::new(Code::NO_SUCH_NODE, message));
+        }
+    }
     let clock = Clock::start(bounds, if call.node.is_some() { Phase::Nodes } else { Phase::Apply });
     let node_hooks = crate::rollout::node_hooks(&objects);
     let options = Options {

@@ -13,6 +13,7 @@ use crate::screen::Screen;
 use crate::subject::Names;
 use crate::summary::NodeSummary;
 use crate::told::Told;
+use contract::State;
 use std::time::Duration;
 
 /// How often nodes are read until their kubelets report what the runtimes have proven.
@@ -129,7 +130,7 @@ impl RolloutRun<'_> {
             }
             if self.clock.left().is_zero() {
                 // What failed or was never begun is worse than what is late.
-                if results.iter().any(|node| node.selected && node.state.is_none_or(|s| s == contract::State::Failed)) {
+                if results.iter().any(|node| node.selected && node.state.is_none_or(|s| s == State::Failed)) {
                     return Ok(results);
                 }
                 let open: Vec<&NodeSummary> = results.iter().filter(|node| is_open(node)).collect();
@@ -154,11 +155,13 @@ impl RolloutRun<'_> {
 
     /// What goes on, and how to go on.
     pub(crate) fn left(&self) -> Left {
-        let phase = self.clock.read().phase;
+        let removes = self.told.removes();
         let rollouts = self.rollouts.iter().filter_map(|rollout| match &rollout.mode {
+            Mode::DaemonSet(name) if removes => {
+                Some(format!("pods of DaemonSet {name}, which undo their work as they stop"))
+            }
+            Mode::DaemonSet(name) => Some(format!("DaemonSet {name}")),
             // A dispatcher is a hook, and that is told by the engine.
-            Mode::DaemonSet(name) if phase != Phase::Remove => Some(format!("DaemonSet {name}")),
-            Mode::DaemonSet(name) => Some(format!("what pods of DaemonSet {name} undo as they stop")),
             Mode::Job(_) => None,
         });
         let flying = self.watch.board.rows().filter(|row| row.begun.is_some() && row.ended.is_none());
@@ -186,6 +189,14 @@ impl RolloutRun<'_> {
             known.map_or_else(|| name.clone(), convergence::line)
         };
         let lines: Vec<String> = match open {
+            // The record of a node goes when the node is clean; its labels went before.
+            [] if self.told.removes() => self
+                .watch
+                .board
+                .rows()
+                .filter(|row| row.ended.is_none() || row.record.state == State::Failed)
+                .map(row_line)
+                .collect(),
             [] => results.iter().filter(|node| node.selected && !node.converged()).map(convergence::line).collect(),
             open => open.iter().map(named).collect(),
         };
@@ -195,5 +206,33 @@ impl RolloutRun<'_> {
             Some(format!("{code}{}: {}", problem.title, problem.cause))
         });
         cut_short::out_of_time(&reading, what, &lines, cause.as_deref(), &self.left())
+    }
+}
+
+/// How a node stands by its record alone.
+fn row_line(row: &crate::board::Row) -> String {
+    let record = &row.record;
+    let code = record.code.map(|code| format!("{code} ")).unwrap_or_default();
+    let how = match (row.begun, record.state, record.message.as_str()) {
+        (None, ..) => return format!("node {}: not begun", record.node),
+        (_, State::Running, "") => "running",
+        (_, _, "") => "waiting",
+        (_, _, message) => message,
+    };
+    format!("node {}: {code}at stage {}: {how}", record.node, record.stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Row;
+    use contract::{NodeRecord, Stage};
+
+    #[test]
+    fn a_node_that_is_being_cleaned_is_told_by_its_record() {
+        let record = NodeRecord::new("k8s-1", "default", Stage::RevertCri, State::Running);
+        let row = Row { record, begun: Some(1), ended: None };
+        assert_eq!(row_line(&row), "node k8s-1: at stage revert-cri: running");
+        assert_eq!(row_line(&Row { begun: None, ..row }), "node k8s-1: not begun");
     }
 }

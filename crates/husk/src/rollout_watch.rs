@@ -76,10 +76,10 @@ impl Watch {
             tokio::select! {
                 biased;
                 result = &mut work => break result,
+                // Counting ten thousand nodes for each of their records would be all that is done.
+                _ = frames.tick() => screen.draw(&clock.read(), of, &self.board, self.now()),
                 Some(news) = self.news.next() => self.take(news, screen),
-                _ = frames.tick() => {}
             }
-            screen.draw(&clock.read(), of, &self.board, self.now());
         };
         // What has arrived already belongs to the work.
         while let Some(Some(news)) = self.news.next().now_or_never() {

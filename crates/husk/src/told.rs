@@ -73,6 +73,11 @@ impl Told {
         self.heard.lock().map(|mut heard| std::mem::take(&mut heard.warnings)).unwrap_or_default()
     }
 
+    /// Is this a removal?
+    pub(crate) fn removes(&self) -> bool {
+        self.base == Phase::Remove
+    }
+
     /// The hook that runs, or that ended badly: `Job kata-deploy-install-dispatcher`.
     pub(crate) fn hook(&self) -> Option<String> {
         self.heard.lock().ok()?.running.clone()

@@ -171,6 +171,9 @@ impl Units for Nothing {
     fn restart(&mut self, _: &str) -> node::Result<()> {
         Ok(())
     }
+    fn reload_service(&mut self, _: &str) -> node::Result<()> {
+        Ok(())
+    }
     fn stop(&mut self, _: &str) -> node::Result<()> {
         Ok(())
     }

@@ -30,6 +30,8 @@ pub struct CriPlan {
     pub services: Vec<String>,
     /// The version that must answer afterwards, when it is not the host's own that runs.
     pub version: Option<String>,
+    /// Why the runtime must not restart but only read its configuration again, if that changes; a sentence.
+    pub no_restart: Option<String>,
 }
 
 impl CriPlan {
@@ -45,7 +47,8 @@ impl CriPlan {
 
     /// Whether the runtime reads something else afterwards.
     pub fn restarts(&self) -> bool {
-        !self.stop.is_empty() || !self.start.is_empty() || self.edits.iter().any(Edit::changes_content)
+        let changes = !self.stop.is_empty() || !self.start.is_empty() || self.edits.iter().any(Edit::changes_content);
+        changes && self.no_restart.is_none()
     }
 }
 
@@ -88,7 +91,7 @@ fn plan(
     let start =
         services.iter().filter(|service| !ledger.services.contains(service) || touched(service)).cloned().collect();
     let stop = ledger.services.iter().filter(|service| !services.contains(service)).cloned().collect();
-    Ok(CriPlan { start, stop, handlers, services, edits, version: None })
+    Ok(CriPlan { start, stop, handlers, services, edits, version: None, no_restart: None })
 }
 
 /// What the paths of a plan hold now, and which directories above them exist.
@@ -112,12 +115,14 @@ pub fn observe(
 }
 
 fn check(found: &Found, layout: &Layout, host: &Host, plan: &CriPlan) -> Result<()> {
-    let changes = plan
-        .edits
-        .iter()
-        .filter_map(
-            |edit| if let Edit::Put { path, after, .. } = edit { Some((path.clone(), after.clone())) } else { None },
-        )
-        .collect();
-    merged::check(found, layout, &Future { host, changes }, &plan.handlers)
+    merged::check(found, layout, &future(host, plan), &plan.handlers)
+}
+
+/// The host with a plan's files.
+pub fn future<'h>(host: &'h Host, plan: &CriPlan) -> Future<'h> {
+    let put = |edit: &Edit| match edit {
+        Edit::Put { path, after, .. } => Some((path.clone(), after.clone())),
+        _ => None,
+    };
+    Future { host, changes: plan.edits.iter().filter_map(put).collect() }
 }

@@ -2,9 +2,10 @@
 //! does not come back; a timer on the host undoes it when we do not come back either.
 
 use crate::cri_plan::{self, CriPlan};
+use crate::crio_storage;
 use crate::custom_containerd::wish::triple;
 use crate::custom_containerd::{self, Aim, fetch};
-use crate::distribution::Found;
+use crate::distribution::{Found, RuntimeKind};
 use crate::edit::Edit;
 use crate::error::{NodeError, Result};
 use crate::hand_over::hand_over;
@@ -54,6 +55,9 @@ pub fn install(session: &mut Session, found: &Found) -> Result<Outcome> {
     };
     let keep = aim.switch.as_ref().map(|switch| switch.tree.as_str());
     outcome.changes += fetch::collect(session, &store, keep)?;
+    if found.runtime == RuntimeKind::Crio && !plan.handlers.is_empty() {
+        outcome.warnings.extend(crio_storage::hidden(session, &plan));
+    }
     outcome.warnings.extend(aim.switch.iter().filter_map(|switch| switch.unverified(session.host)));
     Ok(outcome)
 }
@@ -102,7 +106,7 @@ pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
     }));
     known.services.sort();
     known.services.dedup();
-    let plan = cri_plan::remove(session.host, &known)?;
+    let mut plan = cri_plan::remove(session.host, &known)?;
     if plan.is_empty() && journal.is_none() {
         let changes = fetch::collect(session, &store, None)?;
         store.clean_if_empty()?;
@@ -118,10 +122,14 @@ pub fn remove(session: &mut Session, found: Option<&Found>) -> Result<Outcome> {
         .or_else(|| journal.and_then(|journal| journal.unit))
         .or_else(|| found.map(|found| found.unit.clone()))
         .unwrap_or_else(|| "containerd.service".to_owned());
+    if unit == "crio.service" {
+        plan.no_restart = crio_storage::danger(session, &plan);
+    }
     let socket = found.map(|found| found.socket.clone());
     let mut outcome = transact(session, &store, ledger, &plan, &unit, socket.as_deref())?;
     outcome.changes += fetch::collect(session, &store, None)?;
     outcome.message = format!("the runtime's configuration is as it was before us ({} changes)", outcome.changes);
+    outcome.warnings.extend(plan.no_restart.clone());
     for edit in &plan.edits {
         if let Edit::Put { path, before: Some(before), after: Some(after), .. } = edit
             && before == after
@@ -252,7 +260,8 @@ fn attempt(
 ) -> Result<bool> {
     let say = session.around.say;
     let known = session.units.state(unit)?.loaded;
-    let restarts = known && (plan.restarts() || !journal.edits().is_empty() || plan.installs());
+    let pending = plan.no_restart.is_none() && !journal.edits().is_empty();
+    let restarts = known && (plan.restarts() || pending || plan.installs());
     if restarts {
         store.keep_installer(&session.around.installer)?;
         let install = session.asked.install();
@@ -287,6 +296,12 @@ fn attempt(
             wait_active(session.units, session.around, service, None).map_err(|why| {
                 NodeError::new(Code::SNAPSHOTTER_UNAVAILABLE, format!("{service} {why}", why = why.message))
             })?;
+        }
+    }
+    if known && plan.no_restart.is_some() {
+        say(&format!("reloading {unit}"));
+        if let Err(error) = session.units.reload_service(unit) {
+            say(&format!("it serves the same as before: {}", error.message));
         }
     }
     if restarts {

@@ -18,6 +18,7 @@ pub mod cri_plan;
 pub mod cri_socket;
 pub mod cri_stage;
 pub mod crio;
+mod crio_storage;
 pub mod custom_containerd;
 pub mod daemon;
 pub mod disk;

@@ -2,7 +2,7 @@
 
 use crate::distribution::{Found, RuntimeKind};
 use crate::error::{NodeError, Result};
-use crate::host::{Host, join, parent};
+use crate::host::{Host, file_name, join, parent};
 use crate::image::Image;
 use crate::lines;
 use crate::runtime_layout::{Layout, Route};
@@ -24,6 +24,17 @@ impl Future<'_> {
             Some(image) => Ok(image.as_ref().and_then(Image::as_text).map(str::to_owned)),
             None => Ok(self.host.image(&self.host.follow(path))?.as_ref().and_then(Image::as_text).map(str::to_owned)),
         }
+    }
+
+    /// The files of a directory and of those below it, in the order in which CRI-O reads them.
+    fn below(&self, directory: &str) -> Vec<String> {
+        let changed = self.changes.iter().filter(|(path, image)| image.is_some() && parent(path) == directory);
+        let names: BTreeSet<String> = (self.host.names(directory).into_iter())
+            .chain(changed.map(|(path, _)| file_name(path).to_owned()))
+            .filter(|name| self.changes.get(&join(directory, name)).is_none_or(Option::is_some))
+            .collect();
+        let paths = names.into_iter().map(|name| join(directory, &name));
+        paths.flat_map(|path| if self.host.is_directory(&path) { self.below(&path) } else { vec![path] }).collect()
     }
 
     fn matching(&self, pattern: &str) -> Vec<String> {
@@ -175,18 +186,80 @@ fn remedy(layout: &Layout, template: &str) -> String {
 }
 
 fn check_crio(future: &Future, handlers: &[String]) -> Result<()> {
-    let mut merged = DocumentMut::new();
-    let files = std::iter::once("/etc/crio/crio.conf".to_owned()).chain(future.matching("/etc/crio/crio.conf.d/*"));
-    for path in files {
-        if let Some(text) = future.text(&path)? {
-            merge(merged.as_table_mut(), parse(&path, &text)?.as_table(), usize::MAX);
-        }
-    }
+    let (merged, by) = crio(future)?;
     for handler in handlers {
         let path = ["crio", "runtime", "runtimes", handler, "runtime_path"].map(str::to_owned);
         if lines::get(&merged, &path).is_none() {
-            return Err(conflict(format!("handler `{handler}` would not be in the configuration that CRI-O merges")));
+            let why = match by.get(handler) {
+                Some(file) => format!("{file} has a table for handler `{handler}` that takes the place of ours whole"),
+                None => format!("handler `{handler}` would not be in the configuration that CRI-O merges"),
+            };
+            return Err(conflict(why));
         }
     }
     Ok(())
+}
+
+/// What CRI-O makes of its files, and the last of them that has a table for each handler: that table replaces earlier ones whole.
+fn crio(future: &Future) -> Result<(DocumentMut, BTreeMap<String, String>)> {
+    let mut merged = DocumentMut::new();
+    let mut by = BTreeMap::new();
+    let path = ["crio", "runtime", "runtimes"].map(str::to_owned);
+    for file in std::iter::once("/etc/crio/crio.conf".to_owned()).chain(future.below("/etc/crio/crio.conf.d")) {
+        let Some(text) = future.text(&file)? else { continue };
+        let document = parse(&file, &text)?;
+        let handlers = lines::get(&document, &path).and_then(Item::as_table_like).into_iter();
+        for (handler, _) in handlers.flat_map(|table| table.iter()) {
+            by.insert(handler.to_owned(), file.clone());
+            let mut old = merged.as_table_mut().get_mut("crio");
+            for key in ["runtime", "runtimes"] {
+                old = old.and_then(|item| item.as_table_like_mut()?.get_mut(key));
+            }
+            if let Some(table) = old.and_then(Item::as_table_like_mut) {
+                table.remove(handler);
+            }
+        }
+        merge(merged.as_table_mut(), document.as_table(), usize::MAX);
+    }
+    Ok((merged, by))
+}
+
+/// What CRI-O will do with the file systems of containers: the directory where it mounts them, and whether it leaves that
+/// directory as it is, without a mount of its own that hides what is mounted below.
+///
+/// # Errors
+/// [`Code::RUNTIME_CONFIG_CONFLICT`] when a file is not TOML.
+pub fn crio_storage(future: &Future) -> Result<(String, bool)> {
+    const SKIPS: &str = "overlay.skip_mount_home=true";
+    let get = |document: &DocumentMut, path: &[&str]| {
+        let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        lines::get(document, &path).cloned()
+    };
+    let mut root = "/var/lib/containers/storage".to_owned();
+    let mut skips = false;
+    let library = ["/etc/containers/storage.conf", "/usr/share/containers/storage.conf"];
+    for file in library {
+        let Some(text) = future.text(file)? else { continue };
+        let document = parse(file, &text)?;
+        if let Some(graph) = get(&document, &["storage", "graphroot"]).as_ref().and_then(Item::as_str) {
+            root = graph.to_owned();
+        }
+        let option = get(&document, &["storage", "options", "overlay", "skip_mount_home"]);
+        skips = option.as_ref().and_then(Item::as_str) == Some("true");
+        // the distribution's is read only without an administrator's
+        break;
+    }
+    let own = std::iter::once("/etc/crio/crio.conf".to_owned()).chain(future.below("/etc/crio/crio.conf.d"));
+    for file in own {
+        let Some(text) = future.text(&file)? else { continue };
+        let document = parse(&file, &text)?;
+        if let Some(named) = get(&document, &["crio", "root"]).as_ref().and_then(Item::as_str) {
+            root = named.to_owned();
+        }
+        // options add up
+        let options = get(&document, &["crio", "storage_option"]);
+        let options = options.as_ref().and_then(Item::as_array).into_iter().flat_map(|all| all.iter());
+        skips |= options.filter_map(toml_edit::Value::as_str).any(|option| option == SKIPS);
+    }
+    Ok((format!("{root}/overlay"), skips))
 }

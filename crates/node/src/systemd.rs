@@ -114,6 +114,10 @@ impl Units for Systemd<'_> {
         self.job("RestartUnit", unit)
     }
 
+    fn reload_service(&mut self, unit: &str) -> Result<()> {
+        self.job("ReloadUnit", unit)
+    }
+
     fn stop(&mut self, unit: &str) -> Result<()> {
         if !self.state(unit)?.loaded {
             return Ok(());

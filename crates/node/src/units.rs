@@ -40,6 +40,8 @@ pub trait Units {
     fn reload(&mut self) -> Result<()>;
     /// Starts, or restarts what runs. Returns when the job is queued.
     fn restart(&mut self, unit: &str) -> Result<()>;
+    /// Lets what runs read its configuration again. Returns when the job is queued.
+    fn reload_service(&mut self, unit: &str) -> Result<()>;
     /// Stops; an unknown unit is fine.
     fn stop(&mut self, unit: &str) -> Result<()>;
     /// Runs a program of the host after a delay, unless disarmed. Replaces an earlier one of the same name.

@@ -200,7 +200,9 @@ impl<K: Resource + Clone> Store<K> {
         subscribers.retain(|sender| sender.send(change.clone()).is_ok());
     }
 
-    fn change(&self, object: K, from_watch: bool) {
+    fn change(&self, mut object: K, from_watch: bool) {
+        // Nobody here asks who owns which field, and of ten thousand objects these trees would be most.
+        object.meta_mut().managed_fields = None;
         let version = version(object.meta());
         let key = Key::of(object.meta());
         let keep = |content: &Content<K>, old: Option<&Arc<K>>| {

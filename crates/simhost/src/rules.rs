@@ -119,6 +119,8 @@ pub static RULES: &[Rule] = &[
         &["a monitor that is not there", "a machine's monitor that is not there", "a monitor of an invalid handler"]),
     rule("CRI-O", "inherit_default_runtime takes over the default handler's program, type and configuration", CRIO, &["the like of the default one"]),
     rule("CRI-O", "each handler's program is called with `--version` and `features` at the start; what it answers decides nothing", Source::Seen("1.34.0, on real nodes"), &[]),
+    rule("CRI-O", "a reload (SIGHUP) serves other handlers and leaves the storage as it is; the simulation does not reload", Source::Seen("1.34.0"), &[]),
+    rule("CRI-O", "it mounts its storage on itself unless told `overlay.skip_mount_home=true`, leaves a mount that is there, and so hides containers when the setting goes after a boot with it; the simulation mounts nothing", Source::Seen("1.34.0, on real nodes"), &[]),
     rule("CRI-O", "Status lists the handlers, the default one again under the empty name; RuntimeConfig is answered", Source::Seen("1.34.0"), &[]),
     // Distributions
     rule("k3s, RKE2", "`config.toml` is rendered at every start from `config-v3.toml.tmpl`, else from `config.toml.tmpl` (schema 2), else from the built-in base of schema 3", Source::Source("k3s main, 2026"), &[]),

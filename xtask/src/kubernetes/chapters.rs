@@ -5,6 +5,7 @@ use crate::kubernetes::daemon::wait_for;
 use crate::kubernetes::installer::{Installer, NAMESPACE};
 use crate::kubernetes::machine::Machine;
 use crate::kubernetes::report::{Found, Report};
+use crate::kubernetes::runtime::Kind;
 use crate::kubernetes::scenario::{PATIENCE, RELEASE, Telling, starts};
 use clap::ValueEnum;
 use contract::{NodeRecord, Stage, State, label};
@@ -144,6 +145,18 @@ pub(crate) fn breakage(cluster: &mut Cluster, installer: &Installer, report: &mu
             telling.served(true)
         });
         step("… and the removal leaves nothing", &mut || telling.removed());
+    }
+    if telling.cluster.machines.iter().any(|machine| machine.kind == Kind::CriO) {
+        // After that boot the removal reloaded it: see `crio_storage` of the installer.
+        step("… and CRI-O serves nothing of ours", &mut || telling.served(false));
+        step("… nor after its next boot", &mut || {
+            for machine in telling.cluster.machines.iter().filter(|machine| machine.kind == Kind::CriO) {
+                machine.power_off();
+                machine.boot()?;
+            }
+            telling.cluster.wait_nodes()?;
+            telling.served(false)
+        });
     }
     step("the API server is away in mid-rollout", &mut || {
         telling.lose_the_server()?;

@@ -11,7 +11,7 @@ mod files;
 mod installer;
 mod machine;
 mod report;
-mod runtime;
+pub(crate) mod runtime;
 mod scenario;
 
 use crate::go_program::HELM;

@@ -109,7 +109,7 @@ pub(crate) fn check_namespace(
     let namespaces = state.builtin("", "namespaces")?;
     let found = state.store.get("namespaces", &Key::new("", namespace));
     let found = found.ok_or_else(|| ApiError::not_found(&namespaces, namespace))?;
-    if found.value["metadata"]["deletionTimestamp"].is_string() {
+    if found.value()["metadata"]["deletionTimestamp"].is_string() {
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let mut error = ApiError::forbidden(resource, name, why);

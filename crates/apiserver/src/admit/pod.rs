@@ -50,13 +50,13 @@ fn service_account(state: &State, resource: &Resource, pod: &mut Value) -> Resul
         return Err(ApiError::forbidden(resource, name_of(pod), why));
     };
     if pod["spec"]["imagePullSecrets"].as_array().is_none_or(Vec::is_empty)
-        && let Some(secrets) = account.value["imagePullSecrets"].as_array()
+        && let Some(secrets) = account.value()["imagePullSecrets"].as_array()
     {
         pod["spec"]["imagePullSecrets"] = secrets.clone().into();
     }
     let wanted = pod["spec"]["automountServiceAccountToken"]
         .as_bool()
-        .or(account.value["automountServiceAccountToken"].as_bool())
+        .or(account.value()["automountServiceAccountToken"].as_bool())
         .unwrap_or(true);
     if wanted {
         mount_token(pod);
@@ -101,7 +101,7 @@ fn runtime_class(state: &State, resource: &Resource, pod: &mut Value) -> Result<
         let why = format!("pod rejected: RuntimeClass {class:?} not found");
         return Err(ApiError::forbidden(resource, name_of(pod), why));
     };
-    let overhead = &found.value["overhead"]["podFixed"];
+    let overhead = &found.value()["overhead"]["podFixed"];
     let given = &pod["spec"]["overhead"];
     match (overhead.as_object(), given.as_object()) {
         (Some(fixed), None) => pod["spec"]["overhead"] = fixed.clone().into(),
@@ -115,7 +115,7 @@ fn runtime_class(state: &State, resource: &Resource, pod: &mut Value) -> Result<
         }
         _ => {}
     }
-    let scheduling = &found.value["scheduling"];
+    let scheduling = &found.value()["scheduling"];
     for (key, value) in scheduling["nodeSelector"].as_object().into_iter().flatten() {
         let have = &pod["spec"]["nodeSelector"][key.as_str()];
         if have.is_string() && have != value {
@@ -145,8 +145,8 @@ fn priority(state: &State, resource: &Resource, pod: &mut Value) -> Result<(), A
             let why = format!("no PriorityClass with name {class} was found");
             return Err(ApiError::forbidden(resource, name_of(pod), why));
         };
-        value = found.value["value"].clone();
-        policy = found.value["preemptionPolicy"].clone();
+        value = found.value()["value"].clone();
+        policy = found.value()["preemptionPolicy"].clone();
     }
     if let Some(spec) = pod["spec"].as_object_mut() {
         default(spec, "priority", value);

@@ -20,7 +20,7 @@ pub(crate) fn allocate(state: &State, resource: &Resource, service: &mut Value) 
     }
     let name = service["metadata"]["name"].as_str().unwrap_or_default().to_string();
     let others = state.store.list("services", &Selection::default(), None, None).items;
-    let addresses: BTreeSet<&str> = others.iter().filter_map(|s| s.value["spec"]["clusterIP"].as_str()).collect();
+    let addresses: BTreeSet<&str> = others.iter().filter_map(|s| s.value()["spec"]["clusterIP"].as_str()).collect();
     let address = match service["spec"]["clusterIP"].as_str().filter(|a| !a.is_empty()) {
         Some("None") => "None".to_string(),
         Some(wanted) if addresses.contains(wanted) => {
@@ -44,7 +44,7 @@ pub(crate) fn allocate(state: &State, resource: &Resource, service: &mut Value) 
     }
     let mut taken: BTreeSet<u64> = others
         .iter()
-        .flat_map(|s| s.value["spec"]["ports"].as_array().into_iter().flatten())
+        .flat_map(|s| s.value()["spec"]["ports"].as_array().into_iter().flatten())
         .filter_map(|p| p["nodePort"].as_u64())
         .collect();
     for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {

@@ -96,7 +96,7 @@ fn collect_rules(store: &Store, role: &Value, seen: &mut BTreeSet<String>, out: 
         let selection = Selection { labels: LabelSelector::from_object(selector), ..Selection::default() };
         for other in store.list(CLUSTER_ROLES, &selection, None, None).items {
             if seen.insert(other.key.name.clone()) {
-                collect_rules(store, &other.value, seen, out);
+                collect_rules(store, other.value(), seen, out);
             }
         }
     }
@@ -111,16 +111,16 @@ pub fn role_rules(store: &Store, role_ref: &Value, namespace: &str) -> Option<Ve
         _ => None,
     }?;
     let (mut seen, mut rules) = (BTreeSet::from([role.key.name.clone()]), Vec::new());
-    collect_rules(store, &role.value, &mut seen, &mut rules);
+    collect_rules(store, role.value(), &mut seen, &mut rules);
     Some(rules)
 }
 
 fn visit(store: &Store, user: &User, namespace: &str, mut rule: impl FnMut(Value) -> bool) -> bool {
     let mut through = |binding: &Arc<crate::store::Stored>, at: &str| {
-        let subjects = binding.value["subjects"].as_array().into_iter().flatten();
+        let subjects = binding.value()["subjects"].as_array().into_iter().flatten();
         let mut subjects = subjects.filter(|s| subject_is(s, user, at));
         subjects.next().is_some()
-            && role_rules(store, &binding.value["roleRef"], at).into_iter().flatten().any(&mut rule)
+            && role_rules(store, &binding.value()["roleRef"], at).into_iter().flatten().any(&mut rule)
     };
     let everywhere = Selection::default();
     if store.list(CLUSTER_ROLE_BINDINGS, &everywhere, None, None).items.iter().any(|b| through(b, "")) {

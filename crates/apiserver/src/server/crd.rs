@@ -72,10 +72,10 @@ pub(crate) fn resources(crd: &Value) -> Vec<Resource> {
 pub(crate) fn catalogue(store: &Store) -> Catalogue {
     let mut all = builtin::resources();
     let mut crds = store.list(CRDS, &Selection::default(), None, None).items;
-    crds.sort_by(|a, b| a.value["spec"]["group"].as_str().cmp(&b.value["spec"]["group"].as_str()));
+    crds.sort_by(|a, b| a.value()["spec"]["group"].as_str().cmp(&b.value()["spec"]["group"].as_str()));
     for crd in crds {
-        if crd.value["metadata"]["deletionTimestamp"].is_null() {
-            all.extend(resources(&crd.value));
+        if crd.value()["metadata"]["deletionTimestamp"].is_null() {
+            all.extend(resources(crd.value()));
         }
     }
     Catalogue::new(all)

@@ -63,7 +63,7 @@ impl DeleteOptions {
     }
 
     fn check(&self, resource: &Resource, live: &Stored) -> Result<(), ApiError> {
-        let have_uid = live.value["metadata"]["uid"].as_str().unwrap_or_default();
+        let have_uid = live.value()["metadata"]["uid"].as_str().unwrap_or_default();
         if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != have_uid) {
             let why = format!(
                 "the UID in the precondition ({uid}) does not match the UID in record ({have_uid}). The object might have been deleted and then recreated"
@@ -154,12 +154,12 @@ pub(crate) fn delete_object(
     }
     loop {
         options.check(resource, &live)?;
-        let already = live.value["metadata"]["deletionTimestamp"].is_string();
-        let finalizers = finalizers(resource, &live.value, options.policy.as_deref());
-        let grace = grace_period(resource, &live.value, options);
-        let before = live.value["metadata"]["deletionGracePeriodSeconds"].as_i64();
+        let already = live.value()["metadata"]["deletionTimestamp"].is_string();
+        let finalizers = finalizers(resource, live.value(), options.policy.as_deref());
+        let grace = grace_period(resource, live.value(), options);
+        let before = live.value()["metadata"]["deletionGracePeriodSeconds"].as_i64();
         let grace = if already { grace.min(before.unwrap_or(grace)) } else { grace };
-        let mut new = live.value.clone();
+        let mut new = live.value().clone();
         if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
             if !already || before != Some(grace) {
                 let when = state.now() + jiff::SignedDuration::from_secs(grace);
@@ -180,7 +180,7 @@ pub(crate) fn delete_object(
         }
         let result = if is_finished(resource, &new) {
             state.store.remove_as(&storage, &live.key, live.rv, Some(new)).map(Deleted::Gone)
-        } else if new == live.value {
+        } else if new == *live.value() {
             return Ok(Deleted::Waiting(live));
         } else {
             state.store.update(&storage, live.rv, new).map(Deleted::Waiting)
@@ -193,7 +193,7 @@ pub(crate) fn delete_object(
             Err(error) => return Err(write::write_error(error, resource, &live.key.name)),
             Ok(deleted) => {
                 if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
-                    crd::remove_instances(state, &live.value);
+                    crd::remove_instances(state, live.value());
                     crd::refresh(state);
                 }
                 return Ok(deleted);
@@ -210,7 +210,8 @@ fn bump_generation(metadata: &mut Map<String, Value>) {
 
 /// The answer to a delete that removed the object.
 fn success(resource: &Resource, object: &Stored) -> Value {
-    let mut details = json!({"name": object.key.name, "kind": resource.plural, "uid": object.value["metadata"]["uid"]});
+    let mut details =
+        json!({"name": object.key.name, "kind": resource.plural, "uid": object.value()["metadata"]["uid"]});
     if !resource.group.is_empty() {
         details["group"] = resource.group.clone().into();
     }
@@ -250,7 +251,8 @@ pub(crate) fn delete_collection(call: &Call, body: &[u8]) -> Result<Response, Ap
     if call.resource.namespaced && call.path.namespace.is_none() {
         return Err(ApiError::method_not_allowed());
     }
-    let page = call.state.store.list(&call.resource.storage(), &selection(call)?, None, None);
+    let limit = call.query.number("limit").and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    let page = call.state.store.list(&call.resource.storage(), &selection(call)?, None, limit);
     let mut gone = Vec::new();
     for object in page.items {
         match delete_object(&call.state, &call.resource, object, &options) {

@@ -112,6 +112,7 @@ async fn try_answer(state: &Arc<State>, request: Request<Body>) -> Result<Respon
             let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
             match words.as_slice() {
                 ["healthz" | "livez" | "readyz", ..] => Ok("ok".into_response()),
+                ["metrics"] => Ok(state.counts.text().into_response()),
                 ["version"] => Ok(json(StatusCode::OK, discovery::version(&state.version).to_string())),
                 ["openapi", rest @ ..] => openapi::answer(state, rest, accept),
                 [] => Ok(json(StatusCode::OK, discovery::root(state).to_string())),
@@ -155,6 +156,7 @@ async fn guarded(call: Call, body: Body) -> Result<Response, ApiError> {
         path: String::new(),
     };
     let may = allowed(&call.state.store, &call.user, &action);
+    call.state.counts.note(&call.user, &action);
     if let Some(audit) = &call.state.audit {
         audit.note(&call.user, &action, may);
     }
@@ -262,19 +264,19 @@ pub(crate) fn token_user(state: &State, token: &str) -> Option<User> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
     let (name, uid) = (text(&bound["serviceaccount"]["name"]), text(&bound["serviceaccount"]["uid"]));
     let account = state.store.get("serviceaccounts", &Key::new(namespace, name.clone()))?;
-    if account.value["metadata"]["uid"].as_str() != Some(&uid) {
+    if account.value()["metadata"]["uid"].as_str() != Some(&uid) {
         return None;
     }
     let mut user = User::service_account(namespace, &name, &uid);
     if bound["pod"].is_object() {
         let pod = state.store.get("pods", &Key::new(namespace, text(&bound["pod"]["name"])))?;
-        if pod.value["metadata"]["uid"] != bound["pod"]["uid"] {
+        if pod.value()["metadata"]["uid"] != bound["pod"]["uid"] {
             return None;
         }
         let key = |k: &str| format!("authentication.kubernetes.io/{k}");
         user.extra.push((key("pod-name"), text(&bound["pod"]["name"])));
         user.extra.push((key("pod-uid"), text(&bound["pod"]["uid"])));
-        if let Some(node) = pod.value["spec"]["nodeName"].as_str() {
+        if let Some(node) = pod.value()["spec"]["nodeName"].as_str() {
             user.extra.push((key("node-name"), node.into()));
         }
     }

@@ -35,6 +35,7 @@ use jiff::Timestamp;
 use crate::audit::Audit;
 use crate::auth::token::TokenKey;
 use crate::auth::{User, bootstrap};
+use crate::counts::Counts;
 use crate::faults::Faults;
 use crate::resource::{Catalogue, Resource};
 use crate::store::Store;
@@ -92,6 +93,7 @@ pub(crate) struct State {
     pub tokens: TokenKey,
     pub faults: Faults,
     pub audit: Option<Audit>,
+    pub counts: Counts,
     pub kubelets: RwLock<Option<Arc<dyn kubelet::Kubelets>>>,
     pub version: String,
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -147,6 +149,7 @@ impl ApiServer {
             tokens,
             faults: Faults::default(),
             audit: options.audit.as_deref().map(Audit::open).transpose()?,
+            counts: Counts::default(),
             kubelets: RwLock::new(None),
             version: options.version,
             clock: options.clock,

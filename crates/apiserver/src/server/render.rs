@@ -60,7 +60,7 @@ pub(crate) fn at_version(value: &Value, resource: &Resource) -> Value {
 }
 
 fn same_version(object: &Stored, resource: &Resource) -> bool {
-    object.value["apiVersion"].as_str() == Some(&resource.api_version())
+    object.api_version() == resource.api_version()
 }
 
 const EVENT_NAMES: &[(&str, &str)] = &[
@@ -94,7 +94,7 @@ pub(crate) fn core_event(value: &Value) -> Value {
 
 /// The JSON of an object at the asked version.
 pub(crate) fn object_json(object: &Stored, resource: &Resource) -> Bytes {
-    if same_version(object, resource) { object.json() } else { at_version(&object.value, resource).to_string().into() }
+    if same_version(object, resource) { object.json() } else { at_version(object.value(), resource).to_string().into() }
 }
 
 /// Metadata only.
@@ -106,7 +106,7 @@ pub(crate) fn partial(value: &Value) -> Value {
 pub(crate) fn object(object: &Stored, resource: &Resource, view: View, now: Timestamp) -> Bytes {
     match view {
         View::Full => object_json(object, resource),
-        View::Partial => partial(&object.value).to_string().into(),
+        View::Partial => partial(object.value()).to_string().into(),
         View::Table(include) => {
             let row = table::row(object, resource, include, now);
             let mut table = table::frame(resource, vec![row]);
@@ -142,7 +142,7 @@ pub(crate) fn list<'a>(
             out.put_u8(b',');
         }
         match view {
-            View::Partial => out.put_slice(partial(&item.value).to_string().as_bytes()),
+            View::Partial => out.put_slice(partial(item.value()).to_string().as_bytes()),
             _ => out.put_slice(&object_json(item, resource)),
         }
     }

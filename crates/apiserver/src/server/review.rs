@@ -91,20 +91,20 @@ pub(crate) fn issue_token(
     let now = state.now();
     let expires = now + jiff::SignedDuration::from_secs(seconds);
     let mut about = json!({"namespace": namespace,
-        "serviceaccount": {"name": name, "uid": account.value["metadata"]["uid"]}});
+        "serviceaccount": {"name": name, "uid": account.value()["metadata"]["uid"]}});
     if bound["kind"] == "Pod" {
         let pods = state.builtin("", "pods")?;
         let pod_name = text(&bound["name"]);
         let pod = state.store.get("pods", &Key::new(namespace, pod_name.clone()));
         let pod = pod.ok_or_else(|| ApiError::not_found(&pods, &pod_name))?;
-        if bound["uid"].is_string() && bound["uid"] != pod.value["metadata"]["uid"] {
+        if bound["uid"].is_string() && bound["uid"] != pod.value()["metadata"]["uid"] {
             let why = format!(
                 "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
                 text(&bound["uid"])
             );
             return Err(ApiError::conflict(&pods, &pod_name, why));
         }
-        about["pod"] = json!({"name": pod_name, "uid": pod.value["metadata"]["uid"]});
+        about["pod"] = json!({"name": pod_name, "uid": pod.value()["metadata"]["uid"]});
     }
     let audiences: Vec<&str> =
         if audiences.is_empty() { vec![ISSUER] } else { audiences.iter().map(String::as_str).collect() };

@@ -50,10 +50,10 @@ async fn log(call: &Call) -> Result<Response, ApiError> {
     let name = call.name();
     let names: Vec<&str> = ["containers", "initContainers", "ephemeralContainers"]
         .iter()
-        .flat_map(|list| pod.value["spec"][*list].as_array().into_iter().flatten())
+        .flat_map(|list| pod.value()["spec"][*list].as_array().into_iter().flatten())
         .filter_map(|c| c["name"].as_str())
         .collect();
-    let main = pod.value["spec"]["containers"].as_array().map_or(0, Vec::len);
+    let main = pod.value()["spec"]["containers"].as_array().map_or(0, Vec::len);
     let container = match call.query.get("container") {
         Some(container) if names.contains(&container) => container.to_string(),
         Some(container) => {
@@ -61,7 +61,7 @@ async fn log(call: &Call) -> Result<Response, ApiError> {
         }
         None if main == 1 => names.first().copied().unwrap_or_default().to_string(),
         None => {
-            let init = pod.value["spec"]["initContainers"].as_array().map_or(0, Vec::len);
+            let init = pod.value()["spec"]["initContainers"].as_array().map_or(0, Vec::len);
             let init = if init == 0 {
                 String::new()
             } else {
@@ -73,13 +73,13 @@ async fn log(call: &Call) -> Result<Response, ApiError> {
             )));
         }
     };
-    if pod.value["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
+    if pod.value()["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
         let message = format!("pod {name} does not have a host assigned");
         return Err(ApiError::bad_request(message));
     }
     let kubelets = call.state.kubelets.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let kubelets = kubelets.ok_or_else(|| ApiError::not_implemented("no kubelet answers for logs here"))?;
-    let body = kubelets.logs(pod.value.clone(), LogQuery::from(&call.query, container)).await?;
+    let body = kubelets.logs(pod.value().clone(), LogQuery::from(&call.query, container)).await?;
     let mut response = Response::new(body);
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
     Ok(response)
@@ -89,7 +89,7 @@ async fn proxy(call: &Call) -> Result<Response, ApiError> {
     let node = existing(call)?;
     let kubelets = call.state.kubelets.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let kubelets = kubelets.ok_or_else(|| ApiError::not_implemented("no kubelet answers for proxies here"))?;
-    let body = kubelets.proxy(node.value.clone(), call.path.rest.join("/"), call.query.pairs()).await?;
+    let body = kubelets.proxy(node.value().clone(), call.path.rest.join("/"), call.query.pairs()).await?;
     Ok(Response::new(body))
 }
 
@@ -101,7 +101,7 @@ fn spend_budget(call: &Call, pod: &Value) -> Result<(), ApiError> {
     let budgets = call.state.store.list(storage, &selection, None, None).items;
     let covering: Vec<_> = budgets
         .into_iter()
-        .filter(|b| LabelSelector::from_object(&b.value["spec"]["selector"]).matches_labels(labels))
+        .filter(|b| LabelSelector::from_object(&b.value()["spec"]["selector"]).matches_labels(labels))
         .collect();
     let budget = match covering.as_slice() {
         [] => return Ok(()),
@@ -112,18 +112,18 @@ fn spend_budget(call: &Call, pod: &Value) -> Result<(), ApiError> {
             return Err(ApiError::internal(message));
         }
     };
-    let allowed = budget.value["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
+    let allowed = budget.value()["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
     if allowed <= 0 {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
         let mut error = ApiError::new(429, "TooManyRequests", message);
-        let healthy = budget.value["status"]["currentHealthy"].as_i64().unwrap_or(0);
-        let desired = budget.value["status"]["desiredHealthy"].as_i64().unwrap_or(0);
+        let healthy = budget.value()["status"]["currentHealthy"].as_i64().unwrap_or(0);
+        let desired = budget.value()["status"]["desiredHealthy"].as_i64().unwrap_or(0);
         let name = &budget.key.name;
         let why = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
         error.details = json!({"causes": [{"reason": "DisruptionBudget", "message": why}]});
         return Err(error);
     }
-    let mut new = budget.value.clone();
+    let mut new = budget.value().clone();
     new["status"]["disruptionsAllowed"] = (allowed - 1).into();
     let resource = call.state.builtin("policy", "poddisruptionbudgets")?;
     call.state.store.update(storage, budget.rv, new).map_err(|e| write::write_error(e, &resource, &budget.key.name))?;
@@ -140,10 +140,10 @@ fn evict(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     if call.dry_run() {
         options["dryRun"] = json!(["All"]);
     }
-    let finished = matches!(pod.value["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Pending"));
-    let leaving = pod.value["metadata"]["deletionTimestamp"].is_string();
+    let finished = matches!(pod.value()["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Pending"));
+    let leaving = pod.value()["metadata"]["deletionTimestamp"].is_string();
     if !finished && !leaving && !call.dry_run() {
-        spend_budget(call, &pod.value)?;
+        spend_budget(call, pod.value())?;
     }
     delete_object(&call.state, &call.resource, pod, &DeleteOptions::from_object(&options))?;
     Ok(answer_json(StatusCode::CREATED, status("Success", 201).to_string()))
@@ -160,15 +160,15 @@ fn bind(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     let now = call.state.now_text();
     // Binding writes spec and status at once, so it takes the store's way rather than the two halves of an update.
     let live = existing(call)?;
-    if let Some(bound) = live.value["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
+    if let Some(bound) = live.value()["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
         let why = format!("pod {} is already assigned to node {bound:?}", call.name());
         return Err(ApiError::conflict(&call.resource, call.name(), why));
     }
-    if live.value["metadata"]["deletionTimestamp"].is_string() {
+    if live.value()["metadata"]["deletionTimestamp"].is_string() {
         let why = format!("pod {} is being deleted, cannot be assigned to a host", call.name());
         return Err(ApiError::conflict(&call.resource, call.name(), why));
     }
-    let mut new = live.value.clone();
+    let mut new = live.value().clone();
     new["spec"]["nodeName"] = node.into();
     for (key, value) in binding["metadata"]["annotations"].as_object().into_iter().flatten() {
         new["metadata"]["annotations"][key] = value.clone();
@@ -231,7 +231,7 @@ fn finalize(call: &Call, body: &[u8]) -> Result<Response, ApiError> {
     {
         return Err(ApiError::modified(&call.resource, call.name()));
     }
-    let mut new = live.value.clone();
+    let mut new = live.value().clone();
     new["spec"]["finalizers"] = object["spec"]["finalizers"].as_array().cloned().unwrap_or_default().into();
     let stored = write::commit(&call.state, &call.resource, &live, new)
         .map_err(|e| write::write_error(e, &call.resource, call.name()))?;
@@ -269,12 +269,12 @@ fn scale_of(call: &Call, object: &Value) -> Value {
 fn scale(call: &Call, body: &Bytes) -> Result<Response, ApiError> {
     let live = existing(call)?;
     if call.verb == "get" {
-        return Ok(answer_json(StatusCode::OK, scale_of(call, &live.value).to_string()));
+        return Ok(answer_json(StatusCode::OK, scale_of(call, live.value()).to_string()));
     }
     let wanted = if call.verb == "patch" {
         let (kind, patch) = write::parse_patch(call, body)?;
         let kind = if kind == PatchType::Apply { PatchType::Merge } else { kind };
-        patched(&scale_of(call, &live.value), &patch, kind, Schema::Unknown)?
+        patched(&scale_of(call, live.value()), &patch, kind, Schema::Unknown)?
     } else {
         decode::body_value(body)?
     };
@@ -301,7 +301,7 @@ fn scale(call: &Call, body: &Bytes) -> Result<Response, ApiError> {
         }
         Ok(new)
     })?;
-    Ok(answer_json(StatusCode::OK, scale_of(call, &updated.value).to_string()))
+    Ok(answer_json(StatusCode::OK, scale_of(call, updated.value()).to_string()))
 }
 
 /// An object with one number at a pointer.

@@ -186,7 +186,7 @@ impl Watcher {
                 table["metadata"] = json!({"resourceVersion": object.rv.to_string()});
                 out.put_slice(table.to_string().as_bytes());
             }
-            View::Partial => out.put_slice(render::partial(&object.value).to_string().as_bytes()),
+            View::Partial => out.put_slice(render::partial(object.value()).to_string().as_bytes()),
             View::Full => out.put_slice(&render::object_json(object, &self.resource)),
         }
         out.put_slice(b"}\n");

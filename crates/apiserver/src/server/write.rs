@@ -215,7 +215,7 @@ fn after_write(state: &State, resource: &Resource, object: &Stored) -> Result<()
     if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
         crd::refresh(state);
     }
-    if resource.is("", "namespaces") && object.value["metadata"]["deletionTimestamp"].is_null() {
+    if resource.is("", "namespaces") && object.value()["metadata"]["deletionTimestamp"].is_null() {
         admit::namespace::furnish(state, &object.key.name)?;
     }
     Ok(())
@@ -250,9 +250,9 @@ pub(crate) fn modify(
     for _ in 0..ATTEMPTS {
         let found = state.store.get(&resource.storage(), key);
         let live = found.ok_or_else(|| ApiError::not_found(resource, &key.name))?;
-        let wanted = change(&live.value)?;
+        let wanted = change(live.value())?;
         let new = prepare(state, resource, &live, wanted, part, author)?;
-        if same_but_for_times(&live.value, &new) {
+        if same_but_for_times(live.value(), &new) {
             return Ok(live);
         }
         if author.dry_run {
@@ -279,25 +279,28 @@ pub(crate) fn commit(state: &State, resource: &Resource, live: &Stored, new: Val
     state.store.update(&storage, live.rv, new)
 }
 
-fn without_times(object: &Value) -> Value {
-    let mut object = object.clone();
-    for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
-        entry["time"] = Value::Null;
-    }
-    object
+/// Whether two objects are equal, one of their members being compared in a way of its own.
+fn equal_but(a: &Value, b: &Value, member: &str, equal: impl Fn(&Value, &Value) -> bool) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
+    let same = |name: &String, a: &Value, b: &Value| if name == member { equal(a, b) } else { a == b };
+    a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(name, value, other)))
 }
 
 fn same_but_for_times(live: &Value, new: &Value) -> bool {
-    live == new || without_times(live) == without_times(new)
+    let entries = |a: &Value, b: &Value| {
+        let (Value::Array(a), Value::Array(b)) = (a, b) else { return a == b };
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal_but(a, b, "time", |_, _| true))
+    };
+    equal_but(live, new, "metadata", |a, b| equal_but(a, b, "managedFields", entries))
 }
 
 fn check_versions(resource: &Resource, live: &Stored, new: &Value) -> Result<(), ApiError> {
     let name = &live.key.name;
     let given = |k: &str| new["metadata"][k].as_str().filter(|v| !v.is_empty());
     if let Some(uid) = given("uid")
-        && live.value["metadata"]["uid"].as_str() != Some(uid)
+        && live.value()["metadata"]["uid"].as_str() != Some(uid)
     {
-        let have = live.value["metadata"]["uid"].as_str().unwrap_or_default();
+        let have = live.value()["metadata"]["uid"].as_str().unwrap_or_default();
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");
         return Err(ApiError::conflict(resource, name, why));
     }
@@ -326,21 +329,21 @@ fn prepare(
     let claimed = metadata_mut(&mut wanted).shift_remove("managedFields");
     let mut new = match part {
         Part::Status => {
-            let mut new = live.value.clone();
+            let mut new = live.value().clone();
             new["status"] = wanted.get("status").cloned().unwrap_or_else(|| json!({}));
             new
         }
         Part::Main | Part::Whole => {
             let mut new = wanted;
-            new["apiVersion"] = live.value["apiVersion"].clone();
-            new["kind"] = live.value["kind"].clone();
+            new["apiVersion"] = live.value()["apiVersion"].clone();
+            new["kind"] = live.value()["kind"].clone();
             if let (Part::Main, Some(map)) = (part, new.as_object_mut()) {
-                match live.value.get("status") {
+                match live.value().get("status") {
                     Some(status) => map.insert("status".into(), status.clone()),
                     None => map.shift_remove("status"),
                 };
             }
-            admit::metadata::keep_identity(resource, &live.value, &mut new)?;
+            admit::metadata::keep_identity(resource, live.value(), &mut new)?;
             new
         }
     };
@@ -351,14 +354,15 @@ fn prepare(
         claimed.as_ref().and_then(Managers::parse).unwrap_or_default()
     } else {
         let mut managers = base_managers(live, claimed.as_ref(), part);
-        managers.record_update(&live.value, &new, &author.writer, part, schema(resource), &now);
+        managers.record_update(live.value(), &new, &author.writer, part, schema(resource), &now);
         managers
     };
-    admit::update(state, resource, &live.value, &mut new, part, author.user)?;
+    admit::update(state, resource, live.value(), &mut new, part, author.user)?;
     // Merges and reading by index leave nulls behind, which mean nothing.
     decode::drop_nulls(&mut new);
-    if part != Part::Status && resource.has_generation() && admit::metadata::spec_changed(resource, &live.value, &new) {
-        let generation = live.value["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+    if part != Part::Status && resource.has_generation() && admit::metadata::spec_changed(resource, live.value(), &new)
+    {
+        let generation = live.value()["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         metadata_mut(&mut new).insert("generation".into(), generation.into());
     }
     let metadata = metadata_mut(&mut new);
@@ -376,9 +380,9 @@ fn base_managers(live: &Stored, claimed: Option<&Value>, part: Part) -> Managers
         Some([]) => Managers::default(),
         Some([one]) if one.as_object().is_some_and(Map::is_empty) => Managers::default(),
         Some(_) if part != Part::Status => {
-            claimed.and_then(Managers::parse).unwrap_or_else(|| Managers::of(&live.value))
+            claimed.and_then(Managers::parse).unwrap_or_else(|| Managers::of(live.value()))
         }
-        _ => Managers::of(&live.value),
+        _ => Managers::of(live.value()),
     }
 }
 

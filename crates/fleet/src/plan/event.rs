@@ -76,6 +76,11 @@ pub enum Event {
         /// The Job's identity.
         uid: String,
     },
+    /// What [`Action::DeleteEarlier`] asked for was done, or refused.
+    DeletedEarlier {
+        /// Whether it was done.
+        good: bool,
+    },
     /// A Job of an earlier run could not be deleted, for good.
     Undeletable {
         /// Its name.
@@ -154,6 +159,8 @@ pub enum Action {
         /// Its identity, a precondition.
         uid: String,
     },
+    /// Delete the finished Jobs of earlier runs, about so many, answered by [`Event::DeletedEarlier`].
+    DeleteEarlier(usize),
     /// Read the last lines of a failed container, answered by [`Event::Lines`].
     ReadLines {
         /// The node.

@@ -5,9 +5,14 @@ use super::work::Phase;
 use super::{Fleet, Job, Outcome};
 use crate::job_name::job_name;
 use contract::Code;
+use std::collections::BTreeSet;
 
 /// Stale Jobs that are deleted at the same time.
 const DELETIONS: usize = 16;
+/// From so many finished Jobs of earlier runs on they are deleted together instead of one by one.
+pub(super) const TOGETHER: usize = if cfg!(test) { 3 } else { 64 };
+/// Milliseconds that the watch gets to tell of Jobs that were deleted together; those left are deleted one by one.
+const TOLD: u64 = 10_000;
 /// How often a Job that somebody deletes is made again.
 const AGAIN: usize = 3;
 
@@ -98,14 +103,22 @@ impl Fleet {
     /// costs nothing, and an answer comes even if the news of its end came first.
     pub(super) fn push_aside(&mut self, job: Job) {
         self.others.entry(job.node.clone()).or_default().insert(job.name.clone(), job.uid.clone());
-        if !self.deleting.contains_key(&job.uid) {
-            self.stale.insert(job.uid, (job.name, job.node));
+        if self.deleting.contains_key(&job.uid) {
+            return;
         }
+        let owner = &self.settings.owner;
+        let earlier = job.owner == owner.name && !job.owner_uids.contains(&owner.uid);
+        let unasked = self.together.state == Joint::Unasked;
+        if unasked && earlier && job.outcome == Outcome::Complete && !job.deleting {
+            self.together.jobs.insert(job.uid.clone());
+        }
+        self.stale.insert(job.uid, (job.name, job.node));
     }
 
     pub(super) fn on_job_gone(&mut self, name: &str, uid: &str, node: &str, now: u64) {
         self.deleting.remove(uid);
         self.stale.remove(uid);
+        self.together.jobs.remove(uid);
         if let Some(others) = self.others.get_mut(node) {
             others.retain(|_, other| other != uid);
             if others.is_empty() {
@@ -174,7 +187,8 @@ impl Fleet {
     pub(super) fn on_jobs_listed(&mut self) {
         self.lists += 1;
         // The same goes for one that was deleted within it: asked again, the answer tells.
-        self.stale.append(&mut self.deleting);
+        let together = &self.together;
+        self.stale.extend(self.deleting.extract_if(.., |uid, _| !together.has(uid)));
         let unheard: Vec<(String, String)> = self
             .works
             .iter()
@@ -205,15 +219,69 @@ impl Fleet {
         }
     }
 
-    pub(super) fn deletions(&mut self) -> Vec<Action> {
-        let room = DELETIONS.saturating_sub(self.deleting.len());
+    pub(super) fn deletions(&mut self, now: u64) -> Vec<Action> {
         let mut next = Vec::new();
-        while next.len() < room
-            && let Some((uid, (name, node))) = self.stale.pop_first()
-        {
+        match self.together.state {
+            Joint::Unasked if self.lists == 0 => {} // how many there are is not known yet
+            Joint::Unasked if self.settings.late.is_none() && self.together.jobs.len() >= TOGETHER => {
+                self.together.state = Joint::Asked;
+                next.push(Action::DeleteEarlier(self.together.jobs.len()));
+                let together = &self.together;
+                self.deleting.extend(self.stale.extract_if(.., |uid, _| together.jobs.contains(uid)));
+            }
+            Joint::Unasked => self.together = Together { state: Joint::Over, ..Together::default() },
+            Joint::Told { since } if now >= since + TOLD => self.one_by_one(),
+            Joint::Asked | Joint::Told { .. } | Joint::Over => {}
+        }
+        let alone = self.deleting.len().saturating_sub(self.together.jobs.len());
+        let room = DELETIONS.saturating_sub(alone);
+        let waits = |uid: &String| self.together.state == Joint::Unasked && self.together.jobs.contains(uid);
+        let turn: Vec<String> = self.stale.keys().filter(|uid| !waits(uid)).take(room).cloned().collect();
+        for uid in turn {
+            let Some((name, node)) = self.stale.remove(&uid) else { continue };
             self.deleting.insert(uid.clone(), (name.clone(), node.clone()));
             next.push(Action::Delete { node, name, uid });
         }
         next
+    }
+
+    pub(super) fn on_deleted_together(&mut self, good: bool, now: u64) {
+        if good {
+            self.together.state = Joint::Told { since: now };
+        } else {
+            self.one_by_one();
+        }
+    }
+
+    fn one_by_one(&mut self) {
+        let together = std::mem::replace(&mut self.together, Together { state: Joint::Over, ..Together::default() });
+        self.stale.extend(self.deleting.extract_if(.., |uid, _| together.jobs.contains(uid)));
+    }
+}
+
+/// Finished Jobs of earlier runs that are deleted by few requests.
+#[derive(Default)]
+pub(super) struct Together {
+    state: Joint,
+    /// Their identities, until they are gone.
+    jobs: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Joint {
+    #[default]
+    Unasked,
+    Asked,
+    /// The API server says that they are gone.
+    Told {
+        since: u64,
+    },
+    Over,
+}
+
+impl Together {
+    /// Tells whether a Job's deletion is under way in this manner.
+    fn has(&self, uid: &str) -> bool {
+        matches!(self.state, Joint::Asked | Joint::Told { .. }) && self.jobs.contains(uid)
     }
 }

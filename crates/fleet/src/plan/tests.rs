@@ -100,6 +100,7 @@ fn a_job_of_this_run_is_adopted_and_one_of_an_earlier_run_makes_room_first() {
     fleet.on(job("a", "run-2", Outcome::Running), 0);
     fleet.on(job("b", "run-1", Outcome::Running), 0);
     fleet.on(job("gone", "run-1", Outcome::Complete), 0);
+    fleet.on(Event::JobsListed, 0);
     fleet.on(node("a"), 0);
     fleet.on(node("b"), 0);
     let first = fleet.next(0);
@@ -116,6 +117,34 @@ fn a_job_of_this_run_is_adopted_and_one_of_an_earlier_run_makes_room_first() {
     fleet.next(2 + LAST_WORDS);
     assert!(fleet.over());
     assert_eq!(fleet.count().done, 2);
+}
+
+#[test]
+fn many_finished_jobs_of_an_earlier_run_go_together() {
+    for good in [true, false] {
+        let mut fleet = Fleet::new(settings());
+        let nodes = ["a", "b", "c", "d"];
+        for name in nodes {
+            let outcome = if name == "d" { Outcome::Running } else { Outcome::Complete };
+            fleet.on(job(name, "run-1", outcome), 0);
+            fleet.on(node(name), 0);
+        }
+        fleet.on(Event::JobsListed, 0);
+        let alone = |node: &str| Action::Delete {
+            node: node.into(),
+            name: format!("p-{node}"),
+            uid: format!("job-{node}-run-1"),
+        };
+        assert_eq!(fleet.next(0), [Action::DeleteEarlier(3), alone("d")], "what is at work is waited for");
+        fleet.on(Event::DeletedEarlier { good }, 1);
+        fleet.on(gone("a", "run-1"), 1);
+        let next = if good { vec![create("a")] } else { vec![alone("b"), alone("c"), create("a")] };
+        assert_eq!(fleet.next(1), next);
+        fleet.on(gone("b", "run-1"), 2);
+        assert_eq!(fleet.next(2), [create("b")]);
+        let late = if good { vec![alone("c")] } else { vec![] };
+        assert_eq!(fleet.next(20_000), late, "the watch never told of it");
+    }
 }
 
 #[test]

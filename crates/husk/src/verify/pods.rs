@@ -35,7 +35,8 @@ impl Question<'_> {
         let mut spec = json!({
             "nodeName": self.node, "restartPolicy": "Never", "automountServiceAccountToken": false,
             "tolerations": [{"operator": "Exists"}], "terminationGracePeriodSeconds": 1,
-            "activeDeadlineSeconds": self.patience.as_secs().max(1),
+            // We give up before the kubelet does: what it said until then is worth more.
+            "activeDeadlineSeconds": self.patience.as_secs() + 30,
             "containers": [{
                 "name": "witness", "image": self.image, "command": command,
                 "resources": {"requests": {"cpu": "25m", "memory": "64Mi"}},
@@ -97,7 +98,10 @@ impl Place {
             if matches!(phase.as_str(), "Succeeded" | "Failed") {
                 break match pods.logs(name, &Default::default()).await {
                     Ok(log) => read(&log, &phase),
-                    Err(kube::Error::Api(status)) => Err(status.message.clone()),
+                    // One that never ran has no log.
+                    Err(kube::Error::Api(status)) => {
+                        Err(self.refusal(name).await?.unwrap_or_else(|| status.message.clone()))
+                    }
                     Err(error) => return Err(api_failure(error)),
                 };
             }

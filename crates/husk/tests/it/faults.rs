@@ -130,6 +130,20 @@ fn each_fault_leads_from_status_to_its_cause_and_its_end() {
     let cells = proven["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 2, "{proven}");
     assert!(cells.iter().all(|cell| cell["reached"] == "booted" && cell["confidential"] == false), "{proven}");
+    // A shim that somebody took away: the handler is still served, and a pod tells.
+    let shim = place.host("k8s-1").join("opt/kata/bin/containerd-shim-kata-v2");
+    let away = shim.with_extension("away");
+    std::fs::rename(&shim, &away).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let broken = place.husk(&["verify", "--sandbox", "--class", class, "--node", "k8s-1", "--timeout", "2s"]);
+        assert!(broken.code == Some(1) && broken.err.contains("HUSK-3010"), "{broken}");
+        if broken.out.contains("failed to start shim") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the kubelet's words are missing: {broken}");
+    }
+    std::fs::rename(&away, &shim).unwrap();
     let deep = place.husk(&["verify", "--sandbox", "--level", "2", "--class", "kata-qemu-snp", "--node", "k8s-1"]);
     assert!(deep.code == Some(1) && deep.out.contains("gave no evidence"), "there is no TEE here: {deep}");
 

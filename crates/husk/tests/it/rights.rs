@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("dispatcher-sa", "get", "nodes", "a Node that changed or went while its Job was made"),
     ("dispatcher-sa", "delete", "jobs", "Jobs of a run that was interrupted"),
+    ("dispatcher-sa", "deletecollection", "jobs", "many of them"),
     ("dispatcher-sa", "get", "pods/log", "the last lines of a container that failed"),
     ("dispatcher-sa", "create", "configmaps", "a real API server wants it where a server-side apply creates"),
     ("kata-deploy-sa", "create", "configmaps", "as above"),
@@ -17,6 +18,8 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("-removal", "create", "configmaps", "as above"),
     ("-sa-cleanup", "delete", "jobs", "Jobs of a run that was interrupted"),
     ("-removal", "delete", "jobs", "as above"),
+    ("-sa-cleanup", "deletecollection", "jobs", "many of them"),
+    ("-removal", "deletecollection", "jobs", "as above"),
     ("-sa-cleanup", "get", "nodes", "the record of a Node that is gone"),
     ("-removal", "get", "nodes", "as above"),
     ("-sa-cleanup", "get", "pods/log", "the last lines of a container that failed"),

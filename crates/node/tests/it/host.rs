@@ -403,6 +403,11 @@ impl Units for FakeUnits<'_> {
         Ok(())
     }
 
+    fn reload_service(&mut self, unit: &str) -> Result<()> {
+        self.0.machine.borrow_mut().calls.push(format!("reload {unit}"));
+        Ok(())
+    }
+
     fn stop(&mut self, unit: &str) -> Result<()> {
         self.0.killer.before("stop", unit)?;
         self.0.machine.borrow_mut().running.retain(|other| other != unit);

@@ -9,6 +9,7 @@ mod host;
 mod matrix;
 mod payload_source;
 mod real_containerd;
+mod real_crio;
 mod registry;
 mod simulated;
 mod stages;

@@ -348,6 +348,94 @@ fn crio_gets_a_drop_in() {
     assert_eq!(host.picture(), first);
 }
 
+/// A kubeadm host with CRI-O, of which containers see these mounts.
+fn crio(mounts: &[&str]) -> TestHost {
+    let mut host = TestHost::containerd("1.34.0", None);
+    fs::create_dir_all(host.host.path("/etc/crio/crio.conf.d")).unwrap();
+    {
+        let mut machine = host.machine.borrow_mut();
+        machine.unit = "crio.service".into();
+        machine.main = "/etc/crio/crio.conf".into();
+    }
+    host.set("CONTAINER_RUNTIME_VERSION", "cri-o://1.34.0");
+    let info = host.directory.path().join("proc/self/mountinfo");
+    fs::create_dir_all(info.parent().unwrap()).unwrap();
+    let line = |path: &&str| format!("36 35 0:40 / {} rw - tmpfs x rw\n", host.host.path(path).display());
+    fs::write(info, mounts.iter().map(line).collect::<String>()).unwrap();
+    host
+}
+
+/// Both halves of a stage: its warnings, and how often the runtime was restarted.
+fn crio_stage(host: &TestHost, installs: bool) -> (Vec<String>, u32) {
+    let before = host.machine.borrow().restarts;
+    let outcome = host.session(|session| {
+        let version = session.asked.runtime_version.clone().unwrap();
+        let found = node::distribution::detect(session.asked, &version, session.host, session.units).unwrap();
+        match installs {
+            true => node::cri_stage::install(session, &found),
+            false => node::cri_stage::remove(session, Some(&found)),
+        }
+    });
+    (outcome.unwrap().warnings, host.machine.borrow().restarts - before)
+}
+
+const STORAGE: &str = "/var/lib/containers/storage/overlay";
+
+#[test]
+fn crio_that_hides_its_containers_is_told_of_until_the_next_boot() {
+    let container = format!("{STORAGE}/0a1b/merged");
+    let host = crio(&["/var/lib", STORAGE, &container]);
+    let (warnings, restarts) = crio_stage(&host, true);
+    assert!(warnings.len() == 1 && warnings[0].contains("with the node's next boot"), "{warnings:?}");
+    assert_eq!((restarts, crio_stage(&host, false)), (1, (Vec::new(), 1)));
+}
+
+#[test]
+fn crio_that_would_hide_containers_that_run_is_not_restarted_by_a_removal() {
+    let container = format!("{STORAGE}/0a1b/merged");
+    let host = crio(&["/var/lib", &container]);
+    let first = host.picture();
+    assert_eq!(crio_stage(&host, true), (Vec::new(), 1));
+    let (warnings, restarts) = crio_stage(&host, false);
+    assert!(warnings.len() == 1 && warnings[0].contains("was not restarted"), "{warnings:?}");
+    assert!(warnings[0].contains("1 running containers") && restarts == 0, "{warnings:?}");
+    assert_eq!(host.machine.borrow().calls.last().map(String::as_str), Some("reload crio.service"));
+    assert_eq!(host.picture(), first);
+    assert_eq!(crio_stage(&host, false), (Vec::new(), 0));
+
+    // where somebody else has the same setting, nothing changes for containers
+    for (path, text) in [
+        ("/etc/crio/crio.conf.d/10-site", "[crio]\nstorage_option = ['overlay.skip_mount_home=true']\n"),
+        ("/etc/containers/storage.conf", "[storage.options.overlay]\nskip_mount_home = 'true'\n"),
+    ] {
+        fs::create_dir_all(host.host.path(path).parent().unwrap()).unwrap();
+        fs::write(host.host.path(path), text).unwrap();
+        assert_eq!(crio_stage(&host, true), (Vec::new(), 1));
+        assert_eq!(crio_stage(&host, false), (Vec::new(), 1), "{path}");
+        fs::remove_file(host.host.path(path)).unwrap();
+    }
+    // another directory
+    fs::write(host.host.path("/etc/crio/crio.conf.d/10-site"), "[crio]\nroot = '/var/lib/elsewhere'\n").unwrap();
+    assert_eq!(crio_stage(&host, true), (Vec::new(), 1));
+    assert_eq!(crio_stage(&host, false), (Vec::new(), 1));
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_our_handler_in_crio_is_found_before_anything_changes() {
+    let host = crio(&[]);
+    let later = "/etc/crio/crio.conf.d/99-kata-deploy.d/local";
+    fs::create_dir_all(host.host.path("/etc/crio/crio.conf.d/99-kata-deploy.d")).unwrap();
+    fs::write(host.host.path(later), "[crio.runtime.runtimes.kata-qemu]\nruntime_pull_image = true\n").unwrap();
+    let before = host.picture();
+    let error = host.session(|session| {
+        let found = node::distribution::detect(session.asked, "cri-o://1.34.0", session.host, session.units).unwrap();
+        node::cri_stage::install(session, &found).unwrap_err()
+    });
+    assert_eq!(error.code, Code::RUNTIME_CONFIG_CONFLICT);
+    assert!(error.message.contains(later), "{error}");
+    assert_eq!(host.picture(), before);
+}
+
 #[test]
 fn nydus_runs_as_a_service_of_its_own_and_leaves() {
     let mut host = TestHost::containerd("1.7.24", Some(CONFIG));

@@ -15,7 +15,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ServiceAccount};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, Request};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -206,7 +206,16 @@ impl Context {
             + Debug,
     {
         let api = self.api::<K>(object.meta().namespace.as_deref().unwrap_or("default"));
-        match api.replace_status(&object.name_any(), &PostParams::default(), object).await {
+        // Only what counts: a Job's template is most of it, and not looked at.
+        let mut body = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+        if let Some(members) = body.as_object_mut() {
+            members.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        }
+        let request = Request::new(api.resource_url());
+        let parameters = PostParams::default();
+        let request =
+            request.replace_subresource("status", &object.name_any(), &parameters, body.to_string().into_bytes());
+        match self.client.request::<K>(request.map_err(kube::Error::BuildRequest)?).await {
             Ok(written) => {
                 store.observe(written);
                 Ok(())

@@ -200,7 +200,7 @@ impl Worker {
         if self.volumes.is_some() && !(self.sandbox_due.is_some() && due) {
             return true;
         }
-        let handler = match self.runtime_takes_it() {
+        let handler = match self.runtime_takes_it().and_then(|handler| self.shim_starts(handler)) {
             Ok(handler) => handler,
             Err(message) => {
                 // Told again only after a pause, but tried again as soon as the runtime changes.
@@ -292,6 +292,18 @@ impl Worker {
                 "rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for \"{handler}\" is configured"
             )
         }))
+    }
+
+    /// Runtimes look for a handler's program only now, not when they read their configuration.
+    fn shim_starts(&self, handler: String) -> Result<String, String> {
+        let served = self.machine.served.borrow();
+        match served.shims.get(&handler).and_then(|shim| shim.trouble(&self.machine.root)) {
+            None => Ok(handler),
+            Some(why) => Err(format!(
+                "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: \
+                 failed to start shim: failed to resolve runtime path: {why}"
+            )),
+        }
     }
 
     /// Whether its class runs pods in virtual machines: all of Kata's do.

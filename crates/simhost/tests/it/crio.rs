@@ -190,6 +190,10 @@ impl Simulated {
         Simulated { host, systemd }
     }
 
+    pub(crate) fn path(&self, path: &str) -> std::path::PathBuf {
+        self.host.path(path)
+    }
+
     pub(crate) async fn ask(&self, main: &str, drop_ins: &[(&str, &str)]) -> Outcome {
         write(&self.host.path("/etc/crio"), "/opt/case", main, drop_ins);
         (self.systemd.restart("crio.service").await == "done").then(|| self.host.runtime().handlers)

@@ -192,14 +192,14 @@ pub(crate) fn frame(resource: &Resource, rows: Vec<Value>) -> Value {
 /// One row.
 pub(crate) fn row(object: &Stored, resource: &Resource, include: Include, now: Timestamp) -> Value {
     let cells = match &resource.custom {
-        Some(custom) => custom::cells(&object.value, &custom.columns, now),
-        None => cells::of(&object.value, resource, now),
+        Some(custom) => custom::cells(object.value(), &custom.columns, now),
+        None => cells::of(object.value(), resource, now),
     };
     let mut row = json!({ "cells": cells });
     match include {
         Include::None => {}
-        Include::Metadata => row["object"] = partial(&object.value),
-        Include::Object => row["object"] = object.value.clone(),
+        Include::Metadata => row["object"] = partial(object.value()),
+        Include::Object => row["object"] = object.value().clone(),
     }
     row
 }
