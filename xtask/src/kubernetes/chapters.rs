@@ -150,9 +150,19 @@ pub(crate) fn breakage(cluster: &mut Cluster, installer: &Installer, report: &mu
         // After that boot the removal reloaded it: see `crio_storage` of the installer.
         step("… and CRI-O serves nothing of ours", &mut || telling.served(false));
         step("… nor after its next boot", &mut || {
-            for machine in telling.cluster.machines.iter().filter(|machine| machine.kind == Kind::CriO) {
+            let machines = || telling.cluster.machines.iter().filter(|machine| machine.kind == Kind::CriO);
+            for machine in machines() {
                 machine.power_off();
                 machine.boot()?;
+            }
+            for machine in machines() {
+                // The Node's status may still be from before.
+                wait_for("CRI-O tells its configuration", PATIENCE, || {
+                    match machine.run(&["crio", "status", "config"]) {
+                        Ok(told) if told.contains("kata") => Err(format!("it has a handler of ours:\n{told}")),
+                        told => Ok(told.ok()),
+                    }
+                })?;
             }
             telling.cluster.wait_nodes()?;
             telling.served(false)
