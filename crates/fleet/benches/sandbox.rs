@@ -115,7 +115,8 @@ impl Sandbox {
         assert!(up.unwrap().success(), "the sandbox does not start");
         let kubeconfig = Kubeconfig::read_from(dir.join("kubeconfig")).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let pid = find(|words| words.iter().any(|word| word == "serve") && words.iter().any(|w| Path::new(w) == dir));
+        let pid =
+            find(|_, words| words.iter().any(|word| word == "serve") && words.iter().any(|w| Path::new(w) == dir));
         let (client, pid) = (connection::client(config).unwrap(), pid.expect("the sandbox runs"));
         Sandbox { husk, place, client, pid, before: 0 }
     }
@@ -153,8 +154,12 @@ impl Sandbox {
         let status = loop {
             pid = pid.or_else(|| {
                 let ours = |words: &[String]| words.iter().any(|word| word.ends_with("husk-dispatcher"));
-                find(|words| ours(words) && words.get(1).is_some_and(|word| word == "dispatch"))
-                    .filter(|pid| environment(*pid).contains(&*dir.to_string_lossy()))
+                // There may be others on this machine.
+                find(|pid, words| {
+                    ours(words)
+                        && words.get(1).is_some_and(|word| word == "dispatch")
+                        && environment(pid).contains(&*dir.to_string_lossy())
+                })
             });
             dispatcher = pid.and_then(process).unwrap_or(dispatcher);
             counts.push((begun.elapsed().as_secs_f64(), self.counted().await - self.before));
@@ -201,12 +206,12 @@ fn rates(counts: &[(f64, u64)], requests: u64) -> (f64, f64) {
     (rate(first, half), rate(half, last))
 }
 
-/// Returns the process whose command line is such.
-fn find(is: impl Fn(&[String]) -> bool) -> Option<u32> {
+/// Returns the process whose number and command line are such.
+fn find(is: impl Fn(u32, &[String]) -> bool) -> Option<u32> {
     let pids = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.into_iter().find(|pid: &u32| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        is(&line.split('\0').map(str::to_owned).collect::<Vec<_>>())
+        is(*pid, &line.split('\0').map(str::to_owned).collect::<Vec<_>>())
     })
 }
 

@@ -84,6 +84,8 @@ pub struct Store<K> {
     content: RwLock<Content<K>>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>,
     synced: watch::Sender<bool>,
+    /// Takes out of an object what nobody asks the store for.
+    trim: fn(&mut K),
 }
 
 impl<K> Debug for Store<K> {
@@ -150,11 +152,17 @@ impl<K> Store<K> {
 impl<K: Resource + Clone> Store<K> {
     /// Returns an empty store with the given indexes, which [`Store::by`] names by their place.
     pub fn new(indexes: &[IndexBy<K>]) -> Arc<Self> {
+        Store::trimmed(indexes, |_| {})
+    }
+
+    /// Returns an empty store that keeps objects without what `trim` takes out of them.
+    pub fn trimmed(indexes: &[IndexBy<K>], trim: fn(&mut K)) -> Arc<Self> {
         let indexes = indexes.iter().map(|index| (*index, HashMap::new())).collect();
         Arc::new(Store {
             content: RwLock::new(Content { objects: HashMap::new(), indexes, seen: 0 }),
             subscribers: Mutex::new(Vec::new()),
             synced: watch::Sender::new(false),
+            trim,
         })
     }
 
@@ -203,6 +211,7 @@ impl<K: Resource + Clone> Store<K> {
     fn change(&self, mut object: K, from_watch: bool) {
         // Nobody here asks who owns which field, and of ten thousand objects these trees would be most.
         object.meta_mut().managed_fields = None;
+        (self.trim)(&mut object);
         let version = version(object.meta());
         let key = Key::of(object.meta());
         let keep = |content: &Content<K>, old: Option<&Arc<K>>| {

@@ -8,6 +8,7 @@ mod jobs;
 mod namespaces;
 mod scheduler;
 
+use crate::decide::job::is_finished;
 use crate::events::Recorder;
 use crate::store::{Change, Store};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
@@ -84,12 +85,21 @@ fn by_node(pod: &Pod) -> Vec<String> {
     pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).into_iter().collect()
 }
 
+/// A Job that has ended makes no more pods. Its template is most of it, and there may be ten thousand of them.
+fn without_ended_template(job: &mut Job) {
+    if is_finished(job)
+        && let Some(spec) = &mut job.spec
+    {
+        spec.template = Default::default();
+    }
+}
+
 impl Default for Stores {
     fn default() -> Self {
         Stores {
             pods: Store::new(&[by_owner, by_node]),
             nodes: Store::new(&[]),
-            jobs: Store::new(&[]),
+            jobs: Store::trimmed(&[], without_ended_template),
             daemon_sets: Store::new(&[]),
             deployments: Store::new(&[]),
             replica_sets: Store::new(&[by_owner]),
