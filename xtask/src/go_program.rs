@@ -80,6 +80,14 @@ impl GoProgram {
         if program.is_file() {
             return Ok(program);
         }
+        // Two of us may want it at once: the second waits for what the first has begun.
+        let held = |error: std::io::Error| format!("{}: {error}", place.display());
+        std::fs::create_dir_all(&place).map_err(held)?;
+        let lock = std::fs::File::create(place.join(format!("{}.lock", self.name))).map_err(held)?;
+        lock.lock().map_err(held)?;
+        if program.is_file() {
+            return Ok(program);
+        }
         println!("building {} {} from its Go module", self.name, self.version);
         // A module of our own that needs the program's: `go install` refuses modules with replace directives.
         let module = place.join("modules").join(self.name);
