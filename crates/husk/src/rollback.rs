@@ -2,7 +2,6 @@
 
 use crate::cli::Rollback;
 use crate::cluster::{self, api_failure};
-use crate::convergence;
 use crate::cut_short::Interrupt;
 use crate::error::{Failure, Result};
 use crate::node_jobs;
@@ -110,20 +109,8 @@ pub(crate) async fn rollback(call: Rollback) -> Result<()> {
         None => {
             screen.step("rollback", &format!("release {} to revision {}", names.release, release.version));
             let engine = engine.with_progress(told.listener());
-            let done =
-                match run.release(&mut screen, engine.rollback(&names.release, release.version, &options)).await? {
-                    Ok(done) => done,
-                    Err(error) => {
-                        let results = run.standing().await.unwrap_or_default();
-                        return Err(convergence::failure(&results).unwrap_or_else(|| cluster::release_failure(&error)));
-                    }
-                };
-            screen.step("apply", &format!("{} {}", told.summary(), clock.note(Phase::Apply)));
-            run.nodes(&mut screen).await?;
-            let results = run.ready(&mut screen).await?;
-            if let Some(failure) = convergence::failure(&results) {
-                return Err(failure);
-            }
+            let work = engine.rollback(&names.release, release.version, &options);
+            let (done, results) = run.through(&mut screen, work).await?;
             report.nodes = results.into_iter().filter(|node| node.selected).collect();
             report.revision = done.version;
             format!("{} is at revision {}, which has what revision {} had", done.name, done.version, release.version)

@@ -1,7 +1,7 @@
 //! A verb at work on a rollout: the release engine's part, the nodes' part, the kubelets' part; shown while they last,
 //! bounded phase by phase, and left in good order when the user interrupts.
 
-use crate::cluster::{Cluster, api_failure};
+use crate::cluster::{self, Cluster, api_failure};
 use crate::convergence::{self, is_open};
 use crate::cut_short::{self, Interrupt, Left};
 use crate::error::{Failure, Result};
@@ -37,6 +37,29 @@ pub(crate) struct RolloutRun<'a> {
 }
 
 impl RolloutRun<'_> {
+    /// Lets the release engine work and waits for what follows from it on the nodes; what the engine gave, and where the nodes
+    /// stand. A node that is not through is an error.
+    pub(crate) async fn through<T>(
+        &mut self,
+        screen: &mut Screen,
+        work: impl Future<Output = release::Result<T>>,
+    ) -> Result<(T, Vec<NodeSummary>)> {
+        let done = match self.release(screen, work).await? {
+            Ok(done) => done,
+            Err(error) => {
+                let results = self.standing().await.unwrap_or_default();
+                return Err(convergence::failure(&results).unwrap_or_else(|| cluster::release_failure(&error)));
+            }
+        };
+        screen.step("apply", &format!("{} {}", self.told.summary(), self.clock.note(Phase::Apply)));
+        self.nodes(screen).await?;
+        let results = self.ready(screen).await?;
+        match convergence::failure(&results) {
+            Some(failure) => Err(failure),
+            None => Ok((done, results)),
+        }
+    }
+
     /// Lets the release engine work. The inner error is the engine's own; that time ran out is told here.
     pub(crate) async fn release<T>(
         &mut self,

@@ -2,7 +2,6 @@
 
 use crate::cli::{Target, Up};
 use crate::cluster::{self, Cluster};
-use crate::convergence;
 use crate::cut_short::{self, Interrupt, Left};
 use crate::error::{Failure, Result};
 use crate::phases::{Bounds, Clock, Phase, Taken};
@@ -104,19 +103,7 @@ pub(crate) async fn bring(target: &Target, bounds: Bounds, output: Output, subje
     };
     let engine = Engine::new(cluster.client.clone(), &subject.namespace).with_progress(told.listener());
     let work = engine.install_or_upgrade(&subject.release, subject.source(), subject.values.clone(), &options);
-    let release = match run.release(&mut screen, work).await? {
-        Ok(release) => release,
-        Err(error) => {
-            let results = run.standing().await.unwrap_or_default();
-            return Err(convergence::failure(&results).unwrap_or_else(|| cluster::release_failure(&error)));
-        }
-    };
-    screen.step("apply", &format!("{} {}", told.summary(), clock.note(Phase::Apply)));
-    run.nodes(&mut screen).await?;
-    let results = run.ready(&mut screen).await?;
-    if let Some(failure) = convergence::failure(&results) {
-        return Err(failure);
-    }
+    let (release, results) = run.through(&mut screen, work).await?;
     if !rollouts.is_empty() {
         screen.step("nodes", &format!("{selected} of {selected} through {}", clock.note(Phase::Nodes)));
     }

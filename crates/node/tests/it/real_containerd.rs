@@ -100,15 +100,20 @@ fn served(program: &Path, host: &TestHost) -> Result<BTreeSet<String>, String> {
             .spawn()
             .map_err(|error| error.to_string())?,
     );
+    handlers(&mut daemon.0, &socket, &place.path().join("log"))
+}
+
+/// Waits until a daemon answers at its socket and returns the handlers that it serves; if it ends, what it logged.
+pub(crate) fn handlers(process: &mut Child, socket: &Path, log: &Path) -> Result<BTreeSet<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
-    let log = || std::fs::read_to_string(place.path().join("log")).unwrap_or_default();
+    let log = || std::fs::read_to_string(log).unwrap_or_default();
     loop {
-        if let Ok(Some(status)) = daemon.0.try_wait() {
+        if let Ok(Some(status)) = process.try_wait() {
             return Err(format!("it ended with {status}:\n{}", log()));
         }
         let asked = runtime.block_on(async {
-            let client = cri::Client::connect(&socket, Duration::from_secs(20)).await.map_err(|e| e.to_string())?;
+            let client = cri::Client::connect(socket, Duration::from_secs(20)).await.map_err(|e| e.to_string())?;
             let status = client.status(true).await.map_err(|error| error.to_string())?;
             cri::handlers::served(&status).ok_or_else(|| "the status names no handlers".to_owned())
         });

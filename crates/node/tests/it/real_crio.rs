@@ -5,10 +5,10 @@
 
 use crate::host::TestHost;
 use crate::matrix::rows;
+use crate::real_containerd::handlers;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A daemon that ends with the test, whatever happens to it, and its files.
 struct Daemon {
@@ -91,22 +91,5 @@ fn served(programs: &Path, host: &TestHost) -> Result<BTreeSet<String>, String> 
         .map_err(|error| error.to_string())?;
     let (log, socket) = (at("log"), at("crio.sock"));
     let mut daemon = Daemon { process, place };
-    let log = || std::fs::read_to_string(&log).unwrap_or_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let begun = Instant::now();
-    loop {
-        if let Ok(Some(status)) = daemon.process.try_wait() {
-            return Err(format!("it ended with {status}:\n{}", log()));
-        }
-        let asked = runtime.block_on(async {
-            let client = cri::Client::connect(&socket, Duration::from_secs(20)).await.map_err(|e| e.to_string())?;
-            let status = client.status(true).await.map_err(|error| error.to_string())?;
-            cri::handlers::served(&status).ok_or_else(|| "the status names no handlers".to_owned())
-        });
-        match asked {
-            Ok(served) => return Ok(served.into_iter().collect()),
-            Err(why) if begun.elapsed() > Duration::from_secs(60) => return Err(format!("{why}\n{}", log())),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
+    handlers(&mut daemon.process, &socket, &log)
 }
