@@ -1,7 +1,8 @@
 //! The parsed form of template text, and its printed form in error messages.
 //!
-//! One [`Source`] holds all nodes of one text. Where nodes nest, they refer to each other by index rather than by
-//! pointer, so that freeing a tree never recurses however deep its text nests.
+//! One [`Source`] holds all nodes of one text, those of each sort side by side in one list. Where nodes nest, they refer to
+//! each other by index rather than by pointer: a large text takes few pieces of memory, and freeing them never recurses
+//! however deep the text nests.
 
 use std::sync::Arc;
 
@@ -20,6 +21,38 @@ pub(crate) struct PipeId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockId(pub(crate) u32);
 
+/// Index of a name in its [`Source`]: a variable's or a template's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Word(pub(crate) u32);
+
+/// The name of the variable that holds a template's data, `$`: the first word of every source.
+pub(crate) const DOLLAR: Word = Word(0);
+
+/// Neighbours in one of the lists of a [`Source`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    fn of<T>(self, list: &[T]) -> &[T] {
+        &list[self.start as usize..self.end as usize]
+    }
+}
+
+/// Moves what is on top of a stack into a list, where it stays.
+pub(crate) fn settle<T: Copy>(stack: &mut Vec<T>, from: usize, list: &mut Vec<T>) -> Span {
+    let start = list.len() as u32;
+    list.extend_from_slice(&stack[from..]);
+    stack.truncate(from);
+    Span { start, end: list.len() as u32 }
+}
+
 /// A named template: the text of a file, or a `define` or `block` in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
@@ -35,18 +68,25 @@ pub(crate) struct Source {
     pub(crate) name: Arc<str>,
     /// Valid UTF-8.
     pub(crate) text: Str,
-    pub(crate) pipes: Vec<Pipe>,
-    pub(crate) blocks: Vec<Block>,
-}
-
-/// Nodes that are executed one after the other.
-#[derive(Debug, Default)]
-pub(crate) struct Block {
+    /// Which nodes are executed one after the other.
+    pub(crate) blocks: Vec<Span>,
     pub(crate) nodes: Vec<Node>,
+    pub(crate) pipes: Vec<Pipe>,
+    /// The variables that pipelines set.
+    pub(crate) variables: Vec<Word>,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) operands: Vec<Operand>,
+    pub(crate) fields: Vec<Str>,
+    pub(crate) words: Vec<Arc<str>>,
+    /// String constants.
+    pub(crate) texts: Vec<Str>,
+    pub(crate) numbers: Vec<Number>,
+    /// The functions that are called, each of them once.
+    pub(crate) callees: Vec<Callee>,
 }
 
 /// One piece of a template.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Node {
     /// Text to copy, as a range of the source's text.
     Text {
@@ -64,7 +104,7 @@ pub(crate) enum Node {
     /// `{{ template "name" pipeline }}`
     Template {
         pos: Pos,
-        name: Arc<str>,
+        name: Word,
         pipe: Option<PipeId>,
     },
     Break,
@@ -72,7 +112,7 @@ pub(crate) enum Node {
 }
 
 /// What `if`, `with` and `range` have in common.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
     pub(crate) pos: Pos,
     pub(crate) pipe: PipeId,
@@ -86,43 +126,47 @@ pub(crate) struct Pipe {
     pub(crate) pos: Pos,
     /// The variables are assigned (`=`) rather than declared (`:=`).
     pub(crate) assign: bool,
-    pub(crate) variables: Vec<Arc<str>>,
-    pub(crate) commands: Vec<Command>,
+    /// Of the [`Source::variables`].
+    pub(crate) variables: Span,
+    /// Of the [`Source::commands`].
+    pub(crate) commands: Span,
 }
 
 /// Operands of which the first is the function or value and the rest its arguments.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Command {
     pub(crate) pos: Pos,
-    pub(crate) operands: Vec<Operand>,
+    /// Of the [`Source::operands`].
+    pub(crate) operands: Span,
 }
 
 /// An operand and where it is.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
     pub(crate) pos: Pos,
     pub(crate) expr: Expr,
 }
 
-#[derive(Debug)]
+/// What an operand is. Numbers that are not places are indices into the list that the name tells.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Expr {
     Dot,
     Nil,
     Bool(bool),
-    Number(Box<Number>),
+    Number(u32),
     /// A string constant: what it means, and where its text ends, which begins at the operand's place.
     Text {
         end: Pos,
-        value: Str,
+        value: u32,
     },
     /// `.a.b`
-    Field(Vec<Str>),
+    Field(Span),
     /// `$x.a.b`: the variable with its dollar, then fields.
-    Variable(Arc<str>, Vec<Str>),
-    /// `(…).a.b` or `function.a.b`
-    Chain(Box<Operand>, Vec<Str>),
+    Variable(Word, Span),
+    /// `(…).a.b` or `function.a.b`: an operand, then fields.
+    Chain(u32, Span),
     /// A function.
-    Function(Callee),
+    Function(u32),
     /// A parenthesised pipeline.
     Pipe(PipeId),
 }
@@ -144,12 +188,65 @@ pub(crate) enum Target {
 }
 
 impl Source {
+    /// Gives back the room that is not used: trees live as long as the rendering.
+    pub(crate) fn shrink(&mut self) {
+        self.blocks.shrink_to_fit();
+        self.nodes.shrink_to_fit();
+        self.pipes.shrink_to_fit();
+        self.variables.shrink_to_fit();
+        self.commands.shrink_to_fit();
+        self.operands.shrink_to_fit();
+        self.fields.shrink_to_fit();
+        self.words.shrink_to_fit();
+        self.texts.shrink_to_fit();
+        self.numbers.shrink_to_fit();
+        self.callees.shrink_to_fit();
+    }
+
     pub(crate) fn pipe(&self, id: PipeId) -> &Pipe {
         &self.pipes[id.0 as usize]
     }
 
-    pub(crate) fn block(&self, id: BlockId) -> &Block {
-        &self.blocks[id.0 as usize]
+    /// The nodes of a block.
+    pub(crate) fn block(&self, id: BlockId) -> &[Node] {
+        self.blocks[id.0 as usize].of(&self.nodes)
+    }
+
+    pub(crate) fn variables(&self, pipe: &Pipe) -> &[Word] {
+        pipe.variables.of(&self.variables)
+    }
+
+    pub(crate) fn commands(&self, pipe: &Pipe) -> &[Command] {
+        pipe.commands.of(&self.commands)
+    }
+
+    pub(crate) fn operands(&self, command: &Command) -> &[Operand] {
+        command.operands.of(&self.operands)
+    }
+
+    pub(crate) fn fields(&self, span: Span) -> &[Str] {
+        span.of(&self.fields)
+    }
+
+    /// The operand that a chain of fields begins with.
+    pub(crate) fn inner(&self, index: u32) -> &Operand {
+        &self.operands[index as usize]
+    }
+
+    pub(crate) fn word(&self, word: Word) -> &Arc<str> {
+        &self.words[word.0 as usize]
+    }
+
+    pub(crate) fn constant(&self, index: u32) -> &Str {
+        &self.texts[index as usize]
+    }
+
+    pub(crate) fn number(&self, index: u32) -> &Number {
+        &self.numbers[index as usize]
+    }
+
+    pub(crate) fn callee(&self, index: u32) -> &Callee {
+        &self.callees[index as usize]
     }
 
     /// A part of the text.
@@ -168,7 +265,7 @@ impl Source {
 
 /// Is there nothing but white space in the template?
 pub(crate) fn is_empty(source: &Source, root: BlockId) -> bool {
-    source.block(root).nodes.iter().all(|node| match node {
+    source.block(root).iter().all(|node| match node {
         Node::Text { start, end } => source.part(*start, *end).trim().is_empty(),
         _ => false,
     })
@@ -199,7 +296,7 @@ impl Source {
                 Node::Break | Node::Continue => 0,
             },
             At::Pipe(id) => self.pipe(id).pos,
-            At::Command(id, number) => self.pipe(id).commands[number].pos,
+            At::Command(id, number) => self.commands(self.pipe(id))[number].pos,
             At::Operand(operand) => operand.pos,
         }
     }
@@ -211,7 +308,7 @@ impl Source {
             At::Start => {}
             At::Node(node) => self.print_node(node, &mut out),
             At::Pipe(id) => self.print_pipe(id, &mut out),
-            At::Command(id, number) => self.print_command(&self.pipe(id).commands[number], &mut out),
+            At::Command(id, number) => self.print_command(&self.commands(self.pipe(id))[number], &mut out),
             At::Operand(operand) => self.print_operand(operand, &mut out),
         }
         out
@@ -219,7 +316,7 @@ impl Source {
 
     fn print_block(&self, id: BlockId, out: &mut String) {
         crate::stack::grow(|| {
-            for node in &self.block(id).nodes {
+            for node in self.block(id) {
                 self.print_node(node, out);
             }
         });
@@ -238,7 +335,7 @@ impl Source {
             Node::Range(branch) => self.print_branch("range", branch, out),
             Node::Template { name, pipe, .. } => {
                 out.push_str("{{template ");
-                out.push_str(&crate::quote::quoted(name.as_bytes()));
+                out.push_str(&crate::quote::quoted(self.word(*name).as_bytes()));
                 if let Some(pipe) = pipe {
                     out.push(' ');
                     self.print_pipe(*pipe, out);
@@ -267,11 +364,14 @@ impl Source {
     fn print_pipe(&self, id: PipeId, out: &mut String) {
         crate::stack::grow(|| {
             let pipe = self.pipe(id);
+            for (i, word) in self.variables(pipe).iter().enumerate() {
+                out.push_str(if i > 0 { ", " } else { "" });
+                out.push_str(self.word(*word));
+            }
             if !pipe.variables.is_empty() {
-                out.push_str(&pipe.variables.join(", "));
                 out.push_str(if pipe.assign { " = " } else { " := " });
             }
-            for (i, command) in pipe.commands.iter().enumerate() {
+            for (i, command) in self.commands(pipe).iter().enumerate() {
                 if i > 0 {
                     out.push_str(" | ");
                 }
@@ -281,7 +381,7 @@ impl Source {
     }
 
     fn print_command(&self, command: &Command, out: &mut String) {
-        for (i, operand) in command.operands.iter().enumerate() {
+        for (i, operand) in self.operands(command).iter().enumerate() {
             if i > 0 {
                 out.push(' ');
             }
@@ -301,30 +401,30 @@ impl Source {
     }
 
     fn print_operand(&self, operand: &Operand, out: &mut String) {
-        match &operand.expr {
+        match operand.expr {
             Expr::Dot => out.push('.'),
             Expr::Nil => out.push_str("nil"),
-            Expr::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-            Expr::Number(number) => out.push_str(&number.text),
-            Expr::Text { end, .. } => out.push_str(self.part(operand.pos, *end)),
-            Expr::Field(names) => print_fields(names, out),
+            Expr::Bool(b) => out.push_str(if b { "true" } else { "false" }),
+            Expr::Number(number) => out.push_str(&self.number(number).text),
+            Expr::Text { end, .. } => out.push_str(self.part(operand.pos, end)),
+            Expr::Field(fields) => self.print_fields(fields, out),
             Expr::Variable(name, fields) => {
-                out.push_str(name);
-                print_fields(fields, out);
+                out.push_str(self.word(name));
+                self.print_fields(fields, out);
             }
             Expr::Chain(inner, fields) => {
-                self.print_nested(inner, out);
-                print_fields(fields, out);
+                self.print_nested(self.inner(inner), out);
+                self.print_fields(fields, out);
             }
-            Expr::Function(callee) => out.push_str(&callee.name),
-            Expr::Pipe(id) => self.print_pipe(*id, out),
+            Expr::Function(callee) => out.push_str(&self.callee(callee).name),
+            Expr::Pipe(id) => self.print_pipe(id, out),
         }
     }
-}
 
-fn print_fields(names: &[Str], out: &mut String) {
-    for name in names {
-        out.push('.');
-        out.push_str(&name.lossy());
+    fn print_fields(&self, fields: Span, out: &mut String) {
+        for name in self.fields(fields) {
+            out.push('.');
+            out.push_str(&name.lossy());
+        }
     }
 }

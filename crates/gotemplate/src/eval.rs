@@ -1,6 +1,6 @@
 //! Evaluates pipelines, commands, fields and calls.
 
-use crate::ast::{At, Callee, Command, Expr, Operand, PipeId, Target};
+use crate::ast::{At, Command, Expr, Operand, PipeId, Span, Target, Word};
 use crate::builtins::Builtin;
 use crate::bytestr::Str;
 use crate::error::{Error, FuncError};
@@ -56,35 +56,35 @@ impl<'t> Exec<'t, '_, '_> {
         self.at = At::Pipe(id);
         let pipe = self.source.pipe(id);
         let mut piped: Option<Datum> = None;
-        for (number, command) in pipe.commands.iter().enumerate() {
+        for (number, command) in self.source.commands(pipe).iter().enumerate() {
             let mut value = self.command(dot, At::Command(id, number), command, piped.take())?;
             value.boxed = false;
             piped = Some(value);
         }
         let value = piped.unwrap_or_default();
-        for name in &pipe.variables {
+        for name in self.source.variables(pipe) {
             if pipe.assign {
-                self.assign(name, value.clone())?;
+                self.assign(*name, value.clone())?;
             } else {
-                self.variables.push((name.clone(), value.clone()));
+                self.variables.push((*name, value.clone()));
             }
         }
         Ok(value)
     }
 
     fn command(&mut self, dot: &Datum, at: At<'t>, command: &'t Command, piped: Option<Datum>) -> Result<Datum, Error> {
-        let Some((first, operands)) = command.operands.split_first() else {
+        let Some((first, operands)) = self.source.operands(command).split_first() else {
             return Err(self.error("empty command"));
         };
         let args = Args { operands, piped };
-        match &first.expr {
+        match first.expr {
             Expr::Field(names) => return self.field(dot, first, names, args),
             Expr::Chain(inner, names) => return self.chain(dot, first, inner, names, args),
             Expr::Function(callee) => return self.function(dot, first, at, callee, args),
             Expr::Variable(name, fields) => return self.variable(dot, first, name, fields, args),
             Expr::Pipe(id) => {
                 self.no_arguments(first, &args)?;
-                return crate::stack::grow(|| self.pipeline(dot, *id));
+                return crate::stack::grow(|| self.pipeline(dot, id));
             }
             _ => {}
         }
@@ -108,10 +108,10 @@ impl<'t> Exec<'t, '_, '_> {
     /// A constant where nothing says which type it should have.
     fn constant(&mut self, operand: &'t Operand) -> Result<Datum, Error> {
         self.at = At::Operand(operand);
-        Ok(Datum::plain(match &operand.expr {
-            Expr::Bool(b) => Value::Bool(*b),
-            Expr::Text { value, .. } => Value::Str(value.clone()),
-            Expr::Number(number) => return self.ideal(number),
+        Ok(Datum::plain(match operand.expr {
+            Expr::Bool(b) => Value::Bool(b),
+            Expr::Text { value, .. } => Value::Str(self.source.constant(value).clone()),
+            Expr::Number(number) => return self.ideal(self.source.number(number)),
             _ => Value::Nil,
         }))
     }
@@ -127,22 +127,15 @@ impl<'t> Exec<'t, '_, '_> {
 
     // Fields.
 
-    fn field(&mut self, dot: &Datum, at: &'t Operand, names: &'t [Str], args: Args<'t>) -> Result<Datum, Error> {
+    fn field(&mut self, dot: &Datum, at: &'t Operand, names: Span, args: Args<'t>) -> Result<Datum, Error> {
         self.at = At::Operand(at);
         self.fields(dot, dot.clone(), at, names, args)
     }
 
-    fn chain(
-        &mut self,
-        dot: &Datum,
-        at: &'t Operand,
-        inner: &'t Operand,
-        names: &'t [Str],
-        args: Args<'t>,
-    ) -> Result<Datum, Error> {
+    fn chain(&mut self, dot: &Datum, at: &'t Operand, inner: u32, names: Span, args: Args<'t>) -> Result<Datum, Error> {
         self.at = At::Operand(at);
         // Errors about the fields are reported at what was evaluated last inside, as Go does.
-        let receiver = self.argument(dot, Type::Any, inner)?;
+        let receiver = self.argument(dot, Type::Any, self.source.inner(inner))?;
         self.fields(dot, receiver, at, names, args)
     }
 
@@ -150,13 +143,13 @@ impl<'t> Exec<'t, '_, '_> {
         &mut self,
         dot: &Datum,
         at: &'t Operand,
-        name: &str,
-        fields: &'t [Str],
+        name: Word,
+        fields: Span,
         args: Args<'t>,
     ) -> Result<Datum, Error> {
         self.at = At::Operand(at);
-        let Some((_, value)) = self.variables.iter().rev().find(|(known, _)| **known == *name) else {
-            return Err(self.error(format!("undefined variable: {name}")));
+        let Some((_, value)) = self.variables.iter().rev().find(|(known, _)| *known == name) else {
+            return Err(self.error(format!("undefined variable: {}", self.source.word(name))));
         };
         let value = value.clone();
         if fields.is_empty() {
@@ -171,10 +164,10 @@ impl<'t> Exec<'t, '_, '_> {
         dot: &Datum,
         mut receiver: Datum,
         at: &'t Operand,
-        names: &'t [Str],
+        names: Span,
         args: Args<'t>,
     ) -> Result<Datum, Error> {
-        let Some((last, path)) = names.split_last() else {
+        let Some((last, path)) = self.source.fields(names).split_last() else {
             return Ok(receiver);
         };
         for name in path {
@@ -252,10 +245,11 @@ impl<'t> Exec<'t, '_, '_> {
         dot: &Datum,
         operand: &'t Operand,
         at: At<'t>,
-        callee: &'t Callee,
+        callee: u32,
         args: Args<'t>,
     ) -> Result<Datum, Error> {
         self.at = At::Operand(operand);
+        let callee = self.source.callee(callee);
         match &callee.target {
             Target::Native(function) => self.call(dot, at, &callee.name, function.signature(), args, |exec, values| {
                 function.call(exec.run, values)
@@ -279,6 +273,7 @@ impl<'t> Exec<'t, '_, '_> {
         self.run.work(CALL + values.iter().map(weight).sum::<u64>())?;
         match crate::stack::grow(|| function(self, &values)) {
             Ok(value) => {
+                self.run.arguments.keep(values);
                 if let Value::Str(text) = &value {
                     self.run.work(weight(&value))?;
                     self.run.claim(text.len())?;
@@ -326,6 +321,7 @@ impl<'t> Exec<'t, '_, '_> {
             self.at = at;
             self.call_error(name, error)
         })?;
+        self.run.arguments.keep(values);
         if let Value::Str(text) = &value.value {
             self.run.claim(text.len())?;
         }
@@ -374,7 +370,7 @@ impl<'t> Exec<'t, '_, '_> {
         args: Args<'t>,
     ) -> Result<(Vec<Value>, bool), Error> {
         self.check_count(name, signature, &args)?;
-        let mut values = Vec::with_capacity(args.operands.len() + usize::from(args.piped.is_some()));
+        let mut values = self.run.arguments.take();
         let mut first_boxed = false;
         for (i, operand) in args.operands.iter().enumerate() {
             let ty = signature.param(i).unwrap_or(Type::Any);
@@ -394,13 +390,13 @@ impl<'t> Exec<'t, '_, '_> {
     /// An operand as an argument of the given type.
     fn argument(&mut self, dot: &Datum, ty: Type, operand: &'t Operand) -> Result<Datum, Error> {
         self.at = At::Operand(operand);
-        let value = match &operand.expr {
+        let value = match operand.expr {
             Expr::Dot => dot.clone(),
             Expr::Nil if ty.can_be_nil() => return Ok(Datum::default()),
             Expr::Nil => return Err(self.error(format!("cannot assign nil to {ty}"))),
             Expr::Field(names) => self.field(dot, operand, names, Args::NONE)?,
             Expr::Variable(name, fields) => self.variable(dot, operand, name, fields, Args::NONE)?,
-            Expr::Pipe(id) => crate::stack::grow(|| self.pipeline(dot, *id))?,
+            Expr::Pipe(id) => crate::stack::grow(|| self.pipeline(dot, id))?,
             Expr::Function(callee) => self.function(dot, operand, At::Operand(operand), callee, Args::NONE)?,
             Expr::Chain(inner, names) => self.chain(dot, operand, inner, names, Args::NONE)?,
             Expr::Bool(_) | Expr::Number(_) | Expr::Text { .. } => return self.constant_of(ty, operand),
@@ -410,8 +406,8 @@ impl<'t> Exec<'t, '_, '_> {
 
     /// A constant as a value of the given type.
     fn constant_of(&mut self, ty: Type, operand: &'t Operand) -> Result<Datum, Error> {
-        let number = match &operand.expr {
-            Expr::Number(number) => Some(number),
+        let number = match operand.expr {
+            Expr::Number(number) => Some(self.source.number(number)),
             _ => None,
         };
         let int = number.and_then(|n| n.int);
@@ -420,7 +416,10 @@ impl<'t> Exec<'t, '_, '_> {
             Type::Any => return self.constant(operand),
             Type::Bool => (if let Expr::Bool(b) = operand.expr { Some(Value::Bool(b)) } else { None }, "bool"),
             Type::Str => {
-                let text = if let Expr::Text { value, .. } = &operand.expr { Some(value.clone()) } else { None };
+                let text = match operand.expr {
+                    Expr::Text { value, .. } => Some(self.source.constant(value).clone()),
+                    _ => None,
+                };
                 (text.map(Value::Str), "string")
             }
             Type::Int => (int.map(Value::Int), "integer"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ast::{At, BlockId, Branch, Node, Source, Tree};
+use crate::ast::{At, BlockId, Branch, DOLLAR, Node, Source, Tree, Word};
 use crate::collections::{List, Map};
 use crate::error::{CallError, Error, ExecError, FuncError};
 use crate::eval::Datum;
@@ -21,7 +21,7 @@ pub(crate) fn execute(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let dot = Datum::plain(data.clone());
-    crate::stack::grow(|| Exec::new(set, tree, 0, &dot, run, out).block(&dot, tree.root)).map(|_| ())
+    crate::stack::grow(|| Exec::new(set, tree, 0, &dot, run, out).whole(&dot))
 }
 
 /// How a block ended.
@@ -39,7 +39,7 @@ pub(crate) struct Exec<'t, 'e, 's> {
     pub(crate) source: &'t Source,
     /// The node that errors are reported at.
     pub(crate) at: At<'t>,
-    pub(crate) variables: Vec<(Arc<str>, Datum)>,
+    pub(crate) variables: Vec<(Word, Datum)>,
     /// How many `template` actions this one is inside of.
     depth: usize,
     pub(crate) run: &'e mut Run<'s>,
@@ -55,8 +55,16 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
         run: &'e mut Run<'s>,
         out: &'e mut Vec<u8>,
     ) -> Self {
-        let variables = vec![(set.dollar().clone(), dot.clone())];
+        let mut variables = run.variables.take();
+        variables.push((DOLLAR, dot.clone()));
         Exec { set, tree, source: &tree.source, at: At::Start, variables, depth, run, out }
+    }
+
+    /// Executes the template.
+    fn whole(mut self, dot: &Datum) -> Result<(), Error> {
+        self.block(dot, self.tree.root)?;
+        self.run.variables.keep(self.variables);
+        Ok(())
     }
 
     /// An error at the current node.
@@ -95,7 +103,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
     }
 
     fn block(&mut self, dot: &Datum, id: BlockId) -> Result<Flow, Error> {
-        for node in &self.source.block(id).nodes {
+        for node in self.source.block(id) {
             let flow = self.node(dot, node)?;
             if flow != Flow::On {
                 return Ok(flow);
@@ -124,6 +132,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
             Node::With(branch) => return self.condition(dot, branch, true),
             Node::Range(branch) => return crate::stack::grow(|| self.range(dot, branch)),
             Node::Template { name, pipe, .. } => {
+                let name = self.source.word(*name);
                 let Some(tree) = self.set.lookup(name).cloned() else {
                     let name = crate::quote::quoted(name.as_bytes());
                     return Err(self.error(format!("template {name} not defined")));
@@ -137,7 +146,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
                     None => Datum::plain(Value::Nil),
                 };
                 crate::stack::grow(|| {
-                    Exec::new(self.set, &tree, self.depth + 1, &dot, self.run, self.out).block(&dot, tree.root)
+                    Exec::new(self.set, &tree, self.depth + 1, &dot, self.run, self.out).whole(&dot)
                 })?;
             }
             Node::Break => return Ok(Flow::Break),
@@ -187,7 +196,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
     fn range(&mut self, dot: &Datum, branch: &'t Branch) -> Result<Flow, Error> {
         let mark = self.variables.len();
         let value = self.pipeline(dot, branch.pipe)?.value;
-        let count = self.source.pipe(branch.pipe).variables.len();
+        let count = self.source.variables(self.source.pipe(branch.pipe)).len();
         let ran = match &value {
             Value::Nil => false,
             Value::List(list) => self.range_list(list, branch)?,
@@ -258,7 +267,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
         self.run.step()?;
         let pipe = self.source.pipe(branch.pipe);
         let mark = self.variables.len();
-        match pipe.variables.as_slice() {
+        match *self.source.variables(pipe) {
             [] => {}
             [only] if pipe.assign => self.assign(only, item.clone())?,
             [first, second, ..] if pipe.assign => {
@@ -283,13 +292,13 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
         }
     }
 
-    pub(crate) fn assign(&mut self, name: &str, value: Datum) -> Result<(), Error> {
-        match self.variables.iter_mut().rev().find(|(known, _)| **known == *name) {
+    pub(crate) fn assign(&mut self, name: Word, value: Datum) -> Result<(), Error> {
+        match self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
             Some(slot) => {
                 slot.1 = value;
                 Ok(())
             }
-            None => Err(self.error(format!("undefined variable: {name}"))),
+            None => Err(self.error(format!("undefined variable: {}", self.source.word(name)))),
         }
     }
 }

@@ -3,4 +3,3 @@
 use foldhash::fast::RandomState;
 
 pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
-pub(crate) type HashSet<K> = std::collections::HashSet<K, RandomState>;

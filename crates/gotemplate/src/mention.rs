@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ast::{Block, Branch, Command, Expr, Node, Operand, PipeId, Pos, Source};
+use crate::ast::{BlockId, Branch, Command, DOLLAR, Expr, Node, Operand, PipeId, Pos, Source, Span, Word};
 use crate::bytestr::Str;
 use crate::error::Error;
 use crate::function::Functions;
@@ -61,8 +61,8 @@ pub fn mentions(name: &str, text: &str, functions: &Functions) -> Result<Vec<Men
     let mut found = Vec::new();
     for tree in parse::parse(name, &Str::from(text), functions, &mut { parse::MAX_PARTS })? {
         let mut walk = Walk { source: &tree.source, variables: HashMap::new(), found: Vec::new() };
-        walk.variables.insert("$".into(), Some(Vec::new()));
-        walk.block(tree.source.block(tree.root), &Some(Vec::new()));
+        walk.variables.insert(DOLLAR, Some(Vec::new()));
+        walk.block(tree.root, &Some(Vec::new()));
         found.append(&mut walk.found);
     }
     let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
@@ -78,13 +78,14 @@ type Known = Option<Vec<String>>;
 
 struct Walk<'t> {
     source: &'t Source,
-    variables: HashMap<Arc<str>, Known>,
+    variables: HashMap<Word, Known>,
     found: Vec<(Pos, Mentioned)>,
 }
 
 impl<'t> Walk<'t> {
-    fn block(&mut self, block: &'t Block, dot: &Known) {
-        crate::stack::grow(|| block.nodes.iter().for_each(|node| self.node(node, dot)));
+    fn block(&mut self, block: BlockId, dot: &Known) {
+        let nodes = self.source.block(block);
+        crate::stack::grow(|| nodes.iter().for_each(|node| self.node(node, dot)));
     }
 
     fn node(&mut self, node: &'t Node, dot: &Known) {
@@ -110,10 +111,10 @@ impl<'t> Walk<'t> {
                     fields.push(ELEMENT.to_owned());
                 }
                 // The last variable is the element; one before it is its key.
-                let variables = &self.source.pipe(branch.pipe).variables;
+                let variables = self.source.variables(self.source.pipe(branch.pipe));
                 for (i, name) in variables.iter().enumerate() {
                     let value = if i + 1 == variables.len() { inner.clone() } else { None };
-                    self.variables.insert(name.clone(), value);
+                    self.variables.insert(*name, value);
                 }
                 self.branches(branch, &inner, dot);
             }
@@ -127,9 +128,9 @@ impl<'t> Walk<'t> {
     }
 
     fn branches(&mut self, branch: &'t Branch, inner: &Known, outer: &Known) {
-        self.block(self.source.block(branch.body), inner);
+        self.block(branch.body, inner);
         if let Some(otherwise) = branch.otherwise {
-            self.block(self.source.block(otherwise), outer);
+            self.block(otherwise, outer);
         }
     }
 
@@ -138,19 +139,20 @@ impl<'t> Walk<'t> {
         let source = self.source;
         crate::stack::grow(|| {
             let pipe = source.pipe(id);
-            let alone = pipe.commands.iter().skip(1).all(is_copy)
-                && !pipe.commands.last().is_some_and(|last| calls(last, &["toJson", "toYaml"]));
+            let commands = source.commands(pipe);
+            let alone = commands.iter().skip(1).all(|command| is_copy(source, command))
+                && !commands.last().is_some_and(|last| calls(source, last, &["toJson", "toYaml"]));
             // What a variable holds counts where the variable is used.
             let keeps = !pipe.variables.is_empty() && !pipe.assign && access == Access::Whole;
             let access = if keeps { Access::Test } else { access };
             let mut values = Vec::new();
-            for command in &pipe.commands {
+            for command in commands {
                 values.push(self.command(command, dot, if alone { access } else { Access::Whole }));
             }
             let value = if alone { values.swap_remove(0) } else { None };
-            for name in &pipe.variables {
+            for name in source.variables(pipe) {
                 let known = if pipe.assign { None } else { value.clone() };
-                let before = self.variables.insert(name.clone(), known).flatten();
+                let before = self.variables.insert(*name, known).flatten();
                 // From here on the text no longer tells what the variable is, so what it was may be used in any way.
                 if let (true, Some(fields)) = (pipe.assign, before) {
                     self.found.push((pipe.pos, Mentioned::Path { fields, access: Access::Whole }));
@@ -161,17 +163,19 @@ impl<'t> Walk<'t> {
     }
 
     fn command(&mut self, command: &'t Command, dot: &Known, access: Access) -> Known {
-        let [first, arguments @ ..] = command.operands.as_slice() else { return None };
-        let Expr::Function(callee) = &first.expr else {
+        let source = self.source;
+        let [first, arguments @ ..] = source.operands(command) else { return None };
+        let Expr::Function(callee) = first.expr else {
             // A method's arguments, if there are any.
             arguments.iter().for_each(|argument| drop(self.operand(argument, dot, Access::Whole)));
             return self.operand(first, dot, access);
         };
+        let callee = source.callee(callee);
         self.found.push((first.pos, Mentioned::Function(callee.name.clone())));
         if matches!(&*callee.name, "index" | "get" | "hasKey")
             && let [map, keys @ ..] = arguments
             && let Some(mut fields) = self.fields(map, dot)
-            && let Some(keys) = keys.iter().map(constant).collect::<Option<Vec<String>>>()
+            && let Some(keys) = keys.iter().map(|key| constant(source, key)).collect::<Option<Vec<String>>>()
         {
             fields.extend(keys);
             let access = if &*callee.name == "hasKey" { Access::Test } else { access };
@@ -195,16 +199,18 @@ impl<'t> Walk<'t> {
     }
 
     fn operand(&mut self, operand: &'t Operand, dot: &Known, access: Access) -> Known {
-        match &operand.expr {
-            Expr::Pipe(id) => return self.pipe(*id, dot, access),
-            Expr::Function(callee) => self.found.push((operand.pos, Mentioned::Function(callee.name.clone()))),
-            Expr::Text { value, .. } => self.found.push((operand.pos, Mentioned::Text(value.lossy().into_owned()))),
+        let source = self.source;
+        match operand.expr {
+            Expr::Pipe(id) => return self.pipe(id, dot, access),
+            Expr::Function(callee) => {
+                self.found.push((operand.pos, Mentioned::Function(source.callee(callee).name.clone())));
+            }
+            Expr::Text { value, .. } => {
+                self.found.push((operand.pos, Mentioned::Text(source.constant(value).lossy().into_owned())));
+            }
             Expr::Chain(inner, names) => {
-                let mut fields = match &inner.expr {
-                    Expr::Pipe(id) => self.pipe(*id, dot, Access::Test),
-                    _ => self.operand(inner, dot, Access::Test),
-                }?;
-                fields.extend(names.iter().map(|name| name.lossy().into_owned()));
+                let mut fields = self.operand(source.inner(inner), dot, Access::Test)?;
+                fields.extend(source.fields(names).iter().map(|name| name.lossy().into_owned()));
                 self.found.push((operand.pos, Mentioned::Path { fields: fields.clone(), access }));
                 return Some(fields);
             }
@@ -225,34 +231,38 @@ impl<'t> Walk<'t> {
     }
 
     fn fields(&self, operand: &Operand, dot: &Known) -> Known {
-        let (base, names) = match &operand.expr {
-            Expr::Dot => (dot.clone(), [].as_slice()),
-            Expr::Field(names) => (dot.clone(), names.as_slice()),
+        let (base, names) = match operand.expr {
+            Expr::Dot => (dot.clone(), Span::default()),
+            Expr::Field(names) => (dot.clone(), names),
             // A variable that the text does not tell about stands for itself.
             Expr::Variable(name, names) => {
-                let known = self.variables.get(name).cloned().flatten();
-                (known.or_else(|| (!names.is_empty()).then(|| vec![name.to_string()])), names.as_slice())
+                let known = self.variables.get(&name).cloned().flatten();
+                let itself = || (!names.is_empty()).then(|| vec![self.source.word(name).to_string()]);
+                (known.or_else(itself), names)
             }
             _ => return None,
         };
         let mut fields = base?;
-        fields.extend(names.iter().map(|name| name.lossy().into_owned()));
+        fields.extend(self.source.fields(names).iter().map(|name| name.lossy().into_owned()));
         Some(fields)
     }
 }
 
 /// Does the command pass its data on as it is, there and back?
-fn is_copy(command: &Command) -> bool {
-    calls(command, &["default", "deepCopy", "fromJson", "fromYaml", "mustDeepCopy", "toJson", "toYaml"])
+fn is_copy(source: &Source, command: &Command) -> bool {
+    calls(source, command, &["default", "deepCopy", "fromJson", "fromYaml", "mustDeepCopy", "toJson", "toYaml"])
 }
 
-fn calls(command: &Command, names: &[&str]) -> bool {
-    matches!(command.operands.first(), Some(Operand { expr: Expr::Function(callee), .. }) if names.contains(&&*callee.name))
+fn calls(source: &Source, command: &Command, names: &[&str]) -> bool {
+    match source.operands(command).first() {
+        Some(Operand { expr: Expr::Function(callee), .. }) => names.contains(&&*source.callee(*callee).name),
+        _ => false,
+    }
 }
 
-fn constant(operand: &Operand) -> Option<String> {
-    match &operand.expr {
-        Expr::Text { value, .. } => Some(value.lossy().into_owned()),
+fn constant(source: &Source, operand: &Operand) -> Option<String> {
+    match operand.expr {
+        Expr::Text { value, .. } => Some(source.constant(value).lossy().into_owned()),
         _ => None,
     }
 }

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::ast::Word;
 use crate::bytestr::Str;
 use crate::error::{Error, LimitError};
+use crate::eval::Datum;
 use crate::set::TemplateSet;
 use crate::value::Value;
 
@@ -17,8 +19,30 @@ const LEAST_STEPS: u64 = 1_000_000;
 const LOOK_AFTER: usize = 4 << 20;
 const LOOK_AFTER_STEPS: u64 = 1 << 14;
 
-/// Buffers up to this are kept.
-const LARGEST_BUFFER: usize = 64 << 10;
+/// Spare lists with more room than this, in bytes, are given back.
+const LARGEST_SPARE: usize = 64 << 10;
+
+/// Emptied lists that are used again: nearly every call takes one or two, for a moment.
+pub(crate) struct Spare<T>(Vec<Vec<T>>);
+
+impl<T> Spare<T> {
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn keep(&mut self, mut list: Vec<T>) {
+        if list.capacity() * size_of::<T>() <= LARGEST_SPARE {
+            list.clear();
+            self.0.push(list);
+        }
+    }
+}
+
+impl<T> Default for Spare<T> {
+    fn default() -> Self {
+        Spare(Vec::new())
+    }
+}
 
 /// What one run may use up.
 #[derive(Clone, Debug)]
@@ -75,8 +99,12 @@ pub struct Run<'s> {
     cancel: Option<Arc<AtomicBool>>,
     state: Option<&'s mut (dyn Any + Send)>,
     templates: Option<Arc<TemplateSet>>,
-    /// Emptied outputs of executions that have ended, for those to come.
-    buffers: Vec<Vec<u8>>,
+    /// The outputs of executions.
+    pub(crate) outputs: Spare<u8>,
+    /// The arguments of calls.
+    pub(crate) arguments: Spare<Value>,
+    /// The variables of templates.
+    pub(crate) variables: Spare<(Word, Datum)>,
 }
 
 impl Default for Run<'_> {
@@ -100,7 +128,9 @@ impl<'s> Run<'s> {
             cancel: None,
             state: None,
             templates: None,
-            buffers: Vec::new(),
+            outputs: Spare::default(),
+            arguments: Spare::default(),
+            variables: Spare::default(),
         }
     }
 
@@ -114,19 +144,6 @@ impl<'s> Run<'s> {
     pub fn with_cancel(mut self, flag: Arc<AtomicBool>) -> Run<'s> {
         self.cancel = Some(flag);
         self
-    }
-
-    /// An empty buffer for the output of an execution.
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
-    }
-
-    /// Keeps a buffer for the next execution, unless it has grown large.
-    pub(crate) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= LARGEST_BUFFER {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
     }
 
     /// The host's state, if it is of this type.

@@ -10,6 +10,7 @@ use crate::function::Functions;
 use crate::hash::HashMap;
 use crate::parse;
 use crate::run::Run;
+use crate::texts::Texts;
 use crate::value::Value;
 
 /// What a missing map key yields.
@@ -24,9 +25,6 @@ pub enum MissingKey {
     Error,
 }
 
-/// Bytes of text that take longer to parse than a thread takes to start, many times over.
-const WORTH_A_THREAD: usize = 256 << 10;
-
 /// Named templates that see each other, with the functions they may call.
 ///
 /// Parse once, execute as often as needed. A [`TemplateSet::fork`] sees everything of its parent and keeps its own
@@ -35,8 +33,6 @@ const WORTH_A_THREAD: usize = 256 << 10;
 pub struct TemplateSet {
     functions: Arc<Functions>,
     missing_key: MissingKey,
-    /// The name of the variable `$`.
-    dollar: Arc<str>,
     own: HashMap<Arc<str>, Arc<Tree>>,
     parent: Option<Arc<TemplateSet>>,
     /// How many parts further texts may have.
@@ -49,11 +45,22 @@ impl TemplateSet {
         TemplateSet {
             functions,
             missing_key: MissingKey::Default,
-            dollar: Arc::from("$"),
             own: HashMap::default(),
             parent: None,
             room: parse::MAX_PARTS,
         }
+    }
+
+    /// A set of these texts, as if they were parsed one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] of the first that does not parse, with its name.
+    pub fn of(texts: Texts) -> Result<TemplateSet, (String, Error)> {
+        let mut set = TemplateSet::new(texts.functions.clone());
+        let (trees, room) = texts.into_trees()?;
+        trees.into_iter().for_each(|tree| set.add(Arc::new(tree)));
+        set.room = room;
+        Ok(set)
     }
 
     /// Chooses what a missing map key yields.
@@ -67,7 +74,6 @@ impl TemplateSet {
         TemplateSet {
             functions: self.functions.clone(),
             missing_key: self.missing_key,
-            dollar: self.dollar.clone(),
             own: HashMap::default(),
             parent: Some(self.clone()),
             room: parse::MAX_PARTS,
@@ -92,42 +98,6 @@ impl TemplateSet {
             self.add(Arc::new(tree));
         }
         Ok(())
-    }
-
-    /// Parses several texts as [`TemplateSet::parse_shared`] does one after the other; many of them on two threads.
-    ///
-    /// # Errors
-    /// The place in the list and the error of the first text that does not parse; those before it are in the set.
-    pub fn parse_all(&mut self, texts: &[(&str, &Str)]) -> Result<(), (usize, Error)> {
-        let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
-        let done = if bytes < WORTH_A_THREAD { None } else { self.parsed_apart(texts) };
-        if let Some((trees, room)) = done {
-            trees.into_iter().for_each(|tree| self.add(Arc::new(tree)));
-            self.room = room;
-            return Ok(());
-        }
-        let mut texts = texts.iter().enumerate();
-        texts.try_for_each(|(at, (name, text))| self.parse_shared(name, text).map_err(|error| (at, error)))
-    }
-
-    /// The trees of several texts in their order, half of them parsed on another thread, and the room that is left. `None` when
-    /// anything is wrong, which is best told by parsing one text after the other.
-    fn parsed_apart(&self, texts: &[(&str, &Str)]) -> Option<(Vec<Tree>, usize)> {
-        let parse = |texts: &[(&str, &Str)]| -> Option<(Vec<Tree>, usize)> {
-            let (mut trees, mut room) = (Vec::new(), self.room);
-            for (name, text) in texts {
-                trees.extend(parse::parse(name, text, &self.functions, &mut room).ok()?);
-            }
-            Some((trees, self.room - room))
-        };
-        let (first, second) = texts.split_at(texts.len() / 2);
-        std::thread::scope(|scope| {
-            let other = std::thread::Builder::new().spawn_scoped(scope, || parse(second)).ok()?;
-            let (mut trees, used) = parse(first)?;
-            let (more, further) = other.join().ok()??;
-            trees.extend(more);
-            Some((trees, self.room.checked_sub(used + further)?))
-        })
     }
 
     /// A [`TemplateSet::fork`] with the templates of a text in it. `name` stands for the text itself even when that is
@@ -159,9 +129,9 @@ impl TemplateSet {
     /// # Errors
     /// When there is no such template or its execution fails.
     pub fn execute(self: &Arc<Self>, name: &str, data: &Value, run: &mut Run<'_>) -> Result<Str, Error> {
-        let mut out = run.take_buffer();
+        let mut out = run.outputs.take();
         let result = self.execute_into(name, data, run, &mut out).map(|()| Str::from(&out[..]));
-        run.keep_buffer(out);
+        run.outputs.keep(out);
         result
     }
 
@@ -208,38 +178,7 @@ impl TemplateSet {
         self.missing_key
     }
 
-    pub(crate) fn dollar(&self) -> &Arc<str> {
-        &self.dollar
-    }
-
     pub(crate) fn lookup(&self, name: &str) -> Option<&Arc<Tree>> {
         std::iter::successors(Some(self), |set| set.parent.as_deref()).find_map(|set| set.own.get(name))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_texts_are_as_if_parsed_one_after_the_other() {
-        let padding = "x".repeat(WORTH_A_THREAD / 4);
-        let name = |i: usize| format!("t{i}");
-        let mut texts: Vec<(String, Str)> = (0..8)
-            .map(|i| (name(i), Str::from(format!("{{{{define \"same\"}}}}{i}{{{{end}}}}{{{{/* {padding} */}}}}"))))
-            .collect();
-        let parse = |texts: &[(String, Str)]| {
-            let texts: Vec<(&str, &Str)> = texts.iter().map(|(name, text)| (name.as_str(), text)).collect();
-            let mut set = TemplateSet::new(Arc::default());
-            set.parse_all(&texts).map(|()| Arc::new(set))
-        };
-        let set = parse(&texts).expect("texts");
-        let output = set.execute("same", &Value::Nil, &mut Run::default()).expect("a template");
-        assert_eq!(output, "7", "the last definition counts");
-        texts[6].1 = Str::from("{{");
-        texts[2].1 = Str::from("{{ nothing }}");
-        let (place, error) = parse(&texts).expect_err("malformed");
-        assert_eq!(place, 2);
-        assert_eq!(error.to_string(), "template: t2:1: function \"nothing\" not defined");
     }
 }

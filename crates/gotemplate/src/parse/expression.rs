@@ -6,15 +6,19 @@ use crate::builtins::Builtin;
 use crate::bytestr::Str;
 use crate::lex::{Kind, Token};
 use crate::number::Number;
+use std::sync::Arc;
 
 /// How deep parentheses may nest, as in Go.
 const MAX_PARENS: usize = 10_000;
 
-impl Parser<'_> {
+impl<'t> Parser<'t> {
     pub(super) fn pipeline(&mut self, place: Place) -> Result<PipeId> {
         let pos = self.peek_non_space().start as Pos;
-        let mut pipe = Pipe { pos, assign: false, variables: Vec::new(), commands: Vec::with_capacity(1) };
+        let start = self.source.variables.len() as u32;
+        let variables = Span { start, end: start };
+        let mut pipe = Pipe { pos, assign: false, variables, commands: Span::default() };
         while self.declaration(place, &mut pipe)? {}
+        let outer = self.commands.len();
         loop {
             let token = self.next_non_space();
             match token.kind {
@@ -33,12 +37,13 @@ impl Parser<'_> {
                 | Kind::LeftParen => {
                     self.backup();
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    self.commands.push(command);
                 }
                 _ => return self.unexpected(&token, place.name),
             }
         }
-        self.check(&pipe, place)?;
+        self.check(&self.commands[outer..], place)?;
+        pipe.commands = settle(&mut self.commands, outer, &mut self.source.commands);
         self.source.pipes.push(pipe);
         Ok(PipeId(self.source.pipes.len() as u32 - 1))
     }
@@ -68,13 +73,14 @@ impl Parser<'_> {
         self.next_non_space();
         let name = self.value(&variable);
         let name = self.intern(name);
-        pipe.variables.push(name.clone());
+        self.source.variables.push(name);
+        pipe.variables.end += 1;
         self.scope.variables.push(name);
         if !comma {
             pipe.assign = next.kind == Kind::Assign;
             return Ok(false);
         }
-        if place.name == "range" && pipe.variables.len() < 2 {
+        if place.name == "range" && pipe.variables.end - pipe.variables.start < 2 {
             return match self.peek_non_space().kind {
                 Kind::Variable | Kind::RightDelim | Kind::RightParen => Ok(true),
                 _ => self.error("range can only initialize variables"),
@@ -83,12 +89,12 @@ impl Parser<'_> {
         self.error(format!("too many declarations in {}", place.name))
     }
 
-    fn check(&self, pipe: &Pipe, place: Place) -> Result<()> {
-        if pipe.commands.is_empty() {
+    fn check(&self, commands: &[Command], place: Place) -> Result<()> {
+        if commands.is_empty() {
             return self.error(format!("missing value for {}", place.name));
         }
-        for (i, command) in pipe.commands.iter().enumerate().skip(1) {
-            let constant = command.operands.first().is_some_and(|first| {
+        for (i, command) in commands.iter().enumerate().skip(1) {
+            let constant = self.source.operands(command).first().is_some_and(|first| {
                 matches!(first.expr, Expr::Bool(_) | Expr::Dot | Expr::Nil | Expr::Number(_) | Expr::Text { .. })
             });
             if constant {
@@ -119,7 +125,7 @@ impl Parser<'_> {
         if self.operands.len() == outer {
             return self.error("empty command");
         }
-        Ok(Command { pos, operands: self.operands.drain(outer..).collect() })
+        Ok(Command { pos, operands: settle(&mut self.operands, outer, &mut self.source.operands) })
     }
 
     /// A term with the fields behind it.
@@ -132,29 +138,24 @@ impl Parser<'_> {
             return Ok(Some(term));
         }
         let pos = self.peek().start as Pos;
-        let mut fields = Vec::new();
+        // The fields of the term itself, if it has any, were the last to be read.
+        let start = self.source.fields.len() as u32;
         while self.peek().kind == Kind::Field {
             self.part()?;
             let token = self.next();
-            fields.push(Str::from(&self.value(&token)[1..]));
+            self.source.fields.push(Str::from(&self.value(&token)[1..]));
         }
+        let end = self.source.fields.len() as u32;
         let expr = match term.expr {
-            Expr::Field(mut names) => {
-                names.reserve_exact(fields.len());
-                names.extend(fields);
-                Expr::Field(names)
-            }
-            Expr::Variable(name, _) => {
-                fields.shrink_to_fit();
-                Expr::Variable(name, fields)
-            }
+            Expr::Field(own) => Expr::Field(Span { start: own.start, end }),
+            Expr::Variable(name, _) => Expr::Variable(name, Span { start, end }),
             Expr::Bool(_) | Expr::Text { .. } | Expr::Number(_) | Expr::Nil | Expr::Dot => {
                 let shown = self.source.print(At::Operand(&term));
                 return self.error(format!("unexpected . after term {}", crate::quote::quoted(shown.as_bytes())));
             }
             Expr::Chain(..) | Expr::Function(_) | Expr::Pipe(_) => {
-                fields.shrink_to_fit();
-                Expr::Chain(Box::new(term), fields)
+                self.source.operands.push(term);
+                Expr::Chain(self.source.operands.len() as u32 - 1, Span { start, end })
             }
         };
         Ok(Some(Operand { pos, expr }))
@@ -168,14 +169,20 @@ impl Parser<'_> {
             Kind::Dot => Expr::Dot,
             Kind::Nil => Expr::Nil,
             Kind::Variable => self.variable(value)?,
-            Kind::Field => Expr::Field(vec![Str::from(&value[1..])]),
+            Kind::Field => {
+                let start = self.source.fields.len() as u32;
+                self.source.fields.push(Str::from(&value[1..]));
+                Expr::Field(Span { start, end: start + 1 })
+            }
             Kind::Bool => Expr::Bool(value == "true"),
             Kind::CharConstant => self.number(Number::from_char(value))?,
             Kind::Complex => self.number(Number::from_complex(value))?,
             Kind::Number => self.number(Number::parse(value))?,
             Kind::LeftParen => self.parenthesised()?,
             Kind::String | Kind::RawString => {
-                Expr::Text { end: token.end as Pos, value: Str::from(self.unquoted(&token)?) }
+                let value = self.unquoted(&token)?;
+                self.source.texts.push(value);
+                Expr::Text { end: token.end as Pos, value: self.source.texts.len() as u32 - 1 }
             }
             _ => {
                 self.backup();
@@ -204,7 +211,10 @@ impl Parser<'_> {
         Ok(Expr::Pipe(pipe))
     }
 
-    fn callee(&mut self, name: &str) -> Result<Callee> {
+    fn callee(&mut self, name: &'t str) -> Result<u32> {
+        if let Some(known) = self.callees.get(name) {
+            return Ok(*known);
+        }
         let target = match self.functions.get(name) {
             Some(function) => Target::Native(function.clone()),
             None => match Builtin::named(name) {
@@ -212,19 +222,25 @@ impl Parser<'_> {
                 None => return self.error(format!("function {} not defined", crate::quote::quoted(name.as_bytes()))),
             },
         };
-        Ok(Callee { name: self.intern(name), target })
+        let new = self.source.callees.len() as u32;
+        self.source.callees.push(Callee { name: Arc::from(name), target });
+        self.callees.insert(name, new);
+        Ok(new)
     }
 
-    fn variable(&mut self, name: &str) -> Result<Expr> {
-        match self.scope.variables.iter().find(|known| ***known == *name) {
-            Some(known) => Ok(Expr::Variable(known.clone(), Vec::new())),
+    fn variable(&self, name: &str) -> Result<Expr> {
+        match self.words.get(name).filter(|word| self.scope.variables.contains(word)) {
+            Some(known) => Ok(Expr::Variable(*known, Span::default())),
             None => self.error(format!("undefined variable {}", crate::quote::quoted(name.as_bytes()))),
         }
     }
 
-    fn number(&self, number: std::result::Result<Number, String>) -> Result<Expr> {
+    fn number(&mut self, number: std::result::Result<Number, String>) -> Result<Expr> {
         match number {
-            Ok(number) => Ok(Expr::Number(Box::new(number))),
+            Ok(number) => {
+                self.source.numbers.push(number);
+                Ok(Expr::Number(self.source.numbers.len() as u32 - 1))
+            }
             Err(message) => self.error(message),
         }
     }

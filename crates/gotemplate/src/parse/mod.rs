@@ -9,7 +9,7 @@ use crate::ast::*;
 use crate::bytestr::Str;
 use crate::error::{Error, ParseError};
 use crate::function::Functions;
-use crate::hash::{HashMap, HashSet};
+use crate::hash::HashMap;
 use crate::lex::{Kind, Lexer, Token};
 use crate::quote::unquote;
 
@@ -35,7 +35,8 @@ pub(crate) fn parse(
         Cow::Owned(text) => Str::from(text),
     };
     let text = readable.as_utf8().unwrap_or_default();
-    let source = Source { name: Arc::from(name), text: readable.clone(), ..Source::default() };
+    let words = vec![Arc::from("$")];
+    let source = Source { name: Arc::from(name), text: readable.clone(), words, ..Source::default() };
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
@@ -44,20 +45,21 @@ pub(crate) fn parse(
         lexer,
         functions,
         source,
-        names: HashSet::default(),
+        words: HashMap::from_iter([(Arc::from("$"), DOLLAR)]),
+        callees: HashMap::default(),
         trees: Vec::new(),
         places: HashMap::default(),
         scope: Scope::new(),
         room: *room,
         blocks: 0,
+        nodes: Vec::new(),
+        commands: Vec::new(),
         operands: Vec::new(),
     };
     let root = parser.top_level().map_err(Error::Parse)?;
     parser.add(Arc::from(name), root).map_err(Error::Parse)?;
     *room = parser.room;
-    // Trees live as long as the rendering: what they do not need is given back.
-    parser.source.pipes.shrink_to_fit();
-    parser.source.blocks.shrink_to_fit();
+    parser.source.shrink();
     let source = Arc::new(parser.source);
     Ok(parser.trees.into_iter().map(|(name, root)| Tree { name, source: source.clone(), root }).collect())
 }
@@ -67,7 +69,7 @@ struct Scope {
     /// The latest token, and those put back before it.
     tokens: [Option<Token>; 3],
     peeked: usize,
-    variables: Vec<Arc<str>>,
+    variables: Vec<Word>,
     /// Line on which the current action starts, 0 outside of one.
     action_line: usize,
     ranges: usize,
@@ -76,14 +78,7 @@ struct Scope {
 
 impl Scope {
     fn new() -> Scope {
-        Scope {
-            tokens: [None, None, None],
-            peeked: 0,
-            variables: vec![Arc::from("$")],
-            action_line: 0,
-            ranges: 0,
-            parens: 0,
-        }
+        Scope { tokens: [None, None, None], peeked: 0, variables: vec![DOLLAR], action_line: 0, ranges: 0, parens: 0 }
     }
 }
 
@@ -92,7 +87,10 @@ struct Parser<'t> {
     lexer: Lexer<'t>,
     functions: &'t Functions,
     source: Source,
-    names: HashSet<Arc<str>>,
+    /// Where each name is in the source.
+    words: HashMap<Arc<str>, Word>,
+    /// Where each function is in the source.
+    callees: HashMap<&'t str, u32>,
     trees: Vec<(Arc<str>, BlockId)>,
     /// Where each of them is.
     places: HashMap<Arc<str>, usize>,
@@ -101,7 +99,10 @@ struct Parser<'t> {
     room: usize,
     /// Blocks around this place.
     blocks: usize,
-    /// The operands of the commands that are being read, each command's behind those of the one around it.
+    /// What has been read of the blocks, pipelines and commands that are not at their end yet, of each behind what is of the one
+    /// around it.
+    nodes: Vec<Node>,
+    commands: Vec<Command>,
     operands: Vec<Operand>,
 }
 
@@ -186,13 +187,14 @@ impl<'t> Parser<'t> {
         &self.text[token.start..token.end]
     }
 
-    fn intern(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
-            return known.clone();
+    fn intern(&mut self, name: &str) -> Word {
+        if let Some(known) = self.words.get(name) {
+            return *known;
         }
-        let new: Arc<str> = Arc::from(name);
-        self.names.insert(new.clone());
-        new
+        let (new, word) = (Arc::<str>::from(name), Word(self.source.words.len() as u32));
+        self.source.words.push(new.clone());
+        self.words.insert(new, word);
+        word
     }
 
     // Errors.
@@ -239,14 +241,14 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn new_block(&mut self, mut nodes: Vec<Node>) -> BlockId {
-        nodes.shrink_to_fit();
-        self.source.blocks.push(Block { nodes });
+    /// A block of the nodes that were read since.
+    fn new_block(&mut self, from: usize) -> BlockId {
+        let nodes = settle(&mut self.nodes, from, &mut self.source.nodes);
+        self.source.blocks.push(nodes);
         BlockId(self.source.blocks.len() as u32 - 1)
     }
 
     fn top_level(&mut self) -> Result<BlockId> {
-        let mut nodes = Vec::new();
         while self.peek().kind != Kind::Eof {
             if self.peek().kind == Kind::LeftDelim {
                 let delim = self.next();
@@ -258,11 +260,11 @@ impl<'t> Parser<'t> {
                 self.scope.peeked = 2;
             }
             match self.text_or_action()? {
-                Item::Node(node) => nodes.push(node),
+                Item::Node(node) => self.nodes.push(node),
                 Item::Ending(ending) => return self.error(format!("unexpected {}", ending.describe())),
             }
         }
-        Ok(self.new_block(nodes))
+        Ok(self.new_block(0))
     }
 
     /// `{{ define "name" }} … {{ end }}`; the keyword is read.
@@ -278,15 +280,15 @@ impl<'t> Parser<'t> {
     }
 
     /// The rest of a `define` or `block`, in its own scope.
-    fn body(&mut self, name: Arc<str>, context: &str) -> Result<()> {
+    fn body(&mut self, name: Word, context: &str) -> Result<()> {
         let (root, ending) = self.item_list()?;
         if ending != Ending::End {
             return self.error(format!("unexpected {} in {context}", ending.describe()));
         }
-        self.add(name, root)
+        self.add(self.source.word(name).clone(), root)
     }
 
-    fn template_name(&mut self, token: &Token, context: &str) -> Result<Arc<str>> {
+    fn template_name(&mut self, token: &Token, context: &str) -> Result<Word> {
         match token.kind {
             Kind::String | Kind::RawString => {
                 let name = self.unquoted(token)?;
@@ -296,9 +298,14 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn unquoted(&self, token: &Token) -> Result<Vec<u8>> {
-        match unquote(self.value(token)) {
-            Some(bytes) => Ok(bytes),
+    fn unquoted(&self, token: &Token) -> Result<Str> {
+        let written = self.value(token);
+        if token.kind == Kind::String && !written.contains('\\') {
+            // The lexer has seen to it that there is a mark at both ends and no line break between them.
+            return Ok(Str::from(&written[1..written.len() - 1]));
+        }
+        match unquote(written) {
+            Some(bytes) => Ok(Str::from(bytes)),
             None => self.error("invalid syntax"),
         }
     }
@@ -312,13 +319,13 @@ impl<'t> Parser<'t> {
         }
         self.blocks += 1;
         crate::stack::grow(|| {
-            let mut nodes = Vec::new();
+            let outer = self.nodes.len();
             while self.peek_non_space().kind != Kind::Eof {
                 match self.text_or_action()? {
-                    Item::Node(node) => nodes.push(node),
+                    Item::Node(node) => self.nodes.push(node),
                     Item::Ending(ending) => {
                         self.blocks -= 1;
-                        return Ok((self.new_block(nodes), ending));
+                        return Ok((self.new_block(outer), ending));
                     }
                 }
             }
@@ -421,7 +428,8 @@ impl<'t> Parser<'t> {
             let branch = self.control(keyword)?;
             self.blocks -= 1;
             let node = if keyword == "if" { Node::If(branch) } else { Node::With(branch) };
-            return Ok(self.new_block(vec![node]));
+            self.nodes.push(node);
+            return Ok(self.new_block(self.nodes.len() - 1));
         }
         let (block, ending) = self.item_list()?;
         if ending != Ending::End {
@@ -437,7 +445,7 @@ impl<'t> Parser<'t> {
         let name = self.template_name(&token, CONTEXT)?;
         let pipe = self.pipeline(place(CONTEXT))?;
         let outer = std::mem::replace(&mut self.scope, Scope::new());
-        self.body(name.clone(), CONTEXT)?;
+        self.body(name, CONTEXT)?;
         self.scope = outer;
         Ok(Node::Template { pos: token.start as Pos, name, pipe: Some(pipe) })
     }
