@@ -5,7 +5,8 @@ use crate::rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy};
 use crate::{Error, Log, LogLevel};
 use goyaml::Tree;
 use goyaml::number::go_float32;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// The documents of a chart, in install order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,50 +17,82 @@ pub struct Documents {
     pub hooks: Vec<Hook>,
 }
 
-/// Splits rendered files into documents and sorts them. Files whose name starts with `_` and empty ones do not count.
-///
-/// Errors: [`Error::Manifest`]: a document is no YAML mapping.
-pub fn documents(files: BTreeMap<String, String>, log: &mut Log) -> Result<Documents, Error> {
-    let mut files: Vec<(String, String)> = files.into_iter().collect();
-    let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
-    let second = files.split_off(files.len() / if bytes < WORTH_A_THREAD { 1 } else { 2 });
-    let (own, other) = std::thread::scope(|scope| {
-        let second = &second;
-        let apart = || {
-            let mut log = Log::default();
-            (unsorted(second, &mut log), log)
-        };
-        let other = match second.as_slice() {
-            [] => None,
-            _ => std::thread::Builder::new().spawn_scoped(scope, apart).ok(),
-        };
-        let own = unsorted(&files, log);
-        // Without a thread, or without its answer, the rest is done here.
-        (own, other.and_then(|other| other.join().ok()).unwrap_or_else(apart))
-    });
-    let mut found = own?;
-    let (more, mut said) = other;
-    log.0.append(&mut said.0);
-    let more = more?;
-    found.manifests.extend(more.manifests);
-    found.hooks.extend(more.hooks);
-    sort(&mut found);
-    Ok(found)
+/// Files that are split into documents and read while further ones are rendered, by any number of threads.
+#[derive(Default)]
+pub(super) struct Reading {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    /// What is in each file, and what was said about it.
+    read: Mutex<BTreeMap<String, (Result<Documents, Error>, Log)>>,
 }
 
-/// Bytes of documents that take longer to read than a thread takes to start, many times over.
-const WORTH_A_THREAD: usize = 256 << 10;
+#[derive(Default)]
+struct Waiting {
+    files: VecDeque<(String, String)>,
+    /// There will be no further ones.
+    complete: bool,
+}
 
-/// The documents in the order of their files.
-fn unsorted(files: &[(String, String)], log: &mut Log) -> Result<Documents, Error> {
+impl Reading {
+    /// Gives a file to whoever reads next. Files whose name starts with `_` and empty ones do not count.
+    pub(super) fn add(&self, path: String, text: String) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).files.push_back((path, text));
+        self.changed.notify_one();
+    }
+
+    /// Says that there are no further files.
+    pub(super) fn complete(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).complete = true;
+        self.changed.notify_all();
+    }
+
+    /// Says that nobody wants the documents any more.
+    pub(super) fn stop(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).files.clear();
+        self.complete();
+    }
+
+    /// Reads files until there are no further ones.
+    pub(super) fn read(&self) {
+        while let Some((path, text)) = self.next() {
+            let mut log = Log::default();
+            let found = unsorted(&path, &text, &mut log);
+            self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(path, (found, log));
+        }
+    }
+
+    fn next(&self) -> Option<(String, String)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while waiting.files.is_empty() && !waiting.complete {
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.files.pop_front()
+    }
+
+    /// The documents in install order, all files having been read.
+    ///
+    /// Errors: [`Error::Manifest`]: a document of the first file of which that is true is no YAML mapping.
+    pub(super) fn documents(self, log: &mut Log) -> Result<Documents, Error> {
+        let mut all = Documents::default();
+        for (found, mut said) in self.read.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
+            log.0.append(&mut said.0);
+            let found = found?;
+            all.manifests.extend(found.manifests);
+            all.hooks.extend(found.hooks);
+        }
+        sort(&mut all);
+        Ok(all)
+    }
+}
+
+/// The documents of a file.
+fn unsorted(path: &str, text: &str, log: &mut Log) -> Result<Documents, Error> {
     let mut found = Documents::default();
-    for (path, text) in files {
-        if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
-            continue;
-        }
-        for content in split(text) {
-            sort_in(path, content, &mut found, log)?;
-        }
+    if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
+        return Ok(found);
+    }
+    for content in split(text) {
+        sort_in(path, content, &mut found, log)?;
     }
     Ok(found)
 }
@@ -236,22 +269,33 @@ mod tests {
         assert_eq!(parts(" \n"), Vec::<&str>::new());
     }
 
+    fn documents(files: BTreeMap<String, String>, log: &mut Log) -> Result<Documents, Error> {
+        let reading = Reading::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| reading.read());
+            files.into_iter().rev().for_each(|(path, text)| reading.add(path, text));
+            reading.complete();
+            reading.read();
+        });
+        reading.documents(log)
+    }
+
     #[test]
-    fn many_documents_keep_their_order_and_the_first_error_counts() {
-        let file = |i: usize, text: &str| (format!("f{i}"), format!("{text}# {}\n", "x".repeat(WORTH_A_THREAD / 4)));
+    fn documents_keep_the_order_of_their_files_and_the_first_error_counts() {
+        let file = |i: usize, text: &str| (format!("f{i:02}"), text.to_owned());
         let hook = |i: usize| format!("kind: Job\nmetadata: {{name: n{i}, annotations: {{helm.sh/hook: bogus{i}}}}}\n");
         let mut files: BTreeMap<String, String> =
-            (0..8).map(|i| file(i, &format!("kind: Secret\nmetadata: {{name: n{i}}}\n---\n{}", hook(i)))).collect();
+            (0..60).map(|i| file(i, &format!("kind: Secret\nmetadata: {{name: n{i}}}\n---\n{}", hook(i)))).collect();
         let mut log = Log::default();
         let found = documents(files.clone(), &mut log).expect("documents");
-        let names: Vec<&str> = found.manifests.iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(names, ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+        let names: Vec<String> = found.manifests.iter().map(|m| m.name.clone()).collect();
+        assert_eq!(names, (0..60).map(|i| format!("n{i}")).collect::<Vec<_>>());
         let said: Vec<String> = log.0.iter().map(ToString::to_string).collect();
-        assert_eq!(said.len(), 8);
+        assert_eq!(said.len(), 60);
         assert!(said.iter().enumerate().all(|(i, line)| line.ends_with(&format!("hookTypes=bogus{i}"))), "{said:?}");
-        files.extend([file(6, "- 1\n"), file(3, "- 1\n")]);
+        files.extend([file(50, "- 1\n"), file(3, "- 1\n")]);
         let error = documents(files, &mut Log::default()).expect_err("a list").to_string();
-        assert!(error.contains("YAML parse error on f3: "), "{error}");
+        assert!(error.contains("YAML parse error on f03: "), "{error}");
     }
 
     #[test]

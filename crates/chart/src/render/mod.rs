@@ -10,7 +10,10 @@ mod templates;
 
 pub use kinds::{install_order, uninstall_order};
 pub(crate) use manifests::split as split_documents;
-pub use manifests::{Documents, documents, sort};
+pub use manifests::{Documents, sort};
+
+use manifests::Reading;
+use templates::Templates;
 
 use crate::convert::{map_to_go, map_to_json};
 use crate::values::{coalesce, process_dependencies};
@@ -29,24 +32,79 @@ pub fn render(chart: &Chart, user: &Values, options: &RenderOptions) -> Result<R
 pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log: &mut Log) -> Result<Rendered, Error> {
     check(chart, log)?;
     let mut chart = chart.clone();
-    let (values, checked) = decide_values(&mut chart, user, options, log)?;
-    let kept = match checked {
-        Some(Value::Object(found)) => found,
-        _ => plain(&values)?,
-    };
-    if !chart.metadata.kube_version.is_empty() {
-        let version = &options.capabilities.kube_version;
-        if !version.satisfies(&chart.metadata.kube_version) {
-            return Err(Error::KubeVersion { wanted: chart.metadata.kube_version, found: version.version.clone() });
+    // Where no chart can be left out or be called otherwise, templates are parsed while the values are decided.
+    let early = chart.dependencies.is_empty().then(|| Templates::of(&chart, options));
+    let mut decide = || {
+        let (values, checked) = decide_values(&mut chart, user, options, log)?;
+        let kept = match checked {
+            Some(Value::Object(found)) => found,
+            _ => plain(&values)?,
+        };
+        let (wanted, version) = (&chart.metadata.kube_version, &options.capabilities.kube_version);
+        if wanted.is_empty() || version.satisfies(wanted) {
+            return Ok((values, kept));
         }
-    }
-    let mut files = templates::render(&chart, &values, options, log)?;
-    let notes = take_notes(&mut files, &chart, options.subchart_notes);
-    if let Some(program) = &options.post_render {
-        files = post::run(&files, program.as_ref())?;
-    }
-    let Documents { manifests, hooks } = documents(files, log)?;
+        Err(Error::KubeVersion { wanted: wanted.clone(), found: version.version.clone() })
+    };
+    let (templates, (values, kept)) = match early {
+        Some(templates) => {
+            let decided = templates.parse_beside(decide)?;
+            (templates, decided)
+        }
+        None => {
+            let decided = decide()?;
+            let templates = Templates::of(&chart, options);
+            templates.parse_beside(|| Ok::<_, Error>(()))?;
+            (templates, decided)
+        }
+    };
+    let mut notes = BTreeMap::new();
+    let Documents { manifests, hooks } = match &options.post_render {
+        Some(program) => {
+            let mut files = BTreeMap::new();
+            templates.render(&chart, &values, options, log, |path, text| {
+                let of_kind = if is_notes(&path) { &mut notes } else { &mut files };
+                of_kind.insert(path, text);
+            })?;
+            let reading = Reading::default();
+            post::run(&files, program.as_ref())?.into_iter().for_each(|(path, text)| reading.add(path, text));
+            reading.complete();
+            reading.read();
+            reading.documents(log)?
+        }
+        None => read_while_rendering(templates, &chart, &values, options, log, &mut notes)?,
+    };
+    let notes = join_notes(notes, &chart, options.subchart_notes);
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), values: kept, chart, log: log.clone() })
+}
+
+/// Renders files on this thread and reads their documents on another one, where that is worth it.
+fn read_while_rendering(
+    templates: Templates,
+    chart: &Chart,
+    values: &gotemplate::Map,
+    options: &RenderOptions,
+    log: &mut Log,
+    notes: &mut BTreeMap<String, String>,
+) -> Result<Documents, Error> {
+    let reading = Reading::default();
+    std::thread::scope(|scope| {
+        if templates.are_many() {
+            // Without a thread this one does it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || reading.read());
+        }
+        let rendered = templates.render(chart, values, options, log, |path, text| match is_notes(&path) {
+            true => drop(notes.insert(path, text)),
+            false => reading.add(path, text),
+        });
+        match rendered {
+            Ok(()) => reading.complete(),
+            Err(_) => reading.stop(),
+        }
+        reading.read();
+        rendered
+    })?;
+    reading.documents(log)
 }
 
 /// The functions that templates of a rendering may call.
@@ -65,7 +123,10 @@ pub fn render_files(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut chart = chart.clone();
     let (values, _) = decide_values(&mut chart, user, options, log)?;
-    templates::render(&chart, &values, options, log)
+    let mut files = BTreeMap::new();
+    let hand_on = |path, text| drop(files.insert(path, text));
+    Templates::of(&chart, options).render(&chart, &values, options, log, hand_on)?;
+    Ok(files)
 }
 
 /// Whether the chart can be installed at all, its dependencies being there.
@@ -114,19 +175,19 @@ pub fn computed_values(chart: &Chart, user: &Values) -> Result<Values, Error> {
 
 const NOTES: &str = "NOTES.txt";
 
-/// Takes the notes out of the rendered files: those of the chart itself, or all.
-fn take_notes(files: &mut BTreeMap<String, String>, chart: &Chart, all: bool) -> String {
+fn is_notes(path: &str) -> bool {
+    path.ends_with(NOTES)
+}
+
+/// The notes of the chart itself, or of all charts.
+fn join_notes(files: BTreeMap<String, String>, chart: &Chart, all: bool) -> String {
     let own = format!("{}/templates/{NOTES}", chart.name());
-    let paths: Vec<String> = files.keys().filter(|path| path.ends_with(NOTES)).cloned().collect();
     let mut notes = String::new();
-    for path in paths {
-        let text = files.remove(&path).unwrap_or_default();
-        if all || path == own {
-            if !notes.is_empty() {
-                notes.push('\n');
-            }
-            notes.push_str(&text);
+    for (_, text) in files.into_iter().filter(|(path, _)| all || *path == own) {
+        if !notes.is_empty() {
+            notes.push('\n');
         }
+        notes.push_str(&text);
     }
     notes
 }

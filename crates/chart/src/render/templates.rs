@@ -1,8 +1,8 @@
 //! Running the templates of a chart and of the charts below it.
 
 use crate::render::{error, functions, objects};
-use crate::{Chart, Error, Log, RenderOptions};
-use gotemplate::{Limits, Map, MemoryLimit, MissingKey, Run, Str, TemplateSet, Value};
+use crate::{Chart, Error, File, Log, RenderOptions};
+use gotemplate::{Limits, Map, MemoryLimit, MissingKey, Run, Str, TemplateSet, Texts, Value};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,63 +29,101 @@ fn memory_in_use() -> Option<usize> {
 /// What an action prints for a value that is not there.
 const NO_VALUE: &str = "<no value>";
 
-/// A template file and what it is rendered with.
-struct Template {
-    text: Str,
-    /// The root of its data, shared by all files of a chart.
-    data: Map,
-    /// `templates` directory of its chart.
-    base: String,
+/// Bytes of templates that take longer to parse and render than a thread takes to start, many times over.
+const WORTH_A_THREAD: usize = 32 << 10;
+
+/// The templates of a chart and of those below it, to be parsed and rendered.
+pub(super) struct Templates {
+    texts: Texts,
+    /// Their paths in the order of parsing and rendering.
+    order: Vec<String>,
+    messages: functions::Messages,
 }
 
-/// What every file renders to, by its path.
-pub(super) fn render(
-    chart: &Chart,
-    values: &Map,
-    options: &RenderOptions,
-    log: &mut Log,
-) -> Result<BTreeMap<String, String>, Error> {
-    let mut found = BTreeMap::new();
-    let scope = Scope { path: chart.name().to_string(), values: values.clone(), is_root: true };
-    let shared = Shared { release: objects::release(options), capabilities: objects::capabilities(options) };
-    collect(chart, scope, &shared, &mut found);
-    let order = order(&found);
-
-    let (table, messages) = functions::table(options);
-    let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
-    let mut set = TemplateSet::new(Arc::new(table)).with_missing_key(missing);
-    let texts: Vec<(&str, &Str)> = order.iter().map(|path| (path.as_str(), &found[path].text)).collect();
-    set.parse_all(&texts).map_err(|(at, e)| Error::Template(error::parse_error(&order[at], &e)))?;
-    let set = Arc::new(set);
-    let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
-    let limits =
-        Limits { execution_depth: MAX_NESTING, claim: MOST_AT_ONCE, steps: MOST_STEPS, memory, ..Limits::default() };
-    let mut run = Run::new(limits);
-    let mut rendered = BTreeMap::new();
-    let mut left = MOST_TEXT;
-    for path in order {
-        if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
-            continue;
-        }
-        let template = &found[&path];
-        template.data.insert("Template", objects::template(&path, &template.base));
-        let data = Value::Map(template.data.retyped(objects::VALUES));
-        let mut text = Vec::new();
-        let result = set.execute_into(&path, &data, &mut run, &mut text);
-        log.0.append(&mut messages.take());
-        result.map_err(|e| Error::Template(error::execution_error(&e)))?;
-        let mut text = String::from_utf8(text).unwrap_or_else(|e| gotemplate::lossy(e.as_bytes()).into_owned());
-        // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
-        if text.contains(NO_VALUE) {
-            text = text.replace(NO_VALUE, "");
-        }
-        text.shrink_to_fit();
-        left = left.checked_sub(text.len()).ok_or_else(|| {
-            Error::Template(format!("template: all files together are longer than {MOST_TEXT} bytes"))
-        })?;
-        rendered.insert(path, text);
+impl Templates {
+    pub(super) fn of(chart: &Chart, options: &RenderOptions) -> Templates {
+        let mut found = BTreeMap::new();
+        collect_texts(chart, chart.name(), &mut found);
+        let order = order(&found);
+        let (table, messages) = functions::table(options);
+        let texts = order.iter().filter_map(|path| found.remove_entry(path)).collect();
+        Templates { texts: Texts::new(Arc::new(table), texts), order, messages }
     }
-    Ok(rendered)
+
+    /// Whether there is enough to do for a second thread.
+    pub(super) fn are_many(&self) -> bool {
+        self.texts.bytes() >= WORTH_A_THREAD
+    }
+
+    /// Parses what is worth a thread on one of its own while `work` is done, and what is left after that on both.
+    pub(super) fn parse_beside<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        if !self.are_many() {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            // Without a thread this one does it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || self.texts.parse());
+            let done = work();
+            match done {
+                Ok(_) => self.texts.parse(),
+                Err(_) => self.texts.stop(),
+            }
+            done
+        })
+    }
+
+    /// Renders every file and hands it on with its path.
+    pub(super) fn render(
+        self,
+        chart: &Chart,
+        values: &Map,
+        options: &RenderOptions,
+        log: &mut Log,
+        mut hand_on: impl FnMut(String, String),
+    ) -> Result<(), Error> {
+        let Templates { texts, order, messages } = self;
+        let scope = Scope { path: chart.name().to_string(), values: values.clone(), is_root: true };
+        let shared = Shared { release: objects::release(options), capabilities: objects::capabilities(options) };
+        let mut places = BTreeMap::new();
+        collect(chart, scope, &shared, &mut places);
+
+        let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
+        let set = TemplateSet::of(texts).map_err(|(path, e)| Error::Template(error::parse_error(&path, &e)))?;
+        let set = Arc::new(set.with_missing_key(missing));
+        let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
+        let limits = Limits {
+            execution_depth: MAX_NESTING,
+            claim: MOST_AT_ONCE,
+            steps: MOST_STEPS,
+            memory,
+            ..Limits::default()
+        };
+        let mut run = Run::new(limits);
+        let mut left = MOST_TEXT;
+        for path in order {
+            if is_partial(&path) {
+                continue;
+            }
+            let Some(place) = places.get(&path) else { continue };
+            place.data.insert("Template", objects::template(&path, &place.base));
+            let data = Value::Map(place.data.retyped(objects::VALUES));
+            let mut text = Vec::new();
+            let result = set.execute_into(&path, &data, &mut run, &mut text);
+            log.0.append(&mut messages.take());
+            result.map_err(|e| Error::Template(error::execution_error(&e)))?;
+            let mut text = String::from_utf8(text).unwrap_or_else(|e| gotemplate::lossy(e.as_bytes()).into_owned());
+            // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
+            if text.contains(NO_VALUE) {
+                text = text.replace(NO_VALUE, "");
+            }
+            text.shrink_to_fit();
+            left = left.checked_sub(text.len()).ok_or_else(|| {
+                Error::Template(format!("template: all files together are longer than {MOST_TEXT} bytes"))
+            })?;
+            hand_on(path, text);
+        }
+        Ok(())
+    }
 }
 
 /// Where in the tree of charts a chart stands.
@@ -101,8 +139,34 @@ struct Shared {
     capabilities: Value,
 }
 
-/// Collects the templates of a chart and those below, and gives the root of its data.
-fn collect(chart: &Chart, scope: Scope, shared: &Shared, into: &mut BTreeMap<String, Template>) -> Map {
+/// What a template file is rendered with.
+struct Place {
+    /// The root of its data, shared by all files of a chart.
+    data: Map,
+    /// `templates` directory of its chart.
+    base: String,
+}
+
+/// The template files of a chart that count: libraries have named templates only.
+fn files(chart: &Chart) -> impl Iterator<Item = &File> {
+    let library = chart.is_library();
+    chart.templates.iter().filter(move |file| !library || is_partial(&file.name))
+}
+
+fn is_partial(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with('_'))
+}
+
+/// Collects the texts of a chart's templates and of those below.
+fn collect_texts(chart: &Chart, path: &str, into: &mut BTreeMap<String, Str>) {
+    for below in &chart.dependencies {
+        collect_texts(below, &format!("{path}/charts/{}", below.name()), into);
+    }
+    into.extend(files(chart).map(|file| (format!("{path}/{}", file.name), Str::from(file.data.clone()))));
+}
+
+/// Collects what the templates of a chart and of those below are rendered with, and gives the root of its data.
+fn collect(chart: &Chart, scope: Scope, shared: &Shared, into: &mut BTreeMap<String, Place>) -> Map {
     let subcharts = Map::new();
     let data = Map::from_iter([
         ("Chart", objects::metadata(&chart.metadata, scope.is_root)),
@@ -121,25 +185,15 @@ fn collect(chart: &Chart, scope: Scope, shared: &Shared, into: &mut BTreeMap<Str
         let inner = collect(below, Scope { path, values, is_root: false }, shared, into);
         subcharts.insert(below.name(), Value::Map(inner));
     }
-    for file in &chart.templates {
-        let partial = file.name.rsplit('/').next().is_some_and(|name| name.starts_with('_'));
-        if chart.is_library() && !partial {
-            continue;
-        }
-        let template = Template {
-            text: Str::from(file.data.clone()),
-            data: data.clone(),
-            base: format!("{}/templates", scope.path),
-        };
-        into.insert(format!("{}/{}", scope.path, file.name), template);
-    }
+    let place = || Place { data: data.clone(), base: format!("{}/templates", scope.path) };
+    into.extend(files(chart).map(|file| (format!("{}/{}", scope.path, file.name), place())));
     data
 }
 
 /// The order of parsing and rendering: deepest paths first, and backwards by name, so that the definitions of outer charts
 /// and of earlier files win.
-fn order(found: &BTreeMap<String, Template>) -> Vec<String> {
+fn order(found: &BTreeMap<String, Str>) -> Vec<String> {
     let mut paths: Vec<String> = found.keys().cloned().collect();
-    paths.sort_by_key(|path| Reverse((path.matches('/').count(), path.clone())));
+    paths.sort_by_cached_key(|path| Reverse((path.matches('/').count(), path.clone())));
     paths
 }
