@@ -1,5 +1,6 @@
 //! Splits template text into tokens.
 
+use crate::ast::Pos;
 use crate::quote::is_printable;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +42,21 @@ pub(crate) enum Kind {
     With,
 }
 
-/// A piece of the text: `start..end`, beginning on `line` (from 1).
+/// A piece of the text: `start..end`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) line: usize,
+    pub(crate) start: Pos,
+    pub(crate) end: Pos,
 }
 
 impl Token {
+    /// The token as it is written.
+    #[inline]
+    pub(crate) fn of<'t>(&self, text: &'t str) -> &'t str {
+        &text[self.start as usize..self.end as usize]
+    }
+
     fn is_keyword(&self) -> bool {
         use Kind::*;
         matches!(self.kind, Block | Break | Continue | Dot | Define | Else | End | If | Nil | Range | Template | With)
@@ -58,7 +64,7 @@ impl Token {
 
     /// The token as error messages show it.
     pub(crate) fn describe(&self, text: &str, message: &str) -> String {
-        let value = &text[self.start..self.end];
+        let value = self.of(text);
         match self.kind {
             Kind::Eof => "EOF".to_owned(),
             Kind::Error => message.to_owned(),
@@ -82,10 +88,9 @@ pub(crate) struct Lexer<'t> {
     text: &'t str,
     pos: usize,
     start: usize,
-    line: usize,
-    start_line: usize,
     parens: usize,
     inside_action: bool,
+    failed: bool,
     /// What is wrong, once something is.
     pub(crate) message: String,
     /// `break` and `continue` are keywords, unless there are functions of these names.
@@ -104,14 +109,7 @@ fn is_word(c: char) -> bool {
 /// Where the next action begins.
 fn find_left(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    let mut from = 0;
-    loop {
-        let at = from + bytes[from..].iter().position(|b| *b == b'{')?;
-        if bytes.get(at + 1) == Some(&b'{') {
-            return Some(at);
-        }
-        from = at + 1;
-    }
+    memchr::memchr_iter(b'{', bytes).find(|at| bytes.get(at + 1) == Some(&b'{'))
 }
 
 fn left_marked(text: &str) -> bool {
@@ -128,10 +126,9 @@ impl<'t> Lexer<'t> {
             text,
             pos: 0,
             start: 0,
-            line: 1,
-            start_line: 1,
             parens: 0,
             inside_action: false,
+            failed: false,
             message: String::new(),
             break_is_keyword: true,
             continue_is_keyword: true,
@@ -140,11 +137,21 @@ impl<'t> Lexer<'t> {
 
     /// The next token; [`Kind::Eof`] again and again at the end.
     pub(crate) fn next(&mut self) -> Token {
-        if self.inside_action { self.action() } else { self.text() }
+        match () {
+            () if self.failed => Token { kind: Kind::Eof, start: self.start as Pos, end: self.start as Pos },
+            () if self.inside_action => self.action(),
+            () => self.text(),
+        }
     }
 
     fn rest(&self) -> &'t str {
         &self.text[self.pos..]
+    }
+
+    /// The rest's first byte.
+    #[inline]
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.pos).copied()
     }
 
     #[inline]
@@ -158,9 +165,6 @@ impl<'t> Lexer<'t> {
     fn bump(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.pos += c.len_utf8();
-        if c == '\n' {
-            self.line += 1;
-        }
         Some(c)
     }
 
@@ -177,31 +181,22 @@ impl<'t> Lexer<'t> {
     }
 
     fn emit(&mut self, kind: Kind) -> Token {
-        let token = Token { kind, start: self.start, end: self.pos, line: self.start_line };
+        let token = Token { kind, start: self.start as Pos, end: self.pos as Pos };
         self.start = self.pos;
-        self.start_line = self.line;
         token
-    }
-
-    /// Moves over `n` bytes, counting lines.
-    fn skip(&mut self, n: usize) {
-        self.line += self.text.as_bytes()[self.pos..self.pos + n].iter().filter(|b| **b == b'\n').count();
-        self.pos += n;
     }
 
     /// Forgets what was scanned since the last token.
     fn ignore(&mut self) {
         self.start = self.pos;
-        self.start_line = self.line;
     }
 
     fn error(&mut self, message: impl Into<String>) -> Token {
-        let token = Token { kind: Kind::Error, start: self.start, end: self.start, line: self.start_line };
+        let token = Token { kind: Kind::Error, start: self.start as Pos, end: self.start as Pos };
         if self.message.is_empty() {
             self.message = message.into();
         }
-        self.text = "";
-        (self.pos, self.start) = (0, 0);
+        self.failed = true;
         token
     }
 
@@ -209,30 +204,30 @@ impl<'t> Lexer<'t> {
     fn text(&mut self) -> Token {
         loop {
             let Some(found) = find_left(self.rest()) else {
-                self.skip(self.rest().len());
+                self.pos += self.rest().len();
                 return self.emit(if self.pos > self.start { Kind::Text } else { Kind::Eof });
             };
             let text = &self.rest()[..found];
             let marked = left_marked(&self.rest()[found + LEFT.len()..]);
             let kept = if marked { text.trim_end_matches(is_space).len() } else { text.len() };
-            self.skip(kept);
+            self.pos += kept;
             let token = (self.pos > self.start).then(|| self.emit(Kind::Text));
-            self.skip(found - kept);
+            self.pos += found - kept;
             self.ignore();
             if let Some(token) = token {
                 return token;
             }
             let marker = if marked { MARKER } else { 0 };
             if !self.rest()[LEFT.len() + marker..].starts_with("/*") {
-                self.skip(LEFT.len());
+                self.pos += LEFT.len();
                 let token = self.emit(Kind::LeftDelim);
                 self.inside_action = true;
                 self.parens = 0;
-                self.skip(marker);
+                self.pos += marker;
                 self.ignore();
                 return token;
             }
-            self.skip(LEFT.len() + marker);
+            self.pos += LEFT.len() + marker;
             self.ignore();
             if let Err(token) = self.comment() {
                 return token;
@@ -249,7 +244,7 @@ impl<'t> Lexer<'t> {
         let Some(trims) = right_delimiter(behind) else {
             return Err(self.error("comment ends before closing delimiter"));
         };
-        self.skip(end + 4 + RIGHT.len() + if trims { MARKER } else { 0 });
+        self.pos += end + 4 + RIGHT.len() + if trims { MARKER } else { 0 };
         if trims {
             self.skip_space();
         }
@@ -258,15 +253,15 @@ impl<'t> Lexer<'t> {
     }
 
     fn skip_space(&mut self) {
-        self.skip(self.rest().len() - self.rest().trim_start_matches(is_space).len());
+        self.pos += self.rest().len() - self.rest().trim_start_matches(is_space).len();
     }
 
     fn right_delim(&mut self, trims: bool) -> Token {
         if trims {
-            self.skip(MARKER);
+            self.pos += MARKER;
             self.ignore();
         }
-        self.skip(RIGHT.len());
+        self.pos += RIGHT.len();
         let token = self.emit(Kind::RightDelim);
         if trims {
             self.skip_space();
@@ -289,8 +284,8 @@ impl<'t> Lexer<'t> {
             ':' if self.bump() == Some('=') => self.emit(Kind::Declare),
             ':' => self.error("expected :="),
             '|' => self.emit(Kind::Pipe),
-            '"' => self.quoted('"', Kind::String, "unterminated quoted string"),
-            '\'' => self.quoted('\'', Kind::CharConstant, "unterminated character constant"),
+            '"' => self.quoted(b'"', Kind::String, "unterminated quoted string"),
+            '\'' => self.quoted(b'\'', Kind::CharConstant, "unterminated character constant"),
             '`' => self.raw(),
             '$' => self.name(Kind::Variable),
             '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) && self.pos < self.text.len() => {
@@ -317,16 +312,11 @@ impl<'t> Lexer<'t> {
 
     /// A run of blanks, of which the first is read; the last may belong to a trim marker.
     fn space(&mut self) -> Token {
-        let mut last = self.pos - 1;
-        while self.peek().is_some_and(is_space) {
-            last = self.pos;
-            self.bump();
+        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.byte() {
+            self.pos += 1;
         }
-        let tail = &self.text[last..];
-        if right_marked(tail) && tail[MARKER..].starts_with(RIGHT) {
-            if self.text.as_bytes()[last] == b'\n' {
-                self.line -= 1;
-            }
+        let last = self.pos - 1;
+        if self.text[last + 1..].starts_with("-}}") {
             self.pos = last;
             if self.pos == self.start {
                 return self.right_delim(true);
@@ -383,19 +373,21 @@ impl<'t> Lexer<'t> {
 
     /// May a name end here?
     fn at_terminator(&self) -> bool {
-        match self.peek() {
-            None | Some('.' | ',' | '|' | ':' | ')' | '(') => true,
-            Some(c) => is_space(c) || self.rest().starts_with(RIGHT),
+        match self.byte() {
+            None | Some(b'.' | b',' | b'|' | b':' | b')' | b'(' | b' ' | b'\t' | b'\r' | b'\n') => true,
+            Some(b) => b == b'}' && self.rest().starts_with(RIGHT),
         }
     }
 
-    fn quoted(&mut self, mark: char, kind: Kind, unterminated: &str) -> Token {
+    fn quoted(&mut self, mark: u8, kind: Kind, unterminated: &str) -> Token {
         loop {
-            match self.bump() {
-                Some('\\') if !matches!(self.bump(), None | Some('\n')) => {}
-                None | Some('\n' | '\\') => return self.error(unterminated),
-                Some(c) if c == mark => return self.emit(kind),
-                Some(_) => {}
+            let Some(b) = self.byte() else { return self.error(unterminated) };
+            self.pos += 1;
+            match b {
+                b'\\' if !matches!(self.bump(), None | Some('\n')) => {}
+                b'\\' | b'\n' => return self.error(unterminated),
+                b if b == mark => return self.emit(kind),
+                _ => {}
             }
         }
     }
@@ -404,7 +396,7 @@ impl<'t> Lexer<'t> {
         match self.rest().find('`') {
             None => self.error("unterminated raw quoted string"),
             Some(end) => {
-                self.skip(end + 1);
+                self.pos += end + 1;
                 self.emit(Kind::RawString)
             }
         }

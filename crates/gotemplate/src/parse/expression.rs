@@ -13,7 +13,7 @@ const MAX_PARENS: usize = 10_000;
 
 impl<'t> Parser<'t> {
     pub(super) fn pipeline(&mut self, place: Place) -> Result<PipeId> {
-        let pos = self.peek_non_space().start as Pos;
+        let pos = self.peek_non_space().start;
         let start = self.source.variables.len() as u32;
         let variables = Span { start, end: start };
         let mut pipe = Pipe { pos, assign: false, variables, commands: Span::default() };
@@ -106,7 +106,7 @@ impl<'t> Parser<'t> {
 
     /// Operands up to a pipe, which is read, or the end of the pipeline, which is not.
     fn command(&mut self) -> Result<Command> {
-        let pos = self.peek_non_space().start as Pos;
+        let pos = self.peek_non_space().start;
         let outer = self.operands.len();
         loop {
             self.peek_non_space();
@@ -137,7 +137,7 @@ impl<'t> Parser<'t> {
         if self.peek().kind != Kind::Field {
             return Ok(Some(term));
         }
-        let pos = self.peek().start as Pos;
+        let pos = self.peek().start;
         // The fields of the term itself, if it has any, were the last to be read.
         let start = self.source.fields.len() as u32;
         while self.peek().kind == Kind::Field {
@@ -182,7 +182,7 @@ impl<'t> Parser<'t> {
             Kind::String | Kind::RawString => {
                 let value = self.unquoted(&token)?;
                 self.source.texts.push(value);
-                Expr::Text { end: token.end as Pos, value: self.source.texts.len() as u32 - 1 }
+                Expr::Text { end: token.end, value: self.source.texts.len() as u32 - 1 }
             }
             _ => {
                 self.backup();
@@ -196,7 +196,7 @@ impl<'t> Parser<'t> {
     fn term_pos(&self, expr: &Expr, token: &Token) -> Pos {
         match expr {
             Expr::Pipe(id) => self.source.pipe(*id).pos,
-            _ => token.start as Pos,
+            _ => token.start,
         }
     }
 

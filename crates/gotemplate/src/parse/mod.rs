@@ -2,7 +2,6 @@
 
 mod expression;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::ast::*;
@@ -30,13 +29,20 @@ pub(crate) fn parse(
     functions: &Functions,
     room: &mut usize,
 ) -> std::result::Result<Vec<Tree>, Error> {
-    let readable = match text.lossy() {
-        Cow::Borrowed(_) => text.clone(),
-        Cow::Owned(text) => Str::from(text),
+    let (lossy, readable);
+    let text = match text.as_utf8() {
+        Some(utf8) => {
+            readable = text.clone();
+            utf8
+        }
+        None => {
+            lossy = text.lossy();
+            readable = Str::from(&*lossy);
+            &lossy
+        }
     };
-    let text = readable.as_utf8().unwrap_or_default();
     let words = vec![Arc::from("$")];
-    let source = Source { name: Arc::from(name), text: readable.clone(), words, ..Source::default() };
+    let source = Source { name: Arc::from(name), text: readable, words, ..Source::default() };
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
@@ -70,15 +76,15 @@ struct Scope {
     tokens: [Option<Token>; 3],
     peeked: usize,
     variables: Vec<Word>,
-    /// Line on which the current action starts, 0 outside of one.
-    action_line: usize,
+    /// Where the current action starts.
+    action: Option<Pos>,
     ranges: usize,
     parens: usize,
 }
 
 impl Scope {
     fn new() -> Scope {
-        Scope { tokens: [None, None, None], peeked: 0, variables: vec![DOLLAR], action_line: 0, ranges: 0, parens: 0 }
+        Scope { tokens: [None, None, None], peeked: 0, variables: vec![DOLLAR], action: None, ranges: 0, parens: 0 }
     }
 }
 
@@ -184,7 +190,7 @@ impl<'t> Parser<'t> {
     }
 
     fn value(&self, token: &Token) -> &'t str {
-        &self.text[token.start..token.end]
+        token.of(self.text)
     }
 
     fn intern(&mut self, name: &str) -> Word {
@@ -199,8 +205,13 @@ impl<'t> Parser<'t> {
 
     // Errors.
 
+    /// The line, from 1.
+    fn line(&self, at: Pos) -> usize {
+        self.source.position(at).0
+    }
+
     fn error<T>(&self, message: impl Into<String>) -> Result<T> {
-        let line = self.scope.tokens[0].as_ref().map_or(0, |token| token.line);
+        let line = self.scope.tokens[0].map_or(0, |token| self.line(token.start));
         Err(Box::new(ParseError { template: self.source.name.clone(), line, message: message.into() }))
     }
 
@@ -209,10 +220,9 @@ impl<'t> Parser<'t> {
         if token.kind != Kind::Error {
             return self.error(format!("unexpected {shown} in {context}"));
         }
-        let started = self.scope.action_line;
-        if started == 0 || started == token.line {
+        let Some(started) = self.scope.action.map(|at| self.line(at)).filter(|line| *line != self.line(token.start)) else {
             return self.error(shown);
-        }
+        };
         let action = if shown.ends_with(" action") { "" } else { " in action" };
         self.error(format!("{shown}{action} started at {}:{started}", self.source.name))
     }
@@ -346,11 +356,11 @@ impl<'t> Parser<'t> {
         self.part()?;
         let token = self.next_non_space();
         match token.kind {
-            Kind::Text => Ok(Item::Node(Node::Text { start: token.start as Pos, end: token.end as Pos })),
+            Kind::Text => Ok(Item::Node(Node::Text { start: token.start, end: token.end })),
             Kind::LeftDelim => {
-                self.scope.action_line = token.line;
+                self.scope.action = Some(token.start);
                 let item = self.action()?;
-                self.scope.action_line = 0;
+                self.scope.action = None;
                 Ok(item)
             }
             _ => self.unexpected(&token, "input"),
@@ -374,7 +384,7 @@ impl<'t> Parser<'t> {
             Kind::Template => self.template()?,
             _ => {
                 self.backup();
-                let pos = self.peek().start as Pos;
+                let pos = self.peek().start;
                 // Variables declared here live until the surrounding `end`.
                 Node::Action { pos, pipe: self.pipeline(place("command"))? }
             }
@@ -447,7 +457,7 @@ impl<'t> Parser<'t> {
         let outer = std::mem::replace(&mut self.scope, Scope::new());
         self.body(name, CONTEXT)?;
         self.scope = outer;
-        Ok(Node::Template { pos: token.start as Pos, name, pipe: Some(pipe) })
+        Ok(Node::Template { pos: token.start, name, pipe: Some(pipe) })
     }
 
     fn template(&mut self) -> Result<Node> {
@@ -459,6 +469,6 @@ impl<'t> Parser<'t> {
             self.backup();
             pipe = Some(self.pipeline(place(CONTEXT))?);
         }
-        Ok(Node::Template { pos: token.start as Pos, name, pipe })
+        Ok(Node::Template { pos: token.start, name, pipe })
     }
 }
