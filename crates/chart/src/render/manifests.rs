@@ -17,6 +17,9 @@ pub struct Documents {
     pub hooks: Vec<Hook>,
 }
 
+/// Bytes for which it is worth to wake a thread: that takes as long as reading a few small files.
+const WORTH_WAKING: usize = 16 << 10;
+
 /// Files that are split into documents and read while further ones are rendered, by any number of threads.
 #[derive(Default)]
 pub(super) struct Reading {
@@ -29,6 +32,8 @@ pub(super) struct Reading {
 #[derive(Default)]
 struct Waiting {
     files: VecDeque<(String, String)>,
+    /// Bytes that came since somebody was woken.
+    bytes: usize,
     /// There will be no further ones.
     complete: bool,
 }
@@ -36,8 +41,14 @@ struct Waiting {
 impl Reading {
     /// Gives a file to whoever reads next. Files whose name starts with `_` and empty ones do not count.
     pub(super) fn add(&self, path: String, text: String) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).files.push_back((path, text));
-        self.changed.notify_one();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes += text.len();
+        waiting.files.push_back((path, text));
+        if waiting.bytes >= WORTH_WAKING {
+            waiting.bytes = 0;
+            drop(waiting);
+            self.changed.notify_one();
+        }
     }
 
     /// Says that there are no further files.

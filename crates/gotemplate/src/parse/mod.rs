@@ -220,7 +220,8 @@ impl<'t> Parser<'t> {
         if token.kind != Kind::Error {
             return self.error(format!("unexpected {shown} in {context}"));
         }
-        let Some(started) = self.scope.action.map(|at| self.line(at)).filter(|line| *line != self.line(token.start)) else {
+        let Some(started) = self.scope.action.map(|at| self.line(at)).filter(|line| *line != self.line(token.start))
+        else {
             return self.error(shown);
         };
         let action = if shown.ends_with(" action") { "" } else { " in action" };
