@@ -2,6 +2,7 @@
 
 use crate::version::Version;
 use crate::{Chart, Error, File};
+use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use jiff::Timestamp;
 
@@ -17,6 +18,9 @@ pub struct Package {
 /// The extra field by which Helm's archives can be told.
 const MARK: &[u8] = b"rr\x28\x00aHR0cHM6Ly95b3V0dS5iZS96OVV6MWljandyTQo=";
 
+/// Two thirds of the time that the usual level takes, for archives that are a twentieth longer.
+const LEVEL: Compression = Compression::new(4);
+
 /// Packs a chart and the charts below it. The same chart and the same `stamp` give the same bytes; without a stamp, files
 /// keep their own times (the start of 1970 where none is known).
 ///
@@ -30,17 +34,10 @@ pub fn package(chart: &Chart, stamp: Option<Timestamp>) -> Result<Package, Error
         return Err(Error::Load(format!("found in Chart.yaml, but missing in charts/ directory: {missing}")));
     }
     chart.metadata.clone().validate()?;
-    let mut writer = Writer { tar: tar::Builder::new(Vec::new()), stamp };
+    let gzip = GzBuilder::new().extra(MARK).comment("Helm").mtime(0).operating_system(255);
+    let mut writer = Writer { tar: tar::Builder::new(gzip.write(Vec::new(), LEVEL)), stamp };
     writer.chart(chart, "")?;
-    let tar = writer.tar.into_inner().map_err(|e| failed(&e))?;
-    let mut gzip = GzBuilder::new()
-        .extra(MARK)
-        .comment("Helm")
-        .mtime(0)
-        .operating_system(255)
-        .write(Vec::new(), Compression::default());
-    std::io::Write::write_all(&mut gzip, &tar).map_err(|e| failed(&e))?;
-    let data = gzip.finish().map_err(|e| failed(&e))?;
+    let data = writer.tar.into_inner().and_then(GzEncoder::finish).map_err(|e| failed(&e))?;
     Ok(Package { file_name: format!("{}.tgz", chart.full_name()), data })
 }
 
@@ -49,7 +46,7 @@ fn failed(error: &std::io::Error) -> Error {
 }
 
 struct Writer {
-    tar: tar::Builder<Vec<u8>>,
+    tar: tar::Builder<GzEncoder<Vec<u8>>>,
     stamp: Option<Timestamp>,
 }
 
@@ -72,7 +69,7 @@ impl Writer {
             self.file(&format!("{base}/{}", file.name), &file.data, &file.modtime)?;
         }
         if let Some(schema) = &chart.schema {
-            if serde_json::from_slice::<serde_json::Value>(schema).is_err() {
+            if serde_json::from_slice::<serde::de::IgnoredAny>(schema).is_err() {
                 return Err(Error::Load("failed to save: invalid JSON in values.schema.json".into()));
             }
             self.file(&format!("{base}/values.schema.json"), schema, &chart.schemamodtime)?;

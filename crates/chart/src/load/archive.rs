@@ -97,7 +97,7 @@ pub(super) fn files_within(data: &[u8], allowance: &mut Allowance) -> Result<Vec
             .and_then(|seconds| jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok())
             .map(|time| time.to_string())
             .unwrap_or_default();
-        files.push(File { name, data: strip_byte_order_mark(data), modtime });
+        files.push(File { name, data: strip_byte_order_mark(&data), modtime });
     }
     if files.is_empty() {
         return Err(Error::Load("no files in chart archive".into()));

@@ -218,7 +218,7 @@ impl Chart {
         let kept = all
             .into_iter()
             .filter(|(name, _)| !rules.ignores_path(name))
-            .map(|(name, data)| File { name, data: strip_byte_order_mark(data), modtime: String::new() })
+            .map(|(name, data)| File { name, data: strip_byte_order_mark(&data), modtime: String::new() })
             .collect();
         let mut chart = files(kept, &mut Log::default())?;
         for listed in chart.metadata.dependencies.clone() {
@@ -231,9 +231,6 @@ impl Chart {
     }
 }
 
-pub(crate) fn strip_byte_order_mark(data: Vec<u8>) -> Arc<[u8]> {
-    match data.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => rest.into(),
-        None => data.into(),
-    }
+pub(crate) fn strip_byte_order_mark(data: &[u8]) -> Arc<[u8]> {
+    data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data).into()
 }

@@ -81,6 +81,10 @@ fn package(parsed: &Parsed, settings: &Settings) -> Outcome {
             signer.sign(&file)?;
         }
         super::out(&format!("Successfully packaged chart and saved it to: {}\n", file.display()));
+        if parsed.arguments.len() == 1 {
+            // The process ends here: giving all of it back piece by piece would only take time.
+            std::mem::forget(chart);
+        }
     }
     Ok(())
 }
