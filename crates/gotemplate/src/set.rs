@@ -55,9 +55,9 @@ impl TemplateSet {
     ///
     /// # Errors
     /// [`Error::Parse`] of the first that does not parse, with its name.
-    pub fn of(texts: Texts) -> Result<TemplateSet, (String, Error)> {
+    pub fn of(texts: &Texts) -> Result<TemplateSet, (String, Error)> {
         let mut set = TemplateSet::new(texts.functions.clone());
-        let (trees, room) = texts.into_trees()?;
+        let (trees, room) = texts.take_trees()?;
         trees.into_iter().for_each(|tree| set.add(Arc::new(tree)));
         set.room = room;
         Ok(set)

@@ -1,7 +1,7 @@
 //! [`Texts`]: texts that any number of threads parse together.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::ast::Tree;
 use crate::bytestr::Str;
@@ -21,8 +21,17 @@ pub struct Texts {
     parts: AtomicUsize,
     /// Nothing further is parsed.
     stopped: AtomicBool,
+    parsed: Mutex<Parsed>,
+    /// A thread has parsed what it took.
+    rested: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Parsed {
     /// The trees of each text, by its place.
-    trees: Mutex<Vec<(usize, Vec<Tree>)>>,
+    trees: Vec<(usize, Vec<Tree>)>,
+    /// Threads that are parsing.
+    busy: usize,
 }
 
 impl Texts {
@@ -34,7 +43,8 @@ impl Texts {
             next: AtomicUsize::new(0),
             parts: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
-            trees: Mutex::default(),
+            parsed: Mutex::default(),
+            rested: Condvar::new(),
         }
     }
 
@@ -45,6 +55,7 @@ impl Texts {
 
     /// Parses texts until all are taken, or one of them does not parse.
     pub fn parse(&self) {
+        self.parsed().busy += 1;
         while !self.stopped.load(Ordering::Relaxed)
             && let at = self.next.fetch_add(1, Ordering::Relaxed)
             && let Some((name, text)) = self.texts.get(at)
@@ -54,11 +65,17 @@ impl Texts {
             match parse::parse(name, text, &self.functions, &mut left) {
                 Ok(trees) => {
                     self.parts.fetch_add(room - left, Ordering::Relaxed);
-                    self.trees.lock().unwrap_or_else(PoisonError::into_inner).push((at, trees));
+                    self.parsed().trees.push((at, trees));
                 }
                 Err(_) => self.stop(),
             }
         }
+        self.parsed().busy -= 1;
+        self.rested.notify_all();
+    }
+
+    fn parsed(&self) -> MutexGuard<'_, Parsed> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the parsing, because nobody wants the templates any more.
@@ -66,24 +83,26 @@ impl Texts {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// All trees in the order of the texts, and how many parts there may still be. What is not parsed yet is parsed now.
+    /// Takes all trees in the order of the texts, and tells how many parts there may still be. What is not parsed yet is parsed now.
     ///
     /// # Errors
     /// [`Error::Parse`] of the first text that does not parse, with the name of that text.
-    pub(crate) fn into_trees(self) -> Result<(Vec<Tree>, usize), (String, Error)> {
+    pub(crate) fn take_trees(&self) -> Result<(Vec<Tree>, usize), (String, Error)> {
         self.parse();
-        let mut parsed = self.trees.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let left = parse::MAX_PARTS.checked_sub(self.parts.into_inner());
+        let resting = self.rested.wait_while(self.parsed(), |parsed| parsed.busy > 0);
+        let mut found = std::mem::take(&mut resting.unwrap_or_else(PoisonError::into_inner).trees);
+        let left = parse::MAX_PARTS.checked_sub(self.parts.load(Ordering::Relaxed));
         if let Some(left) = left
-            && parsed.len() == self.texts.len()
+            && found.len() == self.texts.len()
         {
-            parsed.sort_unstable_by_key(|(at, _)| *at);
-            return Ok((parsed.into_iter().flat_map(|(_, trees)| trees).collect(), left));
+            found.sort_unstable_by_key(|(at, _)| *at);
+            return Ok((found.into_iter().flat_map(|(_, trees)| trees).collect(), left));
         }
         // What is wrong is told by parsing one after the other.
         let (mut trees, mut left) = (Vec::new(), parse::MAX_PARTS);
-        for (name, text) in self.texts {
-            trees.extend(parse::parse(&name, &text, &self.functions, &mut left).map_err(|error| (name, error))?);
+        for (name, text) in &self.texts {
+            let parsed = parse::parse(name, text, &self.functions, &mut left);
+            trees.extend(parsed.map_err(|error| (name.clone(), error))?);
         }
         Ok((trees, left))
     }
@@ -105,7 +124,7 @@ mod tests {
             scope.spawn(|| texts.parse());
             texts.parse();
         });
-        TemplateSet::of(texts)
+        TemplateSet::of(&texts)
     }
 
     #[test]
@@ -126,7 +145,7 @@ mod tests {
         let texts = Texts::new(Arc::default(), texts());
         texts.stop();
         texts.parse();
-        assert!(TemplateSet::of(texts).expect("texts").contains("t79"));
+        assert!(TemplateSet::of(&texts).expect("texts").contains("t79"));
     }
 
     #[test]

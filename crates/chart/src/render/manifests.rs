@@ -6,7 +6,7 @@ use crate::{Error, Log, LogLevel};
 use goyaml::Tree;
 use goyaml::number::go_float32;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The documents of a chart, in install order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,8 +25,6 @@ const WORTH_WAKING: usize = 16 << 10;
 pub(super) struct Reading {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// What is in each file, and what was said about it.
-    read: Mutex<BTreeMap<String, (Result<Documents, Error>, Log)>>,
 }
 
 #[derive(Default)]
@@ -36,12 +34,16 @@ struct Waiting {
     bytes: usize,
     /// There will be no further ones.
     complete: bool,
+    /// How many are being read.
+    busy: usize,
+    /// What is in each file, and what was said about it.
+    read: BTreeMap<String, (Result<Documents, Error>, Log)>,
 }
 
 impl Reading {
     /// Gives a file to whoever reads next. Files whose name starts with `_` and empty ones do not count.
     pub(super) fn add(&self, path: String, text: String) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         waiting.bytes += text.len();
         waiting.files.push_back((path, text));
         if waiting.bytes >= WORTH_WAKING {
@@ -51,41 +53,50 @@ impl Reading {
         }
     }
 
-    /// Says that there are no further files.
-    pub(super) fn complete(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).complete = true;
+    /// Says that nobody wants the documents any more.
+    pub(super) fn stop(&self) {
+        let mut waiting = self.waiting();
+        waiting.files.clear();
+        waiting.complete = true;
         self.changed.notify_all();
     }
 
-    /// Says that nobody wants the documents any more.
-    pub(super) fn stop(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).files.clear();
-        self.complete();
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads files until there are no further ones.
+    /// Reads files until there will be no further ones.
     pub(super) fn read(&self) {
         while let Some((path, text)) = self.next() {
             let mut log = Log::default();
             let found = unsorted(&path, &text, &mut log);
-            self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(path, (found, log));
+            let mut waiting = self.waiting();
+            waiting.busy -= 1;
+            waiting.read.insert(path, (found, log));
+            if waiting.complete {
+                self.changed.notify_all();
+            }
         }
     }
 
     fn next(&self) -> Option<(String, String)> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while waiting.files.is_empty() && !waiting.complete {
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        waiting.files.pop_front()
+        let none_yet = |waiting: &mut Waiting| waiting.files.is_empty() && !waiting.complete;
+        let mut waiting = self.changed.wait_while(self.waiting(), none_yet).unwrap_or_else(PoisonError::into_inner);
+        let next = waiting.files.pop_front()?;
+        waiting.busy += 1;
+        Some(next)
     }
 
-    /// The documents in install order, all files having been read.
+    /// The documents of all files in install order, there being no further ones.
     ///
     /// Errors: [`Error::Manifest`]: a document of the first file of which that is true is no YAML mapping.
-    pub(super) fn documents(self, log: &mut Log) -> Result<Documents, Error> {
+    pub(super) fn documents(&self, log: &mut Log) -> Result<Documents, Error> {
+        self.waiting().complete = true;
+        self.read();
+        let reading = |waiting: &mut Waiting| waiting.busy > 0;
+        let mut waiting = self.changed.wait_while(self.waiting(), reading).unwrap_or_else(PoisonError::into_inner);
         let mut all = Documents::default();
-        for (found, mut said) in self.read.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
+        for (found, mut said) in std::mem::take(&mut waiting.read).into_values() {
             log.0.append(&mut said.0);
             let found = found?;
             all.manifests.extend(found.manifests);
@@ -285,10 +296,10 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| reading.read());
             files.into_iter().rev().for_each(|(path, text)| reading.add(path, text));
-            reading.complete();
-            reading.read();
-        });
-        reading.documents(log)
+            let documents = reading.documents(log);
+            reading.stop();
+            documents
+        })
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::values::{coalesce, process_dependencies};
 use crate::{Chart, Error, Log, LogLevel, RenderOptions, Rendered, Values, schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Renders a chart with a user's values, as `helm install` and `helm template` do.
 ///
@@ -34,77 +35,75 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
     let mut chart = chart.clone();
     // Where no chart can be left out or be called otherwise, templates are parsed while the values are decided.
     let early = chart.dependencies.is_empty().then(|| Templates::of(&chart, options));
-    let mut decide = || {
-        let (values, checked) = decide_values(&mut chart, user, options, log)?;
-        let kept = match checked {
-            Some(Value::Object(found)) => found,
-            _ => plain(&values)?,
-        };
-        let (wanted, version) = (&chart.metadata.kube_version, &options.capabilities.kube_version);
-        if wanted.is_empty() || version.satisfies(wanted) {
-            return Ok((values, kept));
-        }
-        Err(Error::KubeVersion { wanted: wanted.clone(), found: version.version.clone() })
-    };
-    let (templates, (values, kept)) = match early {
-        Some(templates) => {
-            let decided = templates.parse_beside(decide)?;
-            (templates, decided)
-        }
-        None => {
-            let decided = decide()?;
-            let templates = Templates::of(&chart, options);
-            templates.parse_beside(|| Ok::<_, Error>(()))?;
-            (templates, decided)
-        }
-    };
-    let mut notes = BTreeMap::new();
-    let Documents { manifests, hooks } = match &options.post_render {
-        Some(program) => {
-            let mut files = BTreeMap::new();
-            templates.render(&chart, &values, options, log, |path, text| {
-                let of_kind = if is_notes(&path) { &mut notes } else { &mut files };
-                of_kind.insert(path, text);
-            })?;
-            let reading = Reading::default();
-            post::run(&files, program.as_ref())?.into_iter().for_each(|(path, text)| reading.add(path, text));
-            reading.complete();
-            reading.read();
-            reading.documents(log)?
-        }
-        None => read_while_rendering(templates, &chart, &values, options, log, &mut notes)?,
-    };
-    let notes = join_notes(notes, &chart, options.subchart_notes);
-    Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), values: kept, chart, log: log.clone() })
-}
-
-/// Renders files on this thread and reads their documents on another one, where that is worth it.
-fn read_while_rendering(
-    templates: Templates,
-    chart: &Chart,
-    values: &gotemplate::Map,
-    options: &RenderOptions,
-    log: &mut Log,
-    notes: &mut BTreeMap<String, String>,
-) -> Result<Documents, Error> {
     let reading = Reading::default();
     std::thread::scope(|scope| {
-        if templates.are_many() {
-            // Without a thread this one does it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, || reading.read());
-        }
-        let rendered = templates.render(chart, values, options, log, |path, text| match is_notes(&path) {
-            true => drop(notes.insert(path, text)),
-            false => reading.add(path, text),
+        let helper = |templates: &Templates| {
+            let helper = Helper { texts: templates.texts.clone(), reading: &reading };
+            if templates.are_many() {
+                let (texts, reading) = (helper.texts.clone(), helper.reading);
+                let help = move || {
+                    texts.parse();
+                    reading.read();
+                };
+                // Without a second thread this one does it all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, help);
+            }
+            helper
+        };
+        let mut _helper = early.as_ref().map(helper);
+        let (values, kept) = decide(&mut chart, user, options, log)?;
+        let templates = early.unwrap_or_else(|| {
+            let templates = Templates::of(&chart, options);
+            _helper = Some(helper(&templates));
+            templates
         });
-        match rendered {
-            Ok(()) => reading.complete(),
-            Err(_) => reading.stop(),
+        let mut notes = BTreeMap::new();
+        let mut to_change = BTreeMap::new();
+        templates.render(&chart, &values, options, log, |path, text| match is_notes(&path) {
+            true => drop(notes.insert(path, text)),
+            false if options.post_render.is_some() => drop(to_change.insert(path, text)),
+            false => reading.add(path, text),
+        })?;
+        if let Some(program) = &options.post_render {
+            post::run(&to_change, program.as_ref())?.into_iter().for_each(|(path, text)| reading.add(path, text));
         }
-        reading.read();
-        rendered
-    })?;
-    reading.documents(log)
+        let Documents { manifests, hooks } = reading.documents(log)?;
+        let notes = join_notes(notes, &chart, options.subchart_notes);
+        let crds = chart.crds();
+        Ok(Rendered { manifests, hooks, notes, crds, values: kept, chart, log: log.clone() })
+    })
+}
+
+/// A second thread that parses templates and then reads documents. It is sent home when the rendering ends, however that is.
+struct Helper<'r> {
+    texts: Arc<gotemplate::Texts>,
+    reading: &'r Reading,
+}
+
+impl Drop for Helper<'_> {
+    fn drop(&mut self) {
+        self.texts.stop();
+        self.reading.stop();
+    }
+}
+
+/// Decides the values, and whether the chart fits the cluster: what templates see, and what of it a record keeps.
+fn decide(
+    chart: &mut Chart,
+    user: &Values,
+    options: &RenderOptions,
+    log: &mut Log,
+) -> Result<(gotemplate::Map, Values), Error> {
+    let (values, checked) = decide_values(chart, user, options, log)?;
+    let kept = match checked {
+        Some(Value::Object(found)) => found,
+        _ => plain(&values)?,
+    };
+    let (wanted, version) = (&chart.metadata.kube_version, &options.capabilities.kube_version);
+    if wanted.is_empty() || version.satisfies(wanted) {
+        return Ok((values, kept));
+    }
+    Err(Error::KubeVersion { wanted: wanted.clone(), found: version.version.clone() })
 }
 
 /// The functions that templates of a rendering may call.

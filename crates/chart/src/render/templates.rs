@@ -34,7 +34,7 @@ const WORTH_A_THREAD: usize = 32 << 10;
 
 /// The templates of a chart and of those below it, to be parsed and rendered.
 pub(super) struct Templates {
-    texts: Texts,
+    pub(super) texts: Arc<Texts>,
     /// Their paths in the order of parsing and rendering.
     order: Vec<String>,
     messages: functions::Messages,
@@ -47,29 +47,12 @@ impl Templates {
         let order = order(&found);
         let (table, messages) = functions::table(options);
         let texts = order.iter().filter_map(|path| found.remove_entry(path)).collect();
-        Templates { texts: Texts::new(Arc::new(table), texts), order, messages }
+        Templates { texts: Arc::new(Texts::new(Arc::new(table), texts)), order, messages }
     }
 
     /// Whether there is enough to do for a second thread.
     pub(super) fn are_many(&self) -> bool {
         self.texts.bytes() >= WORTH_A_THREAD
-    }
-
-    /// Parses what is worth a thread on one of its own while `work` is done, and what is left after that on both.
-    pub(super) fn parse_beside<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        if !self.are_many() {
-            return work();
-        }
-        std::thread::scope(|scope| {
-            // Without a thread this one does it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, || self.texts.parse());
-            let done = work();
-            match done {
-                Ok(_) => self.texts.parse(),
-                Err(_) => self.texts.stop(),
-            }
-            done
-        })
     }
 
     /// Renders every file and hands it on with its path.
@@ -88,7 +71,7 @@ impl Templates {
         collect(chart, scope, &shared, &mut places);
 
         let missing = if options.strict { MissingKey::Error } else { MissingKey::Zero };
-        let set = TemplateSet::of(texts).map_err(|(path, e)| Error::Template(error::parse_error(&path, &e)))?;
+        let set = TemplateSet::of(&texts).map_err(|(path, e)| Error::Template(error::parse_error(&path, &e)))?;
         let set = Arc::new(set.with_missing_key(missing));
         let memory = Some(MemoryLimit { bytes: MOST_MEMORY, in_use: memory_in_use });
         let limits = Limits {

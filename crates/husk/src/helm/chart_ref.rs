@@ -31,9 +31,8 @@ pub(super) enum Located {
 pub(super) fn locate(name: &str, parsed: &Parsed) -> Result<Located, String> {
     let name = name.trim();
     let path = Path::new(name);
-    let (version, options, paths) = (remote::version(parsed), remote::options(parsed), remote::paths(parsed));
     // With `--repo`, a name is that of a chart there.
-    if options.access.url.is_empty() {
+    if parsed.text("repo").unwrap_or_default().is_empty() {
         if path.exists() {
             let path = std::path::absolute(path).map_err(|error| error.to_string())?;
             if parsed.on("verify") {
@@ -45,6 +44,7 @@ pub(super) fn locate(name: &str, parsed: &Parsed) -> Result<Located, String> {
             return Err(format!("path {name:?} not found"));
         }
     }
+    let (version, options, paths) = (remote::version(parsed), remote::options(parsed), remote::paths(parsed));
     let fetch = async || registry::download::fetch(name, &version, &options, &paths, &mut to_err).await;
     remote::wait(fetch).map(|fetched| Located::Fetched(fetched.chart.into()))
 }

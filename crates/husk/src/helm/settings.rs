@@ -91,6 +91,8 @@ impl Settings {
     fn file(&self) -> Result<Option<Kubeconfig>, String> {
         let read = match &self.kubeconfig {
             Some(file) => Kubeconfig::read_from(PathBuf::from(file)).map(Some),
+            // Where there is none, which is usual where charts are only looked at, that is known without reading anything.
+            None if std::env::var_os("KUBECONFIG").is_none() && !default_file_exists() => Ok(None),
             None => match Kubeconfig::from_env() {
                 Ok(Some(file)) => Ok(Some(file)),
                 Ok(None) => Ok(Kubeconfig::read().ok()),
@@ -177,4 +179,8 @@ fn certificates(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
     let found: Vec<Vec<u8>> =
         CertificateDer::pem_slice_iter(pem).map(|one| one.map(|der| der.to_vec())).collect::<Result<_, _>>().ok()?;
     (!found.is_empty()).then_some(found)
+}
+
+fn default_file_exists() -> bool {
+    std::env::home_dir().is_some_and(|home| home.join(".kube/config").exists())
 }
