@@ -129,14 +129,14 @@ impl<'t> Exec<'t, '_, '_> {
 
     fn field(&mut self, dot: &Datum, at: &'t Operand, names: Span, args: Args<'t>) -> Result<Datum, Error> {
         self.at = At::Operand(at);
-        self.fields(dot, dot.clone(), at, names, args)
+        self.fields(dot, dot, at, names, args)
     }
 
     fn chain(&mut self, dot: &Datum, at: &'t Operand, inner: u32, names: Span, args: Args<'t>) -> Result<Datum, Error> {
         self.at = At::Operand(at);
         // Errors about the fields are reported at what was evaluated last inside, as Go does.
         let receiver = self.argument(dot, Type::Any, self.source.inner(inner))?;
-        self.fields(dot, receiver, at, names, args)
+        self.fields(dot, &receiver, at, names, args)
     }
 
     fn variable(
@@ -156,24 +156,28 @@ impl<'t> Exec<'t, '_, '_> {
             self.no_arguments(at, &args)?;
             return Ok(value);
         }
-        self.fields(dot, value, at, fields, args)
+        self.fields(dot, &value, at, fields, args)
     }
 
     fn fields(
         &mut self,
         dot: &Datum,
-        mut receiver: Datum,
+        receiver: &Datum,
         at: &'t Operand,
         names: Span,
         args: Args<'t>,
     ) -> Result<Datum, Error> {
         let Some((last, path)) = self.source.fields(names).split_last() else {
-            return Ok(receiver);
+            return Ok(receiver.clone());
         };
+        let Some((first, path)) = path.split_first() else {
+            return self.field_of(dot, receiver, at, last, args);
+        };
+        let mut found = self.field_of(dot, receiver, at, first, Args::NONE)?;
         for name in path {
-            receiver = self.field_of(dot, &receiver, at, name, Args::NONE)?;
+            found = self.field_of(dot, &found, at, name, Args::NONE)?;
         }
-        self.field_of(dot, &receiver, at, last, args)
+        self.field_of(dot, &found, at, last, args)
     }
 
     /// One field, method or key of a value.
