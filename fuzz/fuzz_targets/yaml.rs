@@ -7,8 +7,8 @@ fuzz_target!(|text: &str| {
     let _ = goyaml::parse_strict(text);
     let Ok(value) = goyaml::unmarshal(text) else { return };
     let Ok(written) = goyaml::to_yaml(&value) else { return };
-    // Helm quotes these as they are, and reads the line breaks that they are in YAML 1.1 as spaces.
-    if written.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+    // Helm writes these as they are or as a space, and reads the line breaks that they are in YAML 1.1 as spaces.
+    if value.to_string().contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         return;
     }
     assert_eq!(goyaml::unmarshal(&written).as_ref(), Ok(&value), "{written}");

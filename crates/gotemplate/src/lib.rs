@@ -4,7 +4,8 @@
 //! can see (Go's types, kinds and formatting verbs), and the table through which a host adds functions. What does not:
 //! any function beyond Go's own, YAML, Helm, Kubernetes, files, clocks.
 //!
-//! The walk: [`TemplateSet::parse`] turns text into trees (`lex`, `parse`, `ast`), [`TemplateSet::execute`] walks them
+//! The walk: [`TemplateSet::parse`] turns text into trees (`lex`, `parse`, `ast`), and [`Texts`] does so with many of them
+//! on several threads; [`TemplateSet::execute`] walks the trees
 //! (`exec`) and evaluates their pipelines (`eval`) over [`Value`]s. Host functions are [`Function`]s in a
 //! [`Functions`] table; they receive the [`Run`], which is their way to the host's state and back into the engine.
 //!

@@ -21,6 +21,7 @@ use crate::{Chart, Error, Log, LogLevel, RenderOptions, Rendered, Values, schema
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::Scope;
 
 /// Renders a chart with a user's values, as `helm install` and `helm template` do.
 ///
@@ -37,26 +38,10 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
     let early = chart.dependencies.is_empty().then(|| Templates::of(&chart, options));
     let reading = Reading::default();
     std::thread::scope(|scope| {
-        let helper = |templates: &Templates| {
-            let helper = Helper { texts: templates.texts.clone(), reading: &reading };
-            if templates.are_many() {
-                let (texts, reading) = (helper.texts.clone(), helper.reading);
-                let help = move || {
-                    texts.parse();
-                    reading.read();
-                };
-                // Without a second thread this one does it all.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, help);
-            }
-            helper
-        };
-        let mut _helper = early.as_ref().map(helper);
+        let mut helper = early.as_ref().map(|templates| Helper::new(scope, templates, &reading));
         let (values, kept) = decide(&mut chart, user, options, log)?;
-        let templates = early.unwrap_or_else(|| {
-            let templates = Templates::of(&chart, options);
-            _helper = Some(helper(&templates));
-            templates
-        });
+        let templates = early.unwrap_or_else(|| Templates::of(&chart, options));
+        helper.get_or_insert_with(|| Helper::new(scope, &templates, &reading));
         let mut notes = BTreeMap::new();
         let mut to_change = BTreeMap::new();
         templates.render(&chart, &values, options, log, |path, text| match is_notes(&path) {
@@ -78,6 +63,22 @@ pub fn render_logged(chart: &Chart, user: &Values, options: &RenderOptions, log:
 struct Helper<'r> {
     texts: Arc<gotemplate::Texts>,
     reading: &'r Reading,
+}
+
+impl<'r> Helper<'r> {
+    /// Starts the thread, if there is enough to do. Without it the first one does it all.
+    fn new<'s>(scope: &'s Scope<'s, 'r>, templates: &Templates, reading: &'r Reading) -> Helper<'r> {
+        let texts = templates.texts.clone();
+        if templates.are_many() {
+            let texts = texts.clone();
+            let help = move || {
+                texts.parse();
+                reading.read();
+            };
+            let _ = std::thread::Builder::new().spawn_scoped(scope, help);
+        }
+        Helper { texts, reading }
+    }
 }
 
 impl Drop for Helper<'_> {

@@ -52,6 +52,11 @@ const PRINTED: &[(&str, &str)] = &[
         r#"{{ toYamlPretty (list (semver "1.2") (toDate "2006-01-02" "2020-01-02") (mustToDuration "90s") 'a') }}"#,
         "- 1.2.0\n- 2020-01-02T00:00:00Z\n- 1m30s\n- 97",
     ),
+    // A file that is not there is a byte slice that is nil.
+    (
+        r#"{{ $f := .Files.nothere }}{{ $f | toString | quote }} {{ dict $f 1 }} {{ toJson $f }} {{ printf "%s|%v|%q|%x" $f $f $f $f }}"#,
+        r#""" map[:1] null |[]|""|"#,
+    ),
     // Methods of the values and of the capabilities.
     (
         r#"{{ typeOf .Values.AsMap }} {{ dig "t0" 0 .Values.AsMap }} {{ typeOf .Values }} {{ .Values.PathValue "t0" }}"#,
