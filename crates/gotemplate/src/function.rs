@@ -102,7 +102,8 @@ pub struct Functions {
 impl Functions {
     /// An empty table.
     pub fn new() -> Functions {
-        Functions::default()
+        // There are some 250 in Helm's table.
+        Functions { table: HashMap::with_capacity_and_hasher(256, Default::default()) }
     }
 
     /// Adds or replaces a function.

@@ -247,8 +247,9 @@ fn numbered(parts: &[&[u8]]) -> Value {
 
 fn quoting(table: &mut Functions) {
     table.variadic("quote", &[], Type::Any, |_, args| {
-        let quoted: Vec<String> = args.iter().filter(|v| !v.is_nil()).map(|v| quote::quoted(&to_text(v))).collect();
-        Ok(quoted.join(" ").into())
+        let mut quoted = args.iter().filter(|v| !v.is_nil()).map(|v| quote::quoted(&to_text(v)));
+        let first = quoted.next().unwrap_or_default();
+        Ok(quoted.fold(first, |all, next| all + " " + &next).into())
     });
     table.variadic("squote", &[], Type::Any, |_, args| {
         let quoted: Vec<Vec<u8>> =
@@ -265,17 +266,18 @@ fn quoting(table: &mut Functions) {
 
 /// Puts blanks before every line, also before empty ones.
 fn indent(run: &mut Run<'_>, spaces: i64, text: &[u8], lead: &str) -> CallResult {
-    let lines = 1 + text.iter().filter(|b| **b == b'\n').count();
+    let lines = 1 + memchr::memchr_iter(b'\n', text).count();
     let pad = repeat(run, spaces, b" ")?;
     run.claim(pad.len().saturating_mul(lines))?;
     let mut out = Vec::with_capacity(text.len() + pad.len().saturating_mul(lines) + lead.len());
     out.extend_from_slice(lead.as_bytes());
     out.extend_from_slice(&pad);
-    for line in text.split_inclusive(|b| *b == b'\n') {
-        out.extend_from_slice(line);
-        if line.ends_with(b"\n") {
-            out.extend_from_slice(&pad);
-        }
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', text) {
+        out.extend_from_slice(&text[from..=end]);
+        out.extend_from_slice(&pad);
+        from = end + 1;
     }
+    out.extend_from_slice(&text[from..]);
     Ok(Str::from(out).into())
 }

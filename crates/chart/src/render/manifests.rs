@@ -130,7 +130,7 @@ pub fn sort(documents: &mut Documents) {
 pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim_start();
     // A separator is three dashes at the start of the text or of a line.
-    let dashes = text.match_indices("---").map(|(at, _)| at);
+    let dashes = memchr::memmem::find_iter(text.as_bytes(), b"---");
     let mut separators = dashes.filter(|at| *at == 0 || text.as_bytes()[at - 1] == b'\n');
     let mut next = Some(0);
     std::iter::from_fn(move || {

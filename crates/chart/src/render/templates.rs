@@ -96,7 +96,7 @@ impl Templates {
             result.map_err(|e| Error::Template(error::execution_error(&e)))?;
             let mut text = String::from_utf8(text).unwrap_or_else(|e| gotemplate::lossy(e.as_bytes()).into_owned());
             // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
-            if text.contains(NO_VALUE) {
+            if memchr::memmem::find(text.as_bytes(), NO_VALUE.as_bytes()).is_some() {
                 text = text.replace(NO_VALUE, "");
             }
             text.shrink_to_fit();
