@@ -56,6 +56,7 @@ impl Texts {
     /// Parses texts until all are taken, or one of them does not parse.
     pub fn parse(&self) {
         self.parsed().busy += 1;
+        let _busy = Busy(self);
         while !self.stopped.load(Ordering::Relaxed)
             && let at = self.next.fetch_add(1, Ordering::Relaxed)
             && let Some((name, text)) = self.texts.get(at)
@@ -70,8 +71,6 @@ impl Texts {
                 Err(_) => self.stop(),
             }
         }
-        self.parsed().busy -= 1;
-        self.rested.notify_all();
     }
 
     fn parsed(&self) -> MutexGuard<'_, Parsed> {
@@ -105,6 +104,16 @@ impl Texts {
             trees.extend(parsed.map_err(|error| (name.clone(), error))?);
         }
         Ok((trees, left))
+    }
+}
+
+/// A thread that is parsing. Whoever waits for it goes on even when that ends in a panic.
+struct Busy<'t>(&'t Texts);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.parsed().busy -= 1;
+        self.0.rested.notify_all();
     }
 }
 

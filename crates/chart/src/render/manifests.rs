@@ -20,6 +20,9 @@ pub struct Documents {
 /// Bytes for which it is worth to wake a thread: that takes as long as reading a few small files.
 const WORTH_WAKING: usize = 16 << 10;
 
+/// Longer files are read when all are rendered, so that the memory that this takes is not needed beside what rendering takes.
+const LONG: usize = 256 << 10;
+
 /// Files that are split into documents and read while further ones are rendered, by any number of threads.
 #[derive(Default)]
 pub(super) struct Reading {
@@ -30,6 +33,7 @@ pub(super) struct Reading {
 #[derive(Default)]
 struct Waiting {
     files: VecDeque<(String, String)>,
+    long: Vec<(String, String)>,
     /// Bytes that came since somebody was woken.
     bytes: usize,
     /// There will be no further ones.
@@ -44,6 +48,9 @@ impl Reading {
     /// Gives a file to whoever reads next. Files whose name starts with `_` and empty ones do not count.
     pub(super) fn add(&self, path: String, text: String) {
         let mut waiting = self.waiting();
+        if text.len() > LONG {
+            return waiting.long.push((path, text));
+        }
         waiting.bytes += text.len();
         waiting.files.push_back((path, text));
         if waiting.bytes >= WORTH_WAKING {
@@ -57,6 +64,7 @@ impl Reading {
     pub(super) fn stop(&self) {
         let mut waiting = self.waiting();
         waiting.files.clear();
+        waiting.long.clear();
         waiting.complete = true;
         self.changed.notify_all();
     }
@@ -68,14 +76,10 @@ impl Reading {
     /// Reads files until there will be no further ones.
     pub(super) fn read(&self) {
         while let Some((path, text)) = self.next() {
+            let _busy = Busy(self);
             let mut log = Log::default();
             let found = unsorted(&path, &text, &mut log);
-            let mut waiting = self.waiting();
-            waiting.busy -= 1;
-            waiting.read.insert(path, (found, log));
-            if waiting.complete {
-                self.changed.notify_all();
-            }
+            self.waiting().read.insert(path, (found, log));
         }
     }
 
@@ -91,7 +95,15 @@ impl Reading {
     ///
     /// Errors: [`Error::Manifest`]: a document of the first file of which that is true is no YAML mapping.
     pub(super) fn documents(&self, log: &mut Log) -> Result<Documents, Error> {
-        self.waiting().complete = true;
+        {
+            let mut waiting = self.waiting();
+            let long = std::mem::take(&mut waiting.long);
+            if !long.is_empty() {
+                self.changed.notify_all();
+            }
+            waiting.files.extend(long);
+            waiting.complete = true;
+        }
         self.read();
         let reading = |waiting: &mut Waiting| waiting.busy > 0;
         let mut waiting = self.changed.wait_while(self.waiting(), reading).unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +116,19 @@ impl Reading {
         }
         sort(&mut all);
         Ok(all)
+    }
+}
+
+/// A file that is being read. Whoever waits for it goes on even when that ends in a panic.
+struct Busy<'r>(&'r Reading);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.busy -= 1;
+        if waiting.complete {
+            self.0.changed.notify_all();
+        }
     }
 }
 
@@ -308,6 +333,10 @@ mod tests {
         let hook = |i: usize| format!("kind: Job\nmetadata: {{name: n{i}, annotations: {{helm.sh/hook: bogus{i}}}}}\n");
         let mut files: BTreeMap<String, String> =
             (0..60).map(|i| file(i, &format!("kind: Secret\nmetadata: {{name: n{i}}}\n---\n{}", hook(i)))).collect();
+        // Long files come last to be read, and keep their places.
+        for text in files.values_mut().step_by(7) {
+            text.push_str(&format!("# {}\n", "x".repeat(LONG)));
+        }
         let mut log = Log::default();
         let found = documents(files.clone(), &mut log).expect("documents");
         let names: Vec<String> = found.manifests.iter().map(|m| m.name.clone()).collect();
