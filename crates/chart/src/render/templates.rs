@@ -83,6 +83,8 @@ impl Templates {
         };
         let mut run = Run::new(limits);
         let mut left = MOST_TEXT;
+        // Each file's text is copied out of it, at its size.
+        let mut output = Vec::new();
         for path in order {
             if is_partial(&path) {
                 continue;
@@ -90,16 +92,15 @@ impl Templates {
             let Some(place) = places.get(&path) else { continue };
             place.data.insert("Template", objects::template(&path, &place.base));
             let data = Value::Map(place.data.retyped(objects::VALUES));
-            let mut text = Vec::new();
-            let result = set.execute_into(&path, &data, &mut run, &mut text);
+            output.clear();
+            let result = set.execute_into(&path, &data, &mut run, &mut output);
             log.0.append(&mut messages.take());
             result.map_err(|e| Error::Template(error::execution_error(&e)))?;
-            let mut text = String::from_utf8(text).unwrap_or_else(|e| gotemplate::lossy(e.as_bytes()).into_owned());
+            let mut text = gotemplate::lossy(&output).into_owned();
             // Go writes this for a missing value whatever one tells it; Helm takes it out wherever it comes from.
             if memchr::memmem::find(text.as_bytes(), NO_VALUE.as_bytes()).is_some() {
                 text = text.replace(NO_VALUE, "");
             }
-            text.shrink_to_fit();
             left = left.checked_sub(text.len()).ok_or_else(|| {
                 Error::Template(format!("template: all files together are longer than {MOST_TEXT} bytes"))
             })?;

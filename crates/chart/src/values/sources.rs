@@ -86,11 +86,12 @@ pub fn parse(data: &[u8]) -> Result<Values, Error> {
         text.to_mut().push('\n');
     }
     let mut values = Values::new();
-    for document in documents(&text)? {
-        let map =
-            parse_document(&document).map_err(|e| Error::Values(format!("cannot unmarshal yaml document: {e}")))?;
-        values = merge(values, map);
-    }
+    for_each_document(&text, |document| {
+        let map = parse_document(document);
+        let map = map.map_err(|e| Error::Values(format!("cannot unmarshal yaml document: {e}")))?;
+        values = merge(std::mem::take(&mut values), map);
+        Ok(())
+    })?;
     Ok(values)
 }
 
@@ -105,9 +106,9 @@ pub(crate) fn parse_document(text: &str) -> Result<Values, Error> {
     }
 }
 
-/// Splits at lines that start with three dashes, behind which only a comment may stand.
-fn documents(text: &str) -> Result<Vec<String>, Error> {
-    let mut found = Vec::new();
+/// Splits at lines that start with three dashes, behind which only a comment may stand. What is wrong with a document comes
+/// before what is wrong with a line behind it.
+fn for_each_document(text: &str, mut each: impl FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
     let mut current = String::new();
     for line in text.split_inclusive('\n') {
         if let Some(rest) = line.strip_prefix("---") {
@@ -118,16 +119,14 @@ fn documents(text: &str) -> Result<Vec<String>, Error> {
                 )));
             }
             if !current.is_empty() {
-                found.push(std::mem::take(&mut current));
+                each(&current)?;
+                current.clear();
                 continue;
             }
         }
         current.push_str(line);
     }
-    if !current.is_empty() {
-        found.push(current);
-    }
-    Ok(found)
+    if current.is_empty() { Ok(()) } else { each(&current) }
 }
 
 /// Lays `over` on `base`: mappings are merged at every depth, everything else is replaced.
@@ -146,6 +145,13 @@ pub fn merge(mut base: Values, over: Values) -> Values {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_first_thing_that_is_wrong_is_told() {
+        let told = |text: &str| parse(text.as_bytes()).expect_err("wrong").to_string();
+        assert!(told("1\n---\n---x").contains("cannot unmarshal number"));
+        assert!(told("1\n---x").contains("invalid Yaml document separator: x"));
+    }
 
     #[test]
     fn documents_are_merged() {
