@@ -198,9 +198,15 @@ impl Parser<'_, '_> {
             Stop::Wrong(format!("error parsing index: strconv.Atoi: parsing {}: {reason}", quoted(&text)))
         };
         let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        if digits.is_empty() {
             return Err(invalid("invalid syntax"));
         }
+        // Whichever comes first: a number too long for Go's widest type, or what is no digit.
+        digits.bytes().try_fold(0u64, |number, b| {
+            let digit = b.checked_sub(b'0').filter(|digit| *digit < 10).ok_or_else(|| invalid("invalid syntax"))?;
+            let longer = number.checked_mul(10).and_then(|number| number.checked_add(digit.into()));
+            longer.ok_or_else(|| invalid("value out of range"))
+        })?;
         text.parse().map_err(|_| invalid("value out of range"))
     }
 
@@ -370,5 +376,21 @@ fn typed_value(text: String) -> Value {
     match text.parse::<i64>() {
         Ok(number) if !text.starts_with('0') => Value::from(number),
         _ => Value::String(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_refused_for_what_comes_first() {
+        let reason = |argument: &str| literal(argument, &mut Values::new()).expect_err("refused").to_string();
+        for text in ["a[19223372036854775808[]=1", "a[9223372036854775808]=1", "a[18446744073709551616x]=1"] {
+            assert!(reason(text).ends_with("value out of range"), "{text}");
+        }
+        for text in ["a[9223372036854775808[]=1", "a[1x]=1", "a[]=1", "a[+]=1"] {
+            assert!(reason(text).ends_with("invalid syntax"), "{text}");
+        }
     }
 }
