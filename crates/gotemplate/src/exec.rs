@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ast::{At, BlockId, Branch, DOLLAR, Node, Source, Tree, Word};
+use crate::bytestr::Str;
 use crate::collections::{List, Map};
 use crate::error::{CallError, Error, ExecError, FuncError};
 use crate::eval::Datum;
@@ -241,7 +242,11 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
     }
 
     fn range_number(&mut self, value: &Value, variables: usize, branch: &'t Branch) -> Result<bool, Error> {
-        let shown = || format::to_string(value);
+        // What a pointer points to is what is ranged over.
+        let shown = || match (value, format::to_string(value)) {
+            (Value::Object(_), text) if text.starts_with(b"&") => Str::from(&text[1..]),
+            (_, text) => text,
+        };
         let make: fn(u64) -> Value = match value.ty().map(Type::underlying) {
             Some(Type::Int) => |n| Value::Int(n as i64),
             Some(Type::Int32) => |n| Value::Int32(n as i32),

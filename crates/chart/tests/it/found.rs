@@ -146,6 +146,12 @@ fn refused_as_helm_refuses_it() {
 }
 
 #[test]
+fn what_a_pointer_points_to_is_what_is_ranged_over() {
+    let error = render("{{ range .Capabilities }}{{ end }}").expect_err("no list");
+    assert!(error.contains("range can't iterate over {{v1.37.0 v1.37.0 1 37} [v1 "), "{error}");
+}
+
+#[test]
 fn a_number_ends_where_it_ends() {
     let mut values = Values::new();
     chart::values::UserValues { json: vec!["a=10x=2,b=-1.5e3y=true".to_owned()], ..Default::default() }
