@@ -162,13 +162,7 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
             Value::Nil => self.out.extend_from_slice(b"<no value>"),
             Value::Object(object) => match object.addressed_text() {
                 Some(text) => self.out.extend_from_slice(text.as_bytes()),
-                None => {
-                    format::append_value(value, self.out);
-                    // An action prints what a pointer points to.
-                    if self.out.get(from) == Some(&b'&') {
-                        self.out.remove(from);
-                    }
-                }
+                None => format::append_pointed(value, self.out),
             },
             Value::List(_) | Value::Map(_) => {
                 self.run.survey(std::slice::from_ref(value))?;
@@ -242,10 +236,10 @@ impl<'t, 'e, 's> Exec<'t, 'e, 's> {
     }
 
     fn range_number(&mut self, value: &Value, variables: usize, branch: &'t Branch) -> Result<bool, Error> {
-        // What a pointer points to is what is ranged over.
-        let shown = || match (value, format::to_string(value)) {
-            (Value::Object(_), text) if text.starts_with(b"&") => Str::from(&text[1..]),
-            (_, text) => text,
+        let shown = || {
+            let mut text = Vec::new();
+            format::append_pointed(value, &mut text);
+            Str::from(text)
         };
         let make: fn(u64) -> Value = match value.ty().map(Type::underlying) {
             Some(Type::Int) => |n| Value::Int(n as i64),

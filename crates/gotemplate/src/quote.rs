@@ -1,5 +1,7 @@
 //! Go's quoted strings and characters: writing them and reading them back.
 
+use std::borrow::Cow;
+
 /// Does Go print the character as it is? Letters, marks, numbers, punctuation, symbols and the plain blank.
 pub fn is_printable(c: char) -> bool {
     // Behind another character, Rust escapes exactly what it holds for not printable, whose definition is Go's.
@@ -83,14 +85,16 @@ pub fn can_backquote(bytes: &[u8]) -> bool {
 }
 
 /// What a Go string constant means, quotes included; `None` when it is malformed.
-pub fn unquote(written: &str) -> Option<Vec<u8>> {
+pub fn unquote(written: &str) -> Option<Cow<'_, [u8]>> {
     if let Some(raw) = written.strip_prefix('`') {
+        let raw = raw.strip_suffix('`')?;
         // Carriage returns do not belong to a raw string.
-        return Some(raw.strip_suffix('`')?.bytes().filter(|b| *b != b'\r').collect());
+        let kept: Option<Vec<u8>> = raw.contains('\r').then(|| raw.bytes().filter(|b| *b != b'\r').collect());
+        return Some(kept.map_or(Cow::Borrowed(raw.as_bytes()), Cow::Owned));
     }
     let mut rest = written.strip_prefix('"')?.strip_suffix('"')?;
     if !rest.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
-        return Some(rest.as_bytes().to_vec());
+        return Some(Cow::Borrowed(rest.as_bytes()));
     }
     let mut out = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
@@ -104,7 +108,7 @@ pub fn unquote(written: &str) -> Option<Vec<u8>> {
         }
         rest = tail;
     }
-    Some(out)
+    Some(Cow::Owned(out))
 }
 
 /// What one possibly escaped character of a constant means.

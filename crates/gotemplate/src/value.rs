@@ -222,6 +222,15 @@ impl Value {
         }
     }
 
+    /// The bytes, when the value is a byte slice. One that is nil is a list.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Bytes(bytes) => Some(bytes),
+            Value::List(list) if list.is_empty() && list.ty() == Type::BYTES => Some(&[]),
+            _ => None,
+        }
+    }
+
     /// The map, when it is one.
     pub fn as_map(&self) -> Option<&Map> {
         match self {

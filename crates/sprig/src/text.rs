@@ -1,15 +1,12 @@
 //! Values as text.
 
-use gotemplate::{Str, Type, Value, format};
+use gotemplate::{Str, Value, format};
 
 /// Any value as a string: strings and bytes as they are, everything else as `%v` prints it.
 pub fn to_text(value: &Value) -> Str {
     match value {
         Value::Str(s) => s.clone(),
-        Value::Bytes(bytes) => Str::from(&**bytes),
-        // No bytes at all, as of a file that is not there.
-        Value::List(list) if list.ty() == Type::BYTES => Str::default(),
-        other => format::to_string(other),
+        other => other.as_bytes().map_or_else(|| format::to_string(other), Str::from),
     }
 }
 

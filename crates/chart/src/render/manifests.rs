@@ -1,6 +1,7 @@
 //! From rendered files to documents: splitting, telling hooks from the rest, sorting.
 
 use crate::render::kinds::install_order;
+use crate::render::templates::is_partial;
 use crate::rendered::{DeletePolicy, Hook, HookEvent, Manifest, OutputLogPolicy};
 use crate::{Error, Log, LogLevel};
 use goyaml::Tree;
@@ -135,7 +136,7 @@ impl Drop for Busy<'_> {
 /// The documents of a file.
 fn unsorted(path: &str, text: &str, log: &mut Log) -> Result<Documents, Error> {
     let mut found = Documents::default();
-    if path.rsplit('/').next().is_some_and(|name| name.starts_with('_')) {
+    if is_partial(path) {
         return Ok(found);
     }
     for content in split(text) {

@@ -137,7 +137,8 @@ fn files(chart: &Chart) -> impl Iterator<Item = &File> {
     chart.templates.iter().filter(move |file| !library || is_partial(&file.name))
 }
 
-fn is_partial(path: &str) -> bool {
+/// Whether the file is for its named templates only.
+pub(super) fn is_partial(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with('_'))
 }
 

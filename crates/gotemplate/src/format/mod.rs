@@ -54,6 +54,15 @@ pub fn append_value(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+/// `%v` of one value, or of what it points to when it is a pointer, appended to `out`.
+pub(crate) fn append_pointed(value: &Value, out: &mut Vec<u8>) {
+    let from = out.len();
+    append_value(value, out);
+    if matches!(value, Value::Object(_)) && out.get(from) == Some(&b'&') {
+        out.remove(from);
+    }
+}
+
 /// `%v` of one value.
 pub fn to_string(value: &Value) -> Str {
     sprint(std::slice::from_ref(value))

@@ -105,7 +105,7 @@ impl Printer {
             Value::Str(s) => self.string(s, verb, value),
             Value::Bytes(bytes) => self.bytes(bytes, verb, value),
             // No bytes at all: the one byte slice that is a list.
-            Value::List(list) if list.ty() == Type::BYTES && !self.flags.sharp_v => self.bytes(&[], verb, value),
+            Value::List(_) if !self.flags.sharp_v && value.as_bytes().is_some() => self.bytes(&[], verb, value),
             Value::List(list) => crate::stack::grow(|| self.list(list, verb, depth)),
             Value::Map(map) => crate::stack::grow(|| self.map(map, verb, depth)),
             Value::Object(object) => self.object(&**object, verb, depth, value),

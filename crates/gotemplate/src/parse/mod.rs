@@ -41,8 +41,7 @@ pub(crate) fn parse(
             &lossy
         }
     };
-    let words = vec![Arc::from("$")];
-    let source = Source { name: Arc::from(name), text: readable, words, ..Source::default() };
+    let source = Source { name: Arc::from(name), text: readable, ..Source::default() };
     let mut lexer = Lexer::new(text);
     lexer.break_is_keyword = functions.get("break").is_none();
     lexer.continue_is_keyword = functions.get("continue").is_none();
@@ -51,7 +50,7 @@ pub(crate) fn parse(
         lexer,
         functions,
         source,
-        words: HashMap::from_iter([(Arc::from("$"), DOLLAR)]),
+        words: HashMap::default(),
         callees: HashMap::default(),
         trees: Vec::new(),
         places: HashMap::default(),
@@ -62,6 +61,8 @@ pub(crate) fn parse(
         commands: Vec::new(),
         operands: Vec::new(),
     };
+    // The first word, see `DOLLAR`.
+    parser.intern("$");
     let root = parser.top_level().map_err(Error::Parse)?;
     parser.add(Arc::from(name), root).map_err(Error::Parse)?;
     *room = parser.room;
@@ -310,13 +311,8 @@ impl<'t> Parser<'t> {
     }
 
     fn unquoted(&self, token: &Token) -> Result<Str> {
-        let written = self.value(token);
-        if token.kind == Kind::String && !written.contains('\\') {
-            // The lexer has seen to it that there is a mark at both ends and no line break between them.
-            return Ok(Str::from(&written[1..written.len() - 1]));
-        }
-        match unquote(written) {
-            Some(bytes) => Ok(Str::from(bytes)),
+        match unquote(self.value(token)) {
+            Some(bytes) => Ok(Str::from(&*bytes)),
             None => self.error("invalid syntax"),
         }
     }

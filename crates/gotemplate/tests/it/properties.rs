@@ -1,5 +1,6 @@
 //! Laws that hold for any input.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use gotemplate::{Functions, Limits, Map, MissingKey, Run, TemplateSet, Value, format, quote};
@@ -96,8 +97,8 @@ proptest! {
 
     #[test]
     fn quoted_strings_are_read_back(bytes in any::<Vec<u8>>()) {
-        prop_assert_eq!(quote::unquote(&quote::quoted(&bytes)), Some(bytes.clone()));
-        prop_assert_eq!(quote::unquote(&quote::quoted_ascii(&bytes)), Some(bytes));
+        prop_assert_eq!(quote::unquote(&quote::quoted(&bytes)).map(Cow::into_owned), Some(bytes.clone()));
+        prop_assert_eq!(quote::unquote(&quote::quoted_ascii(&bytes)).map(Cow::into_owned), Some(bytes));
     }
 
     #[test]
